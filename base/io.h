@@ -1,0 +1,85 @@
+/*
+ * One stream socket of a worker, plain or TLS, non-blocking; no events of its own (the owner has
+ * them: io_fd). A struct io moves from the door to the relay or to control as a whole, together with
+ * what was read and not parsed yet.
+ *
+ * Reading: TLS records are read ahead by the 64 KiB. After io_read fills, read again until ERR_AGAIN:
+ * epoll does not see what OpenSSL holds. (io_has_more says whether another read can give bytes without the
+ * socket.)
+ *
+ * Writing: io_write seals into the worker's one staging buffer, io_flush sends that in one system
+ * call; what the socket does not take is kept with this io (io_pending_bytes), and io_write then
+ * answers ERR_AGAIN until io_flush got rid of it. Between the first io_write and io_flush of one io no
+ * other io of the worker may be written (asserted).
+ */
+#ifndef BASE_IO_H
+#define BASE_IO_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/net.h"
+
+#define IO_STAGE_BYTES	(256u << 10)	/* io_write takes at most what fits */
+#define IO_RECORD_BYTES	16384u		/* largest TLS plaintext: the best size for one io_write */
+
+struct io;
+struct worker;
+typedef struct ssl_st SSL;
+
+/* Per-worker staging: made and freed by base/worker. */
+struct io_stage *io_stage_new(void) MUST_USE;
+void io_stage_free(struct io_stage *s);
+
+/* Takes fd (non-blocking; TCP_NODELAY is set here). peer may be corrected later
+ * by a trusted proxy. Never NULL. */
+struct io *io_new(struct worker *w, int fd, const struct net_addr *peer) MUST_USE;
+/* Closes the socket (TLS: sends close_notify if it can at once) and frees. NULL is fine. */
+void io_free(struct io *io);
+
+int io_fd(const struct io *io);
+struct worker *io_worker(const struct io *io);
+const struct net_addr *io_peer(const struct io *io);
+void io_set_peer(struct io *io, const struct net_addr *peer);
+bool io_is_tls(const struct io *io);
+/* "TLSv1.3" or "plain"; static. */
+const char *io_version(const struct io *io);
+
+/* From here on TLS server with this SSL (taken; from SSL_new of a context made by io_tls_ctx_init).
+ * Bytes already put back with io_unread are read first. */
+void io_tls_start(struct io *io, SSL *ssl);
+/* Continues the handshake. ERR_OK done; ERR_AGAIN: wait for io_wants; ERR_CRYPTO, ERR_CLOSED, ERR_IO. */
+enum err io_tls_handshake(struct io *io) MUST_USE;
+/* Read-ahead, buffer release, no tickets, no renegotiation: settings that every SSL_CTX given to
+ * io_tls_start must have. */
+struct ssl_ctx_st;
+void io_tls_ctx_init(struct ssl_ctx_st *ctx);
+
+/* At least 1 byte into p on ERR_OK, count in *got. ERR_AGAIN, ERR_CLOSED (clean end), ERR_IO. */
+enum err io_read(struct io *io, void *p, size_t cap, size_t *got) MUST_USE;
+/* Puts n bytes back in front of what io_read gives next (copied). */
+void io_unread(struct io *io, const void *p, size_t n);
+/* Another io_read would give bytes without waiting for the socket. */
+bool io_has_more(const struct io *io);
+
+/* Seals all n bytes (n <= IO_STAGE_BYTES / 2) behind what is staged. ERR_AGAIN: something is pending or the
+ * stage is full, nothing was taken; ERR_IO: close. */
+enum err io_write(struct io *io, const void *p, size_t n) MUST_USE;
+/* Room for io_write right now, in bytes; 0 while something is pending. */
+size_t io_write_room(const struct io *io);
+/* Sends. ERR_OK: all gone; ERR_AGAIN: some is kept, wait for writability and call again; ERR_IO,
+ * ERR_CLOSED. */
+enum err io_flush(struct io *io) MUST_USE;
+size_t io_pending_bytes(const struct io *io);
+
+/* Bytes since birth, on the socket. */
+uint64_t io_bytes_in(const struct io *io);
+uint64_t io_bytes_out(const struct io *io);
+
+/* Plain only: gives the descriptor away, io is freed; unread bytes are copied to *rest. */
+int io_take_fd(struct io *io, struct buf *rest);
+
+#endif

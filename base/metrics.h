@@ -1,0 +1,74 @@
+/* Counters and gauges: one atomic each, names from one table; read as Prometheus text. */
+#ifndef BASE_METRICS_H
+#define BASE_METRICS_H
+
+#include <stdint.h>
+
+#include "base/buf.h"
+
+/* X(id, prometheus name with labels, "counter" | "gauge", help). derp_* names are derper's. */
+#define METRICS_TABLE(X) \
+	X(DOOR_ACCEPTS, "fairlead_door_accepts_total", "counter", "connections accepted") \
+	X(DOOR_REFUSED, "fairlead_door_refused_total", "counter", "connections refused by a limit") \
+	X(DOOR_OPEN, "fairlead_door_connections", "gauge", "connections open") \
+	X(DOOR_BAD_REQUESTS, "fairlead_door_bad_requests_total", "counter", "bad first requests") \
+	X(TLS_FAILED, "fairlead_tls_handshake_failures_total", "counter", "TLS handshakes failed") \
+	X(CTL_HANDSHAKES, "fairlead_control_handshakes_total", "counter", "Noise handshakes done") \
+	X(CTL_FAILED, "fairlead_control_handshake_failures_total", "counter", "Noise handshakes failed") \
+	X(CTL_CONNS, "fairlead_control_connections", "gauge", "control connections open") \
+	X(REGISTER_OK, "fairlead_registrations_total", "counter", "registrations answered with success") \
+	X(REGISTER_REFUSED, "fairlead_registrations_refused_total", "counter", "registrations refused") \
+	X(MAP_STREAMS, "fairlead_map_streams", "gauge", "map streams open") \
+	X(MAP_FULL, "fairlead_map_full_total", "counter", "full maps sent") \
+	X(MAP_DELTA, "fairlead_map_delta_total", "counter", "map deltas sent") \
+	X(MAP_BYTES, "fairlead_map_bytes_total", "counter", "map bytes handed to workers") \
+	X(CHUNKS_MADE, "fairlead_map_chunks_compressed_total", "counter", "map chunks compressed") \
+	X(STORE_COMMITS, "fairlead_store_commits_total", "counter", "transactions committed") \
+	X(STORE_FAILED, "fairlead_store_failures_total", "counter", "transactions failed") \
+	X(NODES, "fairlead_nodes", "gauge", "nodes registered") \
+	X(NODES_ONLINE, "fairlead_nodes_online", "gauge", "nodes online") \
+	X(DERP_ACCEPTS, "derp_accepts", "counter", "DERP connections accepted") \
+	X(DERP_CONNS, "derp_current_connections", "gauge", "DERP connections open") \
+	X(DERP_HOME, "derp_current_home_connections", "gauge", "DERP home connections") \
+	X(DERP_PKT_IN, "derp_packets_received", "counter", "packets received") \
+	X(DERP_PKT_OUT, "derp_packets_sent", "counter", "packets sent") \
+	X(DERP_BYTES_IN, "derp_bytes_received", "counter", "packet bytes received") \
+	X(DERP_BYTES_OUT, "derp_bytes_sent", "counter", "packet bytes sent") \
+	X(DERP_DROP_UNKNOWN, "derp_packets_dropped{reason=\"unknown_dest\"}", "counter", \
+	    "packets dropped") \
+	X(DERP_DROP_GONE, "derp_packets_dropped{reason=\"gone_disconnected\"}", "counter", \
+	    "packets dropped") \
+	X(DERP_DROP_HEAD, "derp_packets_dropped{reason=\"queue_head\"}", "counter", \
+	    "packets dropped") \
+	X(DERP_DROP_TAIL, "derp_packets_dropped{reason=\"queue_tail\"}", "counter", \
+	    "packets dropped") \
+	X(DERP_DROP_DUP, "derp_packets_dropped{reason=\"dup_client\"}", "counter", \
+	    "packets dropped") \
+	X(DERP_DROP_HOP, "derp_packets_dropped{reason=\"worker_busy\"}", "counter", \
+	    "packets dropped") \
+	X(DERP_PING, "derp_got_ping", "counter", "pings received") \
+	X(DERP_PONG, "derp_sent_pong", "counter", "pongs sent") \
+	X(DERP_GONE_DISC, "derp_peer_gone_disconnected_frames", "counter", "peer-gone frames sent") \
+	X(DERP_GONE_HERE, "derp_peer_gone_not_here_frames", "counter", "peer-gone frames sent") \
+	X(DERP_UNKNOWN, "derp_unknown_frames", "counter", "frames of unknown type") \
+	X(DERP_REFUSED, "fairlead_derp_refused_total", "counter", "DERP clients not admitted") \
+	X(DERP_DUP_CONNS, "derp_current_dup_client_conns", "gauge", "connections sharing a key") \
+	X(STUN_OK, "stun_requests{disposition=\"success\"}", "counter", "STUN requests") \
+	X(STUN_BAD, "stun_requests{disposition=\"not_stun\"}", "counter", "STUN requests")
+
+enum metric {
+#define X(id, name, type, help) METRIC_##id,
+	METRICS_TABLE(X)
+#undef X
+	METRIC_COUNT
+};
+
+/* Any thread; relaxed. Hot paths add up in a local first. */
+void metric_add(enum metric m, int64_t n);
+void metric_set(enum metric m, int64_t v);
+int64_t metric_get(enum metric m);
+
+/* Prometheus text exposition 0.0.4 of all, appended to out. */
+void metrics_put(struct buf *out);
+
+#endif

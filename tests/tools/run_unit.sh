@@ -1,0 +1,22 @@
+#!/bin/sh
+# Runs unit test programs; prints one line each, whole output of those that fail.
+# run_unit.sh BUILD PROGRAM...   Writes BUILD/unit.count: "passed failed".
+set -u
+build=$1
+shift
+passed=0
+failed=0
+for t in "$@"; do
+	if "$t" >"$t.log" 2>&1; then
+		n=$(grep -c '^\[       OK \]' "$t.log")
+		passed=$((passed + n))
+		echo "ok   $(basename "$t") ($n)"
+	else
+		failed=$((failed + 1))
+		echo "FAIL $(basename "$t")"
+		cat "$t.log"
+	fi
+done
+echo "$passed $failed" >"$build/unit.count"
+echo "unit: $passed passed, $failed programs failed"
+[ "$failed" -eq 0 ]
