@@ -1,0 +1,48 @@
+/*
+ * Pre-auth keys, written tskey-auth-<id>-<secret>: id 12 and secret 43 characters of [A-Za-z0-9] (256 bits).
+ * Only SHA-256 of the secret is kept: a random secret of that length needs no slow hash.
+ */
+#ifndef COORD_AUTHKEY_H
+#define COORD_AUTHKEY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+
+#define AUTHKEY_MAGIC		0xa07be501u
+#define AUTHKEY_ID_CHARS	12
+#define AUTHKEY_SECRET_CHARS	43
+#define AUTHKEY_TEXT_MAX	80
+#define AUTHKEY_HASH_BYTES	32
+
+struct authkey {
+	uint32_t magic;
+	char id[AUTHKEY_ID_CHARS + 4];		/* zero-padded */
+	uint8_t secret_hash[AUTHKEY_HASH_BYTES];
+	int64_t user_id;			/* owner (who made it, for tagged keys) */
+	char description[128];
+	char **tags;				/* owned; n_tags > 0: nodes become tagged */
+	unsigned n_tags;
+	bool is_reusable, is_ephemeral, is_preauthorized;
+	int64_t created_unix_s, expires_unix_s;	/* 0: never */
+	int64_t revoked_unix_s;			/* 0: not */
+	int64_t last_used_unix_s;
+	unsigned uses;				/* committed */
+	unsigned uses_pending;			/* reserved by registrations under way */
+};
+
+/* Makes id, secret and hash; text (AUTHKEY_TEXT_MAX) is to be shown once. */
+void authkey_make(struct authkey *k, char *text);
+/* Splits a text into id (NUL-terminated) and the secret's hash. ERR_INVAL: not of this form. */
+enum err authkey_parse(const char *text, size_t n, char id[AUTHKEY_ID_CHARS + 4],
+	uint8_t hash[AUTHKEY_HASH_BYTES]) MUST_USE;
+/* May it be used for a new node now? ERR_OK, or ERR_DENIED with *why for people ("auth key k12… expired on …:
+ * make a new one with `fairlead keys create`"). */
+enum err authkey_is_usable(const struct authkey *k, int64_t now_unix_s, struct err_text *why)
+	MUST_USE;
+/* "active" | "used" | "expired" | "revoked"; static. */
+const char *authkey_state(const struct authkey *k, int64_t now_unix_s);
+
+#endif

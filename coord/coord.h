@@ -1,0 +1,38 @@
+/*
+ * Coordination: public face. The coordinator thread owns every struct tailnet; workers send it
+ * register and map requests through the hooks given to ts2021, the API calls tailnet functions directly
+ * (it runs on the same loop). The store thread is the only writer of the database.
+ */
+#ifndef COORD_COORD_H
+#define COORD_COORD_H
+
+#include "base/config.h"
+#include "base/mbox.h"
+#include "base/worker.h"
+#include "coord/tailnet.h"
+#include "coord/ts2021.h"
+
+struct coord;
+
+struct coord_params {
+	struct event_base *base;	/* the coordinator's loop */
+	struct mbox *mbox;		/* its mailbox */
+	struct worker_group *workers;
+	const struct config *cfg;
+	const struct private_key *noise_key;
+	struct tailnet_deps tailnet;	/* base, cfg, control and store are filled in by coord */
+};
+
+/* Opens and migrates the database <data_dir>/fairlead.db, loads all, starts the store thread. ERR_* with *why.
+ * Main (= coordinator) thread, before the workers start. */
+enum err coord_new(const struct coord_params *p, struct coord **out, struct err_text *why) MUST_USE;
+/* After the workers stopped: flushes soft state, stops the store thread. */
+void coord_stop(struct coord *c);
+void coord_free(struct coord *c);		/* NULL is fine */
+
+struct ts2021 *coord_control(struct coord *c);
+/* The tailnet of that name, or NULL. "default" is always there. */
+struct tailnet *coord_tailnet(struct coord *c, const char *name);
+const struct config *coord_config(const struct coord *c);
+
+#endif

@@ -1,0 +1,55 @@
+/* A node: its record, and what the map distribution keeps with it. Coordinator thread. */
+#ifndef COORD_NODE_H
+#define COORD_NODE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/key.h"
+#include "base/net.h"
+#include "coord/hostinfo.h"
+#include "coord/msg_map.h"
+
+#define NODE_MAGIC	0x0de00001u
+#define NODE_NAME_MAX	64	/* DNS label of at most 63 characters, zero-padded */
+#define NODE_TAGS_MAX	32
+
+struct session;
+struct map_node;
+
+struct node {
+	uint32_t magic;
+	/* hard: changed by mutations only (coord/tailnet) */
+	int64_t id;			/* > 0, < 2^53, never reused; StableID is its decimal text */
+	int64_t user_id;		/* owner; for tagged nodes who registered it */
+	struct machine_key machine_key;
+	struct node_key node_key;
+	char name[NODE_NAME_MAX];	/* MagicDNS label, unique in the tailnet */
+	bool is_name_given;		/* by an administrator: does not follow the hostname */
+	struct net_ip ip4, ip6;
+	char **tags;			/* owned, sorted "tag:x" */
+	unsigned n_tags;
+	int64_t created_unix_s;
+	int64_t key_expiry_unix_s;	/* 0: never */
+	bool is_ephemeral, is_authorized;
+	char authkey_id[16];		/* that it joined with; "" */
+	/* soft: published at once, written lazily */
+	struct hostinfo *host;		/* owned reference; never NULL */
+	struct disco_key disco_key;
+	struct map_endpoint *endpoints;	/* owned */
+	unsigned n_endpoints;
+	uint32_t home_derp;
+	uint32_t cap_version;
+	int64_t last_seen_unix_s;
+	bool is_online;			/* as peers are told */
+	bool is_soft_dirty;		/* to be written */
+	/* kept by the map distribution (map_*, session, change) */
+	struct session *session;	/* its long-poll, or NULL */
+	struct map_node *map;		/* fragment, chunk, class */
+	/* private to tailnet */
+	bool _is_expiry_told;
+	unsigned _n_pending;		/* mutations under way */
+};
+
+#endif

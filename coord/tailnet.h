@@ -1,0 +1,144 @@
+/*
+ * One tailnet's state and its mutations. Only the coordinator thread touches it; it is loaded from the store at start
+ * and lives in memory.
+ *
+ * Hard changes (users, nodes' identity, keys, names, tags, settings) are checked and reserved at once, but
+ * become visible in memory, and are answered, only when the store acknowledges the commit: the done
+ * function runs then (or before the call returns, when the change is refused). Soft ones (endpoints, disco key, home
+ * relay, Hostinfo, online, last seen) are made in memory by whoever learns of them, who then calls
+ * tailnet_soft_dirty.
+ */
+#ifndef COORD_TAILNET_H
+#define COORD_TAILNET_H
+
+#include "base/config.h"
+#include "base/map.h"
+#include "coord/authkey.h"
+#include "coord/node.h"
+#include "coord/ts2021.h"
+#include "coord/user.h"
+
+#define TAILNET_MAGIC	0x7a1107e7u
+#define TAILNET_NAME_MAX 64
+
+struct event_base;
+struct store;
+struct ipam;
+struct map_state;
+
+/* What a tailnet needs from outside; function pointers are never NULL, may be called on the coordinator thread
+ * only. */
+struct tailnet_deps {
+	struct event_base *base;
+	const struct config *cfg;
+	struct ts2021 *control;
+	struct store *store;
+	void *arg;
+	void (*admit)(void *arg, const struct node_key *key);	/* relay may serve it */
+	void (*expel)(void *arg, const struct node_key *key);
+	const char *derp_host;		/* host or IP literal that clients reach us by */
+	const char *derp_pin;		/* "sha256-raw:…", or NULL with a certificate clients trust */
+	uint16_t derp_port, stun_port, http_port;	/* 0: none */
+	const char *server_url;		/* "https://…", no slash at the end */
+};
+
+struct tailnet {
+	uint32_t magic;
+	int64_t id;
+	char name[TAILNET_NAME_MAX];
+	struct tailnet_deps deps;
+	struct map users;		/* struct user by id */
+	struct map users_by_name;
+	struct map nodes;		/* struct node by id */
+	struct map nodes_by_key;	/* by node_key */
+	struct map nodes_by_name;
+	struct map authkeys;		/* struct authkey by id */
+	struct ipam *ipam;
+	struct map_state *map;		/* distribution: session, change, map_* */
+	struct tailnet_private *priv;	/* reservations, pending registrations, timers: tailnet*.c only */
+};
+
+/* Who does it, for the audit record. */
+struct actor {
+	char name[USER_NAME_MAX];	/* "ann@example.org", "uid 0", "key k…", "node 17" */
+	struct net_addr from;		/* family 0: local */
+};
+
+/* How a hard change ended. Valid during the done function only. */
+struct tailnet_result {
+	enum err rc;
+	struct err_text why;		/* for people, when rc != ERR_OK */
+	int64_t id;			/* of the user or node */
+	const char *key_id;		/* of the auth key */
+	const char *secret;		/* whole auth key text, once */
+};
+typedef void tailnet_done_fn(void *arg, const struct tailnet_result *res);
+
+/* Makes an empty tailnet (the store's loader fills it); NULL never. */
+struct tailnet *tailnet_new(int64_t id, const char *name, const struct tailnet_deps *deps) MUST_USE;
+void tailnet_free(struct tailnet *t);
+
+/* Everything is loaded: admits nodes to the relay, starts timers (expiry, soft writes, ephemeral). */
+void tailnet_start(struct tailnet *t);
+/* Writes soft state that is still dirty (last call before the store stops). */
+void tailnet_flush_soft(struct tailnet *t);
+
+/* A registration (req is taken); answers with ts2021_reply when it is durable. The rules are control.md 5.3 and 5.4. */
+void tailnet_register(struct tailnet *t, const struct ctl_peer *from, struct register_req *req);
+/* The register stream has gone: a waiting follow-up is forgotten. */
+void tailnet_register_gone(struct tailnet *t, struct conn_ref conn, int32_t stream);
+
+/* Users. name: 1-127 characters of [A-Za-z0-9._@+-]. ERR_EXISTS, ERR_INVAL; remove: ERR_NOTFOUND, ERR_DENIED
+ * while it has nodes or keys. */
+struct tailnet_user_spec {
+	const char *name, *display_name;
+	enum user_role role;
+};
+void tailnet_user_create(struct tailnet *t, const struct actor *by,
+	const struct tailnet_user_spec *spec, tailnet_done_fn *done, void *arg);
+void tailnet_user_rename(struct tailnet *t, const struct actor *by, int64_t user_id,
+	const char *name, tailnet_done_fn *done, void *arg);
+void tailnet_user_remove(struct tailnet *t, const struct actor *by, int64_t user_id,
+	tailnet_done_fn *done, void *arg);
+struct user *tailnet_user_find(struct tailnet *t, const char *name_or_id);
+
+/* Auth keys. */
+struct tailnet_key_spec {
+	int64_t user_id;
+	const char *description;
+	const char *const *tags;
+	unsigned n_tags;
+	bool is_reusable, is_ephemeral, is_preauthorized;
+	int64_t expires_unix_s;		/* 0: never */
+};
+void tailnet_key_create(struct tailnet *t, const struct actor *by,
+	const struct tailnet_key_spec *spec, tailnet_done_fn *done, void *arg);
+void tailnet_key_revoke(struct tailnet *t, const struct actor *by, const char *key_id,
+	tailnet_done_fn *done, void *arg);
+void tailnet_key_remove(struct tailnet *t, const struct actor *by, const char *key_id,
+	tailnet_done_fn *done, void *arg);
+
+/* Nodes. find: decimal id, name, name.base_domain, or an address. */
+struct node *tailnet_node_find(struct tailnet *t, const char *which);
+void tailnet_node_rename(struct tailnet *t, const struct actor *by, int64_t node_id,
+	const char *name, tailnet_done_fn *done, void *arg);
+void tailnet_node_tag(struct tailnet *t, const struct actor *by, int64_t node_id,
+	const char *const *tags, unsigned n, tailnet_done_fn *done, void *arg);
+void tailnet_node_expire(struct tailnet *t, const struct actor *by, int64_t node_id,
+	tailnet_done_fn *done, void *arg);
+void tailnet_node_remove(struct tailnet *t, const struct actor *by, int64_t node_id,
+	tailnet_done_fn *done, void *arg);
+/* The client's hostname changed (soft state already updated): a name not given by an administrator follows. */
+void tailnet_node_hostname(struct tailnet *t, struct node *n);
+
+/* Soft state of n changed: written within seconds. */
+void tailnet_soft_dirty(struct tailnet *t, struct node *n);
+
+/* MagicDNS name with trailing dot: "name.base_domain." into out of 320 bytes; returns out. */
+char *tailnet_node_fqdn(const struct tailnet *t, const struct node *n, char out[320]);
+/* User towards clients: the tagged-devices user for tagged nodes. */
+int64_t tailnet_node_owner_id(const struct node *n);
+/* Is the node's key expired at this time? */
+bool tailnet_node_is_expired(const struct node *n, int64_t now_unix_s);
+
+#endif

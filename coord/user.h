@@ -1,0 +1,34 @@
+/* Users of a tailnet. Coordinator thread. */
+#ifndef COORD_USER_H
+#define COORD_USER_H
+
+#include <stdint.h>
+
+#define USER_MAGIC	0x05e40001u
+#define USER_NAME_MAX	128
+/* Owner of tagged nodes towards clients, as other servers have it ("tagged-devices"). */
+#define USER_TAGGED_ID	2147455555
+
+/* X(id, word): most powerful first */
+#define USER_ROLE_TABLE(X) \
+	X(OWNER, "owner") X(ADMIN, "admin") X(NETWORK_ADMIN, "network-admin") \
+	X(AUDITOR, "auditor") X(MEMBER, "member")
+
+enum user_role {
+#define X(id, word) USER_##id,
+	USER_ROLE_TABLE(X)
+#undef X
+	USER_ROLE_COUNT
+};
+
+struct user {
+	uint32_t magic;
+	enum user_role role;
+	int64_t id;
+	char name[USER_NAME_MAX];		/* login name, unique, zero-padded */
+	char display_name[USER_NAME_MAX];
+	int64_t created_unix_s;
+	unsigned n_nodes, n_keys;		/* that name this user */
+};
+
+#endif
