@@ -8,6 +8,7 @@
 int64_t clock_mono_ms(void);
 int64_t clock_mono_us(void);
 int64_t clock_wall_s(void);	/* unix seconds */
+int64_t clock_wall_ms(void);	/* unix milliseconds */
 
 /* Tests only: from now on both clocks read these values (until clock_test_stop). */
 void clock_test_set(int64_t mono_ms, int64_t wall_unix_s);
@@ -17,7 +18,7 @@ void clock_test_stop(void);
 /* "2026-11-23T20:01:37Z" of unix seconds; 0 gives "0001-01-01T00:00:00Z" (the clients' zero time).
  * Returns out. */
 char *clock_rfc3339(int64_t unix_s, char out[CLOCK_RFC3339_BYTES]);
-/* Parses RFC 3339 (any offset, fractions ignored) of n bytes into unix seconds; year 1 gives 0.
+/* Parses RFC 3339 (any offset, fractions ignored) of n bytes into unix seconds; years 0 and 1 give 0.
  * Returns 0 on success, -1 when it is not a time. */
 int clock_rfc3339_parse(const char *text, size_t n, int64_t *out_unix_s);
 

@@ -28,7 +28,8 @@ void json_dump_to(struct buf *b, const json_t *v);
 
 /*
  * The writer appends to a buf and places commas itself. Names and strings are escaped
- * (bytes that are not UTF-8 become U+FFFD); name is NULL inside an array.
+ * (bytes that are not UTF-8, and NUL, become U+FFFD); name is NULL inside an array.
+ * The caller balances open and close. A NULL value of json_w_str is written as "".
  */
 struct json_writer {
 	struct buf *b;		/* borrowed */

@@ -32,7 +32,7 @@ void *map_put(struct map *m, void *object);
 /* Takes the object with this key out and returns it, or NULL. */
 void *map_remove(struct map *m, const void *key);
 /* Walk in no particular order: start with *cursor = 0; NULL at the end. The object just returned
- * may be removed, nothing may be added meanwhile (a removal may let the walk meet another again). */
+ * may be removed, nothing else removed or added meanwhile; each object is met once. */
 void *map_next(const struct map *m, size_t *cursor);
 
 /* SipHash-2-4 of the bytes under this process's secret key. Any thread. */

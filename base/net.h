@@ -43,8 +43,9 @@ bool net_ip_is_loopback(const struct net_ip *ip);
 /* Loopback, RFC 1918, link-local, unique local, or 100.64.0.0/10. */
 bool net_ip_is_private(const struct net_ip *ip);
 
+/* A family other than IPv4 and IPv6 (a Unix socket) gives the none address. */
 void net_addr_from_sockaddr(const struct sockaddr *sa, struct net_addr *out);
-/* Returns the length used. */
+/* Returns the length used; the none address gives AF_UNSPEC. */
 socklen_t net_addr_to_sockaddr(const struct net_addr *a, struct sockaddr_storage *out);
 
 #endif

@@ -5,6 +5,7 @@
 #ifndef BASE_OBJ_H
 #define BASE_OBJ_H
 
+#include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 
