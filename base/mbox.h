@@ -24,12 +24,15 @@ struct mbox_msg {
 	void (*discard)(struct mbox_msg *m);
 };
 
-/* On the receiver's thread (or before it runs). limit: how many messages mbox_post accepts. */
+/* On the receiver's thread (or before it runs). limit: how many messages may wait before mbox_post
+ * answers ERR_BUSY. NULL: no descriptor is left. */
 struct mbox *mbox_new(struct event_base *base, void *loop_arg, size_t limit) MUST_USE;
+/* fn(loop_arg) runs before every batch of deliveries. Before anybody posts. */
+void mbox_on_batch(struct mbox *mb, void (*fn)(void *loop_arg));
 /* Discards what is queued; later posts are discarded too. After this only mbox_free is allowed on
  * the receiver's side; other threads may still post until mbox_free. */
 void mbox_close(struct mbox *mb);
-void mbox_free(struct mbox *mb);	/* NULL is fine; no thread posts any more */
+void mbox_free(struct mbox *mb);	/* closed before; NULL is fine; no thread posts any more */
 
 /* Takes m and queues it. ERR_BUSY: the mailbox is full and m is still the caller's: answer 429 or
  * 503. Any thread, never waits. */

@@ -3,12 +3,17 @@
  * served and freed on one worker; nobody else touches it. Other threads name it by a conn_ref and
  * send messages to its worker's mailbox.
  *
- * One turn of the loop: all ready events run, then the turn-end hooks (flush what was queued),
- * then limbo (objects freed in this turn, for which an event may still have been queued).
+ * One turn of the loop: all ready events run, then what asked for another go (worker_again), then
+ * the turn-end hooks (flush what was queued), then limbo (objects freed in this turn, for which an
+ * event may still have been queued).
+ *
+ * To go on in the next turn use worker_again, not event_active: libevent runs what a callback
+ * activates before it leaves, so that the turn, and the flush at its end, would wait for it.
  */
 #ifndef BASE_WORKER_H
 #define BASE_WORKER_H
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -44,10 +49,12 @@ struct worker_limbo {
 	void (*free_fn)(struct worker_limbo *l);
 };
 
-/* Embedded in what wants a call at the end of this turn (once for each time it is asked). */
+/* Embedded in what wants a call at the end of this turn, or in the next one (worker_again); it is
+ * in one of the two queues at a time. */
 struct worker_flush {
 	TAILQ_ENTRY(worker_flush) _link;
 	bool _is_queued;
+	bool _is_again;
 	void (*fn)(struct worker_flush *f);
 };
 
@@ -59,16 +66,23 @@ struct worker {
 	uint8_t *scratch;		/* WORKER_SCRATCH_BYTES; valid within one callback */
 	struct io_stage *stage;		/* base/io's outgoing staging buffer */
 	void *modules[8];		/* per-worker state of relay, control …: see enum worker_module */
-	int64_t now_ms;			/* monotonic, read once per turn */
+	/* Monotonic, read once per turn. Exact where mail is delivered, behind any call of base/io,
+	 * and in turn-end hooks; a timer's callback calls worker_now_ms first. */
+	int64_t now_ms;
 	/* private */
-	struct worker_group *_group;
 	struct worker_slot *_slots;
 	uint32_t _n_slots, _free_slot;
 	TAILQ_HEAD(, worker_limbo) _limbo;
-	TAILQ_HEAD(, worker_flush) _flush;
-	uint64_t _thread[1];
-	_Atomic uint32_t _n_conns;
-	_Atomic bool _is_stopping;
+	TAILQ_HEAD(worker_flush_list, worker_flush) _flush, _again;
+	size_t _n_flush, _n_again;
+	struct worker_stop *_stops;
+	struct mbox_msg _stop_msg;
+	pthread_t _thread;
+	uint32_t _turn;			/* number of the turn that runs; 0: none yet */
+	bool _is_started;		/* has a thread; written by the main thread while there is none */
+	bool _is_now_stale;
+	bool _is_stopping;		/* its own thread only */
+	_Atomic int32_t _n_conns;
 };
 
 enum worker_module { WORKER_DOOR, WORKER_RELAY, WORKER_CONTROL };
@@ -81,23 +95,31 @@ struct worker_group;
 enum err worker_group_new(unsigned n, struct worker_group **out, struct err_text *why) MUST_USE;
 /* Starts the threads. Main thread, once. */
 enum err worker_group_start(struct worker_group *g, struct err_text *why) MUST_USE;
-/* Asks all to stop, runs every module's close hook on its own thread, joins. Main thread. */
+/* Asks all to stop, runs every module's close hook on its own thread, joins. Workers that never
+ * started run the hooks here. Afterwards only worker_group_free; posts are discarded. Main thread. */
 void worker_group_stop(struct worker_group *g);
-void worker_group_free(struct worker_group *g);	/* NULL is fine */
+void worker_group_free(struct worker_group *g);	/* stops first if need be; NULL is fine */
 unsigned worker_group_count(const struct worker_group *g);
 struct worker *worker_group_at(struct worker_group *g, unsigned index);
 /* The one with the fewest connections. Any thread. */
 struct worker *worker_group_least(struct worker_group *g);
 
 /* A function that runs on the worker's thread when it stops, before its loop ends: closes all
- * connections of a module. Before start. */
+ * connections of a module. In the order given. Before start. */
 void worker_on_stop(struct worker *w, void (*fn)(struct worker *w, void *arg), void *arg);
 
 /* Runs fn(w, arg) on the worker's thread; discard(arg), which may be NULL, if it stops before. */
 void worker_call(struct worker *w, void (*fn)(struct worker *w, void *arg), void *arg,
 	void (*discard)(void *arg));
 
-/* Everything below: on the worker's own thread only. */
+/* Everything below: on the worker's own thread only (any one thread before start). */
+
+/* One turn: waits for events if may_wait and nothing is left to do. The thread's own loop; tests
+ * call it on workers that are not started. */
+void worker_turn(struct worker *w, bool may_wait);
+
+/* w->now_ms, read anew when this turn has not done so yet. */
+int64_t worker_now_ms(struct worker *w);
 
 /* Gives the object a name for other threads. */
 struct conn_ref worker_slot_take(struct worker *w, void *object);
@@ -107,7 +129,11 @@ void worker_slot_give(struct worker *w, struct conn_ref ref);
 void *worker_find(struct worker *w, struct conn_ref ref);
 
 void worker_limbo_put(struct worker *w, struct worker_limbo *l);
+/* f->fn runs once at the end of this turn, however often it is asked; if a hook asks, still in this
+ * turn within bounds. */
 void worker_flush_ask(struct worker *w, struct worker_flush *f);
+/* f->fn runs once in the next turn, which does not wait for events. f must not be asked for a flush. */
+void worker_again(struct worker *w, struct worker_flush *f);
 /* Must be called before the object holding f is put in limbo. */
 void worker_flush_cancel(struct worker *w, struct worker_flush *f);
 bool worker_flush_is_asked(const struct worker_flush *f);
