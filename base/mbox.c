@@ -100,7 +100,7 @@ mbox_on_wake(evutil_socket_t fd, short what, void *arg)
 
 	(void)what;
 	OBJ_CHECK(mb, MBOX_MAGIC);
-	/* Emptied before the list is taken: whoever posts to the empty list afterwards wakes again. */
+	/* Emptied before the list is taken: whoever posts to the empty list afterwards wakes. */
 	ASSERT(read(fd, &count, sizeof count) > 0 || errno == EAGAIN || errno == EINTR);
 	if (mb->running.first == NULL) {
 		pthread_mutex_lock(&mb->lock);

@@ -15,8 +15,8 @@ struct mbox;
 
 /*
  * First member of every message. Exactly one of the two functions is called, once, and owns the
- * message from then on: deliver on the receiver's thread (loop_arg is what mbox_new got), or discard
- * (receiver's or poster's thread) when the mailbox is closed.
+ * message from then on: deliver on the receiver's thread (loop_arg is what mbox_new got), or
+ * discard (receiver's or poster's thread) when the mailbox is closed.
  */
 struct mbox_msg {
 	struct mbox_msg *_next;

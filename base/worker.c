@@ -121,8 +121,8 @@ worker_turn(struct worker *w, bool may_wait)
 	if (!may_wait || n_again != 0 || w->_n_flush != 0)
 		flags |= EVLOOP_NONBLOCK;
 	w->_turn++;
-	/* libevent 2.1 has no hook between its wait and the first callback: so the time is read here,
-	 * and once more by whoever asks first after the wait. */
+	/* libevent 2.1 has no hook between its wait and the first callback: so the time is read
+	 * here, and once more by whoever asks first after the wait. */
 	w->now_ms = clock_mono_ms();
 	w->_is_now_stale = true;
 	(void)event_base_loop(w->base, flags);

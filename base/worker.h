@@ -23,7 +23,7 @@
 #include "base/mbox.h"
 
 #define WORKER_MAX		64
-/* One scratch buffer for all connections of a worker: what is read in one go and parsed in place. */
+/* One scratch buffer for all connections of a worker: what is read at once and parsed in place. */
 #define WORKER_SCRATCH_BYTES	(128u << 10)
 
 struct event_base;
@@ -65,7 +65,7 @@ struct worker {
 	struct mbox *mbox;		/* loop_arg of deliver: this worker */
 	uint8_t *scratch;		/* WORKER_SCRATCH_BYTES; valid within one callback */
 	struct io_stage *stage;		/* base/io's outgoing staging buffer */
-	void *modules[8];		/* per-worker state of relay, control …: see enum worker_module */
+	void *modules[8];		/* per-worker state of a module: see enum worker_module */
 	/* Monotonic, read once per turn. Exact where mail is delivered, behind any call of base/io,
 	 * and in turn-end hooks; a timer's callback calls worker_now_ms first. */
 	int64_t now_ms;
@@ -79,7 +79,7 @@ struct worker {
 	struct mbox_msg _stop_msg;
 	pthread_t _thread;
 	uint32_t _turn;			/* number of the turn that runs; 0: none yet */
-	bool _is_started;		/* has a thread; written by the main thread while there is none */
+	bool _is_started;		/* has a thread; changes only while there is none */
 	bool _is_now_stale;
 	bool _is_stopping;		/* its own thread only */
 	_Atomic int32_t _n_conns;
@@ -96,7 +96,8 @@ enum err worker_group_new(unsigned n, struct worker_group **out, struct err_text
 /* Starts the threads. Main thread, once. */
 enum err worker_group_start(struct worker_group *g, struct err_text *why) MUST_USE;
 /* Asks all to stop, runs every module's close hook on its own thread, joins. Workers that never
- * started run the hooks here. Afterwards only worker_group_free; posts are discarded. Main thread. */
+ * started run the hooks here. Afterwards only worker_group_free; posts are discarded. Main
+ * thread. */
 void worker_group_stop(struct worker_group *g);
 void worker_group_free(struct worker_group *g);	/* stops first if need be; NULL is fine */
 unsigned worker_group_count(const struct worker_group *g);
@@ -132,7 +133,7 @@ void worker_limbo_put(struct worker *w, struct worker_limbo *l);
 /* f->fn runs once at the end of this turn, however often it is asked; if a hook asks, still in this
  * turn within bounds. */
 void worker_flush_ask(struct worker *w, struct worker_flush *f);
-/* f->fn runs once in the next turn, which does not wait for events. f must not be asked for a flush. */
+/* f->fn runs once in the next turn, which does not wait for events. f is not asked for a flush. */
 void worker_again(struct worker *w, struct worker_flush *f);
 /* Must be called before the object holding f is put in limbo. */
 void worker_flush_cancel(struct worker *w, struct worker_flush *f);

@@ -1,0 +1,67 @@
+/*
+ * Private to base/io and base/io_tls: what a struct io holds.
+ *
+ * OpenSSL sees one BIO of ours for both directions: it reads the socket directly (after bytes that
+ * the door had peeked at), and writes
+ *   - into the worker's staging buffer while this io owns it (io_write until io_flush),
+ *   - else behind what is pending (handshake, alerts, key updates), sent at the end of the call.
+ * Neither ever blocks a write, so SSL_write seals whole or fails for good: no retry state exists.
+ *
+ * An idle connection owns nothing but its struct io and SSL.
+ */
+#ifndef BASE_IO_PRIV_H
+#define BASE_IO_PRIV_H
+
+#include <assert.h>
+
+#include "base/io.h"
+#include "base/io_run.h"
+#include "base/worker.h"
+
+#define IO_MAGIC		0x10c0ffe1u
+#define IO_WRITE_MAX		(IO_STAGE_BYTES / 2)
+/* Room behind a full stage for what TLS itself has to say; one who makes us say more without ever
+ * reading it is closed. */
+#define IO_TLS_SLACK_BYTES	(64u << 10)
+
+struct io_stage {
+	struct io *owner;	/* borrowed; NULL: empty */
+	size_t len;
+	uint8_t p[IO_STAGE_BYTES + IO_TLS_SLACK_BYTES];
+};
+
+struct io {
+	uint32_t magic;
+	int fd;
+	struct worker *w;
+	SSL *ssl;		/* NULL: plain */
+	struct io_run front;	/* put back: what io_read gives first */
+	struct io_run raw;	/* put back before TLS began: what TLS reads first */
+	struct io_run out;	/* sealed, not taken by the socket yet */
+	uint64_t bytes_in, bytes_out;
+	struct net_addr peer;
+	uint32_t dry_turn;	/* the turn in which a read emptied the socket; 0: none */
+	bool is_open : 1;	/* TLS handshake done */
+	bool is_eof : 1;	/* the peer ended its direction */
+	bool is_broken : 1;	/* the socket failed, or TLS did: nothing more is said */
+	bool is_drained : 1;	/* TLS has no whole record any more */
+};
+
+static_assert(sizeof(struct io) <= 128, "an idle connection must stay small");
+
+/* The socket or TLS failed: nothing more is said, what was not sent is dropped. */
+void io_break(struct io *io);
+/* One recv: ERR_OK with at least a byte, ERR_AGAIN, ERR_CLOSED, ERR_IO. */
+enum err io_recv(struct io *io, void *p, size_t cap, size_t *got) MUST_USE;
+/* Sends what is pending: ERR_OK none is left, ERR_AGAIN, ERR_CLOSED, ERR_IO. A failure breaks io
+ * and shows again in the next call, so this one may be ignored. */
+enum err io_send_out(struct io *io);
+
+/* io_read of a connection that speaks TLS. */
+enum err io_tls_read(struct io *io, void *p, size_t cap, size_t *got) MUST_USE;
+/* Seals n > 0 bytes into the stage, which io owns and which has room. ERR_IO: broken. */
+enum err io_tls_seal(struct io *io, const void *p, size_t n) MUST_USE;
+/* close_notify behind what is pending. */
+void io_tls_goodbye(struct io *io);
+
+#endif
