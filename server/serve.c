@@ -1,0 +1,289 @@
+/* The order of start and stop. */
+#include "server/serve.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "server/datadir.h"
+#include "server/serve_private.h"
+
+/* Every connection is a descriptor (two when passed to libmicrohttpd). */
+static void
+raise_descriptor_limit(void)
+{
+	struct rlimit r;
+
+	if (getrlimit(RLIMIT_NOFILE, &r) == 0 && r.rlim_cur < r.rlim_max) {
+		r.rlim_cur = r.rlim_max;
+		if (setrlimit(RLIMIT_NOFILE, &r) != 0)
+			log_warn(LOG_SERVER, "open file limit stays low", "err", strerror(errno));
+	}
+}
+
+static enum err
+load_keys(struct serve *s, struct err_text *why)
+{
+	static const struct { const char *file; size_t offset; } keys[] = {
+		{ "noise_private.key", offsetof(struct serve, noise_key) },
+		{ "derp_private.key", offsetof(struct serve, derp_key) },
+	};
+
+	for (size_t i = 0; i < COUNT_OF(keys); i++) {
+		char path[4200];
+		struct private_key *key = (void *)((char *)s + keys[i].offset);
+
+		snprintf(path, sizeof(path), "%s/%s", s->cfg->data_dir, keys[i].file);
+		enum err rc = private_key_file(path, true, key, why);
+		if (rc != ERR_OK)
+			return rc;
+	}
+	return ERR_OK;
+}
+
+/* Host that clients know us by: of server_url, else this machine's address. */
+static enum err
+find_host(struct serve *s, struct err_text *why)
+{
+	if (s->cfg->server_url[0] != '\0') {
+		enum err rc = address_url_parse(s->cfg->server_url, &s->url_parts, why);
+		if (rc != ERR_OK)
+			return rc;
+	} else if (s->cfg->tls.cert_file[0] != '\0') {
+		return err_say(why, ERR_INVAL, "server_url is needed beside tls.cert_file: clients"
+		    " check the certificate's name (server_url: https://name)");
+	} else {
+		struct net_ip own;
+		address_own(4, &own);
+		if (own.family == 0)
+			address_own(6, &own);
+		if (own.family == 0)
+			snprintf(s->url_parts.host, sizeof(s->url_parts.host), "127.0.0.1");
+		else
+			net_ip_put(&own, s->url_parts.host);
+	}
+	snprintf(s->host, sizeof(s->host), "%s",
+	    s->cfg->derp.hostname[0] != '\0' ? s->cfg->derp.hostname : s->url_parts.host);
+	return ERR_OK;
+}
+
+/* With sockets bound, the URL is known whole: without a certificate that clients trust it is plain http. */
+static enum err
+find_url(struct serve *s, struct err_text *why)
+{
+	uint16_t https, http;
+
+	door_ports(s->door, &https, &http);
+	if (s->cfg->server_url[0] == '\0') {
+		if (http == 0)
+			return err_say(why, ERR_INVAL, "server_url is needed when listen_http is empty");
+		s->url_parts.is_https = false;
+		s->url_parts.port = http;
+	}
+	address_url_put(&s->url_parts, s->url, sizeof(s->url));
+	return ERR_OK;
+}
+
+static void
+make_answers(struct serve *s)
+{
+	struct machine_key pub;
+	struct net_ip ip;
+	char text[KEY_TEXT_MAX], ip_text[NET_TEXT_MAX];
+
+	ts2021_public_key(coord_control(s->coord), &pub);
+	snprintf(s->key_json, sizeof(s->key_json),
+	    "{\"legacyPublicKey\":\"mkey:%064d\",\"publicKey\":\"%s\"}", 0,
+	    machine_key_put(&pub, text));
+	address_own(4, &ip);
+	if (net_ip_parse(s->host, strlen(s->host), &(struct net_ip){ 0 }) == ERR_OK ||
+	    ip.family == 0 || net_ip_is_private(&ip))
+		snprintf(s->bootstrap_json, sizeof(s->bootstrap_json), "{}");
+	else
+		snprintf(s->bootstrap_json, sizeof(s->bootstrap_json), "{\"%s\":[\"%s\"]}", s->host,
+		    net_ip_put(&ip, ip_text));
+}
+
+static void
+admit(void *arg, const struct node_key *key)
+{
+	struct serve *s = arg;
+
+	relay_admit(s->relay, key);
+}
+
+static void
+expel(void *arg, const struct node_key *key)
+{
+	struct serve *s = arg;
+
+	relay_expel(s->relay, key);
+}
+
+static enum err
+make_coord(struct serve *s, struct err_text *why)
+{
+	uint16_t https, http;
+	struct coord_params p = {
+		.base = coordinator_base(s->coordinator),
+		.mbox = coordinator_mbox(s->coordinator),
+		.workers = s->workers,
+		.cfg = s->cfg,
+		.noise_key = &s->noise_key,
+	};
+
+	door_ports(s->door, &https, &http);
+	p.tailnet = (struct tailnet_deps){
+		.arg = s,
+		.admit = admit,
+		.expel = expel,
+		.derp_host = s->host,
+		.derp_pin = tls_is_self_signed(s->tls) ? tls_pin(s->tls) : NULL,
+		.derp_port = https,
+		.stun_port = relay_stun_port(s->relay),
+		.http_port = http,
+		.server_url = s->url,
+	};
+	return coord_new(&p, &s->coord, why);
+}
+
+static enum err
+chown_data(const struct config *cfg, const struct passwd *pw, struct err_text *why)
+{
+	static const char *const files[] = { "", "/lock", "/noise_private.key", "/derp_private.key",
+		"/selfsigned.crt", "/selfsigned.key", "/fairlead.db", "/fairlead.db-wal",
+		"/fairlead.db-shm" };
+
+	for (size_t i = 0; i < COUNT_OF(files); i++) {
+		char path[4200];
+
+		snprintf(path, sizeof(path), "%s%s", cfg->data_dir, files[i]);
+		if (chown(path, pw->pw_uid, pw->pw_gid) != 0 && errno != ENOENT)
+			return err_say(why, ERR_IO, "cannot give %s to user %s: %s", path,
+			    cfg->user, strerror(errno));
+	}
+	return ERR_OK;
+}
+
+/* Root is needed for ports below 1024 only: everything is bound by now. */
+static enum err
+drop_privileges(const struct config *cfg, struct err_text *why)
+{
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
+		return err_say(why, ERR_IO, "cannot give up new privileges: %s", strerror(errno));
+	if (cfg->user[0] == '\0' || geteuid() != 0)
+		return ERR_OK;
+	struct passwd *pw = getpwnam(cfg->user);
+	if (pw == NULL)
+		return err_say(why, ERR_INVAL, "user \"%s\" of the configuration does not exist",
+		    cfg->user);
+	enum err rc = chown_data(cfg, pw, why);
+	if (rc != ERR_OK)
+		return rc;
+	if (initgroups(cfg->user, pw->pw_gid) != 0 || setgid(pw->pw_gid) != 0 ||
+	    setuid(pw->pw_uid) != 0)
+		return err_say(why, ERR_IO, "cannot become user %s: %s", cfg->user, strerror(errno));
+	return ERR_OK;
+}
+
+/* Everything up to the bound sockets: what a second server or a wrong path fails at. */
+static enum err
+make_front(struct serve *s, struct err_text *why)
+{
+	enum err rc;
+	uint8_t derp_public[KEY_BYTES];
+
+	if ((rc = datadir_open(s->cfg->data_dir, &s->lock_fd, why)) != ERR_OK ||
+	    (rc = load_keys(s, why)) != ERR_OK ||
+	    (rc = find_host(s, why)) != ERR_OK ||
+	    (rc = tls_new(s->cfg, s->host, &s->tls, why)) != ERR_OK ||
+	    (rc = coordinator_new(&s->coordinator, why)) != ERR_OK ||
+	    (rc = worker_group_new(s->cfg->workers, &s->workers, why)) != ERR_OK)
+		return rc;
+	if ((rc = relay_new(s->cfg, s->workers, &s->derp_key, &s->relay)) != ERR_OK)
+		return err_say(why, rc, "cannot make the relay");
+	relay_public_key(s->relay, derp_public);
+	if ((rc = tls_add_derp_meta(s->tls, derp_public, why)) != ERR_OK ||
+	    (rc = door_new(s->cfg, s->workers, s->tls, &s->door, why)) != ERR_OK ||
+	    (rc = door_listen(s->door, why)) != ERR_OK ||
+	    (rc = relay_stun_listen(s->relay, why)) != ERR_OK)
+		return rc;
+	return find_url(s, why);
+}
+
+enum err
+serve_new(const struct config *cfg, const struct serve_options *options, struct serve **out,
+    struct err_text *why)
+{
+	struct serve *s = obj_alloc(sizeof(*s));
+	enum err rc;
+
+	s->magic = SERVE_MAGIC;
+	s->cfg = cfg;
+	s->options = *options;
+	s->lock_fd = -1;
+	raise_descriptor_limit();
+	if ((rc = make_front(s, why)) != ERR_OK ||
+	    (rc = drop_privileges(cfg, why)) != ERR_OK ||
+	    (rc = make_coord(s, why)) != ERR_OK ||
+	    (rc = http_new(coordinator_base(s->coordinator), cfg, s->coord, &s->http, why)) != ERR_OK ||
+	    (rc = http_listen_unix(s->http, cfg->unix_socket, why)) != ERR_OK) {
+		serve_free(s);
+		return rc;
+	}
+	make_answers(s);
+	serve_routes(s);
+	*out = s;
+	return ERR_OK;
+}
+
+enum err
+serve_run(struct serve *s, struct err_text *why)
+{
+	OBJ_CHECK(s, SERVE_MAGIC);
+	enum err rc = worker_group_start(s->workers, why);
+
+	if (rc != ERR_OK)
+		return rc;
+	s->are_workers_running = true;
+	if ((rc = serve_first(s, why)) != ERR_OK)
+		return rc;
+	coordinator_run(s->coordinator);
+	return ERR_OK;
+}
+
+void
+serve_free(struct serve *s)
+{
+	if (s == NULL)
+		return;
+	OBJ_CHECK(s, SERVE_MAGIC);
+	if (s->door != NULL)
+		door_close(s->door);
+	if (s->are_workers_running)
+		worker_group_stop(s->workers);
+	http_free(s->http);
+	if (s->coord != NULL)
+		coord_stop(s->coord);
+	coord_free(s->coord);
+	if (s->relay != NULL)
+		relay_stun_close(s->relay);
+	door_free(s->door);
+	relay_free(s->relay);
+	coordinator_free(s->coordinator);
+	worker_group_free(s->workers);
+	tls_free(s->tls);
+	if (s->lock_fd >= 0)
+		close(s->lock_fd);
+	explicit_bzero(&s->noise_key, sizeof(s->noise_key));
+	explicit_bzero(&s->derp_key, sizeof(s->derp_key));
+	s->magic = 0;
+	free(s);
+}

@@ -1,0 +1,163 @@
+/* Which path goes where: answers made in the door, upgrades to relay and control, the rest to libmicrohttpd. */
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "relay/captive.h"
+#include "server/serve_private.h"
+
+#define NO_CACHE "Cache-Control: no-cache, no-store, must-revalidate, no-transform, max-age=0\r\n"
+
+/* GET /key?v=N: the Noise key, for every version; older clients are told on /machine/register. */
+static void
+answer_key(void *arg, const struct io *io, const struct door_head *head, struct buf *out)
+{
+	const struct serve *s = arg;
+
+	(void)io;
+	door_answer(out, head, 200, "application/json", NULL, s->key_json, strlen(s->key_json));
+}
+
+static void
+answer_health(void *arg, const struct io *io, const struct door_head *head, struct buf *out)
+{
+	static const char body[] = "{\"status\":\"pass\"}\n";
+
+	(void)arg;
+	(void)io;
+	door_answer(out, head, 200, "application/health+json", NO_CACHE, body, sizeof(body) - 1);
+}
+
+/* Measured by clients whose UDP is blocked. */
+static void
+answer_probe(void *arg, const struct io *io, const struct door_head *head, struct buf *out)
+{
+	(void)arg;
+	(void)io;
+	door_answer(out, head, 200, NULL, "Access-Control-Allow-Origin: *\r\n", NULL, 0);
+}
+
+static void
+answer_generate_204(void *arg, const struct io *io, const struct door_head *head, struct buf *out)
+{
+	struct door_str challenge = door_http_field(head, "X-Tailscale-Challenge");
+	char value[CAPTIVE_CHALLENGE_MAX + 16], extra[512];
+
+	(void)arg;
+	(void)io;
+	if (challenge.p != NULL && captive_response(challenge.p, challenge.n, value))
+		snprintf(extra, sizeof(extra), NO_CACHE "X-Tailscale-Response: %s\r\n", value);
+	else
+		snprintf(extra, sizeof(extra), NO_CACHE);
+	door_answer(out, head, 204, NULL, extra, NULL, 0);
+}
+
+/* Asked by clients that cannot resolve a name otherwise: our own, nothing else. */
+static void
+answer_bootstrap_dns(void *arg, const struct io *io, const struct door_head *head, struct buf *out)
+{
+	const struct serve *s = arg;
+
+	(void)io;
+	door_answer(out, head, 200, "application/json", NULL, s->bootstrap_json,
+	    strlen(s->bootstrap_json));
+}
+
+static enum err
+upgrade_derp(void *arg, struct io *io, const struct door_head *head, struct err_text *why)
+{
+	struct serve *s = arg;
+	struct door_str fast = door_http_field(head, "Derp-Fast-Start");
+
+	(void)why;
+	relay_attach_take(s->relay, io, door_str_is(fast, "1"));
+	return ERR_OK;
+}
+
+static enum err
+upgrade_ts2021(void *arg, struct io *io, const struct door_head *head, struct err_text *why)
+{
+	struct serve *s = arg;
+	struct door_str handshake = door_http_field(head, "X-Tailscale-Handshake");
+
+	if (!door_str_is(head->method, "POST"))
+		return err_say(why, ERR_INVAL, "the control upgrade is a POST request");
+	if (handshake.p == NULL)
+		return err_say(why, ERR_INVAL, "missing X-Tailscale-Handshake header");
+	return ts2021_attach(coord_control(s->coord), io, handshake.p, handshake.n, why);
+}
+
+/* A connection for libmicrohttpd on its way from a worker to the coordinator. */
+struct msg_pass {
+	struct mbox_msg msg;
+	struct serve *serve;
+	int fd;
+	bool is_tls;
+	struct net_addr peer;
+	struct conn_ref pass;
+};
+
+static void
+pass_deliver(struct mbox_msg *m, void *loop_arg)
+{
+	struct msg_pass *p = CONTAINER_OF(m, struct msg_pass, msg);
+
+	(void)loop_arg;
+	http_add_take(p->serve->http, p->fd, &p->peer, p->is_tls, p->pass);
+	free(p);
+}
+
+static void
+pass_discard(struct mbox_msg *m)
+{
+	struct msg_pass *p = CONTAINER_OF(m, struct msg_pass, msg);
+
+	close(p->fd);
+	free(p);
+}
+
+static void
+pass_on(void *arg, int fd, const struct net_addr *peer, bool is_tls, struct conn_ref pass)
+{
+	struct serve *s = arg;
+	struct msg_pass *p = obj_alloc(sizeof(*p));
+
+	*p = (struct msg_pass){
+		.msg = { .deliver = pass_deliver, .discard = pass_discard },
+		.serve = s, .fd = fd, .is_tls = is_tls, .peer = *peer, .pass = pass,
+	};
+	if (mbox_post(coordinator_mbox(s->coordinator), &p->msg) != ERR_OK)
+		pass_discard(&p->msg);		/* the client sees its connection end */
+}
+
+static void
+pass_back(void *arg, struct conn_ref pass, const struct buf *head, const struct buf *rest)
+{
+	struct serve *s = arg;
+
+	door_pass_upgrade(s->door, pass, head, rest);
+}
+
+void
+serve_routes(struct serve *s)
+{
+	static const struct { const char *path; door_answer_fn *fn; } answers[] = {
+		{ "/key", answer_key },
+		{ "/health", answer_health },
+		{ "/derp/probe", answer_probe },
+		{ "/derp/latency-check", answer_probe },
+		{ "/generate_204", answer_generate_204 },
+		{ "/bootstrap-dns", answer_bootstrap_dns },
+	};
+
+	for (size_t i = 0; i < COUNT_OF(answers); i++)
+		door_on_answer(s->door, "GET", answers[i].path, answers[i].fn, s);
+	if (s->cfg->derp.is_enabled) {
+		door_on_upgrade(s->door, "/derp", "DERP", upgrade_derp, s);
+		http_on_upgrade(s->http, "/derp", pass_back, s);
+	}
+	door_on_upgrade(s->door, "/ts2021", "tailscale-control-protocol", upgrade_ts2021, s);
+	http_on_upgrade(s->http, "/ts2021", pass_back, s);
+	door_on_pass(s->door, pass_on, s);
+}
