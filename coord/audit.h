@@ -1,0 +1,36 @@
+/*
+ * Audit records: who changed what, before and after. Written in the transaction of the change itself; never
+ * kept in memory. before and after are JSON objects of what changed, with no secret in them.
+ */
+#ifndef COORD_AUDIT_H
+#define COORD_AUDIT_H
+
+#include <stdint.h>
+
+#include "base/net.h"
+
+struct actor;
+struct authkey;
+struct node;
+struct txn;
+struct user;
+
+struct audit {
+	char actor[128];	/* "ann@example.org", "node 17", … */
+	char source[NET_TEXT_MAX];	/* address, or "local" */
+	const char *what;	/* "node.rename"; static */
+	char target[32];	/* "node 17", "user 3", "key k12…" */
+	char *before, *after;	/* owned JSON text; NULL: there was or is nothing */
+};
+
+/* Each adds the record to the transaction. before or after is NULL for what is added or removed; what is a static
+ * text. groups (enum node_group): fields that are written down; those of before are read before
+ * the change is applied, so call it while the old state is in memory. */
+void audit_node(struct txn *x, const struct actor *by, const char *what, const struct node *before,
+	const struct node *after, uint32_t groups);
+void audit_user(struct txn *x, const struct actor *by, const char *what, const struct user *before,
+	const struct user *after);
+void audit_key(struct txn *x, const struct actor *by, const char *what,
+	const struct authkey *before, const struct authkey *after);
+
+#endif

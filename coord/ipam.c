@@ -1,0 +1,303 @@
+/* Address ranges as bitmaps; the resting addresses in the order in which they were given back. */
+#include "coord/ipam.h"
+
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/obj.h"
+
+#define POOL_BITS_MAX	22	/* addresses looked at: all of 100.64.0.0/10, as many of IPv6 */
+#define WORD_BITS	64u
+
+struct resting {
+	uint32_t offset;
+	int64_t since_unix_s;
+};
+
+struct pool {
+	struct net_prefix range;
+	uint32_t size;			/* addresses, from the first of the range on */
+	uint32_t n_usable;		/* that are not reserved */
+	uint32_t n_taken;		/* of those: used, promised or resting */
+	uint32_t lowest;		/* no free one below */
+	uint64_t *taken;		/* bitmap, also of what is reserved for ever */
+	struct resting *rest;		/* queue, oldest first: [rest_head, rest_head + rest_n) */
+	size_t rest_head, rest_n, rest_cap;
+};
+
+struct ipam {
+	struct pool v4, v6;
+};
+
+static const char *const reserved[] = {
+	"100.100.100.0/24", "100.115.92.0/23",
+	"fd7a:115c:a1e0::/128", "fd7a:115c:a1e0::53/128", "fd7a:115c:a1e0:b1a::/64",
+	"fd7a:115c:a1e0:ab12:4843:cd96:6200::/104", "fd7a:115c:a1e0:efe3::/64",
+};
+
+static unsigned
+family_bits(const struct net_ip *ip)
+{
+	return ip->family == 4 ? 32 : 128;
+}
+
+static bool
+bit_get(const struct pool *p, uint32_t offset)
+{
+	return (p->taken[offset / WORD_BITS] >> (offset % WORD_BITS)) & 1;
+}
+
+static void
+bit_set(struct pool *p, uint32_t offset)
+{
+	p->taken[offset / WORD_BITS] |= (uint64_t)1 << (offset % WORD_BITS);
+}
+
+static void
+bit_clear(struct pool *p, uint32_t offset)
+{
+	p->taken[offset / WORD_BITS] &= ~((uint64_t)1 << (offset % WORD_BITS));
+	if (offset < p->lowest)
+		p->lowest = offset;
+}
+
+/* The last 32 bits of an address. */
+static uint32_t
+low_word(const struct net_ip *ip)
+{
+	const uint8_t *b = ip->family == 4 ? ip->b : ip->b + 12;
+
+	return ((uint32_t)b[0] << 24) | ((uint32_t)b[1] << 16) | ((uint32_t)b[2] << 8) | b[3];
+}
+
+static struct net_ip
+address_at(const struct pool *p, uint32_t offset)
+{
+	struct net_ip ip = p->range.ip;
+	uint8_t *b = ip.family == 4 ? ip.b : ip.b + 12;
+	uint32_t low = low_word(&ip) + offset;	/* the range's host bits are zero: no carry */
+
+	for (int i = 3; i >= 0; i--, low >>= 8)
+		b[i] = (uint8_t)low;
+	return ip;
+}
+
+/* Offset of the address in the pool; false: outside. */
+static bool
+offset_of(const struct pool *p, const struct net_ip *ip, uint32_t *offset)
+{
+	if (!net_prefix_has(&p->range, ip))
+		return false;
+	if (ip->family == 6 && memcmp(ip->b, p->range.ip.b, 12) != 0)
+		return false;
+	*offset = low_word(ip) - low_word(&p->range.ip);
+	return *offset < p->size;
+}
+
+static void
+reserve_prefix(struct pool *p, const struct net_prefix *r)
+{
+	uint32_t first = 0, n = p->size;
+
+	if (net_prefix_has(&p->range, &r->ip)) {
+		if (!offset_of(p, &r->ip, &first))
+			return;
+		unsigned host_bits = family_bits(&r->ip) - r->bits;
+		if (host_bits < POOL_BITS_MAX)
+			n = (uint32_t)1 << host_bits;
+	} else if (!net_prefix_has(r, &p->range.ip)) {
+		return;
+	}
+	for (uint32_t i = first; i < p->size && i - first < n; i++)
+		bit_set(p, i);
+}
+
+static enum err
+pool_init(struct pool *p, const char *range, const char *within, struct err_text *why)
+{
+	struct net_prefix outer, r;
+
+	ASSERT(net_prefix_parse(within, strlen(within), &outer) == ERR_OK);
+	if (net_prefix_parse(range, strlen(range), &p->range) != ERR_OK ||
+	    p->range.bits < outer.bits || !net_prefix_has(&outer, &p->range.ip))
+		return err_say(why, ERR_INVAL, "prefixes: \"%s\" is no prefix within %s", range,
+		    within);
+	unsigned host_bits = family_bits(&p->range.ip) - p->range.bits;
+	p->size = (uint32_t)1 << (host_bits < POOL_BITS_MAX ? host_bits : POOL_BITS_MAX);
+	p->taken = calloc(p->size / WORD_BITS + 1, sizeof(uint64_t));
+	ASSERT(p->taken != NULL);
+	bit_set(p, 0);
+	if (p->range.ip.family == 4)
+		bit_set(p, p->size - 1);
+	for (size_t i = 0; i < COUNT_OF(reserved); i++) {
+		ASSERT(net_prefix_parse(reserved[i], strlen(reserved[i]), &r) == ERR_OK);
+		reserve_prefix(p, &r);
+	}
+	for (uint32_t i = 0; i < p->size; i++)
+		p->n_usable += !bit_get(p, i);
+	if (p->n_usable == 0)
+		return err_say(why, ERR_INVAL, "prefixes: no address of %s can be given to a node",
+		    range);
+	return ERR_OK;
+}
+
+enum err
+ipam_new(const char *v4, const char *v6, struct ipam **out, struct err_text *why)
+{
+	struct ipam *a = obj_alloc(sizeof(*a));
+	enum err rc = pool_init(&a->v4, v4, "100.64.0.0/10", why);
+
+	if (rc == ERR_OK)
+		rc = pool_init(&a->v6, v6, "fd7a:115c:a1e0::/48", why);
+	if (rc != ERR_OK) {
+		ipam_free(a);
+		return rc;
+	}
+	*out = a;
+	return ERR_OK;
+}
+
+void
+ipam_free(struct ipam *a)
+{
+	if (a == NULL)
+		return;
+	free(a->v4.taken);
+	free(a->v4.rest);
+	free(a->v6.taken);
+	free(a->v6.rest);
+	free(a);
+}
+
+static struct resting
+rest_pop(struct pool *p)
+{
+	struct resting r = p->rest[p->rest_head];
+
+	p->rest_head++;
+	p->rest_n--;
+	return r;
+}
+
+static void
+rest_push(struct pool *p, struct resting r)
+{
+	if (p->rest_head + p->rest_n == p->rest_cap && p->rest_head > p->rest_n) {
+		memmove(p->rest, p->rest + p->rest_head, p->rest_n * sizeof(*p->rest));
+		p->rest_head = 0;
+	}
+	if (p->rest_head + p->rest_n == p->rest_cap) {
+		p->rest_cap = p->rest_cap == 0 ? 16 : 2 * p->rest_cap;
+		p->rest = obj_realloc(p->rest, p->rest_cap * sizeof(*p->rest));
+	}
+	p->rest[p->rest_head + p->rest_n++] = r;
+}
+
+/* Is a range used up, even of resting ones? */
+static bool
+pool_is_full(const struct pool *p)
+{
+	return p->n_taken - p->rest_n == p->n_usable;
+}
+
+/* The pool is not full. */
+static struct net_ip
+pool_take(struct pool *p, int64_t now_unix_s)
+{
+	while (p->rest_n > 0 && p->rest[p->rest_head].since_unix_s + IPAM_REST_S <= now_unix_s) {
+		bit_clear(p, rest_pop(p).offset);
+		p->n_taken--;
+	}
+	if (p->n_taken == p->n_usable)	/* stays taken, by somebody else from now on */
+		return address_at(p, rest_pop(p).offset);
+
+	uint32_t word = p->lowest / WORD_BITS;
+	while (p->taken[word] == UINT64_MAX)
+		word++;
+	uint32_t offset = word * WORD_BITS + (uint32_t)__builtin_ctzll(~p->taken[word]);
+	ASSERT(offset < p->size);
+	bit_set(p, offset);
+	p->n_taken++;
+	p->lowest = offset + 1;
+	return address_at(p, offset);
+}
+
+enum err
+ipam_reserve(struct ipam *a, int64_t now_unix_s, struct net_ip *ip4, struct net_ip *ip6,
+	struct err_text *why)
+{
+	if (pool_is_full(&a->v4) || pool_is_full(&a->v6))
+		return err_say(why, ERR_FULL, "no address is left in the %s range: remove nodes, "
+		    "or configure a larger prefix", pool_is_full(&a->v4) ? "IPv4" : "IPv6");
+	*ip4 = pool_take(&a->v4, now_unix_s);
+	*ip6 = pool_take(&a->v6, now_unix_s);
+	return ERR_OK;
+}
+
+static struct pool *
+pool_of(struct ipam *a, const struct net_ip *ip)
+{
+	return ip->family == 4 ? &a->v4 : &a->v6;
+}
+
+void
+ipam_unreserve(struct ipam *a, const struct net_ip *ip)
+{
+	struct pool *p = pool_of(a, ip);
+	uint32_t offset;
+
+	if (offset_of(p, ip, &offset) && bit_get(p, offset)) {
+		bit_clear(p, offset);
+		p->n_taken--;
+	}
+}
+
+/* An address that is reserved by now, but was given out by an older configuration, is not counted. */
+static bool
+is_usable_offset(const struct pool *p, uint32_t offset)
+{
+	struct net_ip ip = address_at(p, offset);
+	struct net_prefix r;
+
+	if (offset == 0 || (ip.family == 4 && offset == p->size - 1))
+		return false;
+	for (size_t i = 0; i < COUNT_OF(reserved); i++) {
+		ASSERT(net_prefix_parse(reserved[i], strlen(reserved[i]), &r) == ERR_OK);
+		if (net_prefix_has(&r, &ip))
+			return false;
+	}
+	return true;
+}
+
+void
+ipam_use(struct ipam *a, const struct net_ip *ip)
+{
+	struct pool *p = pool_of(a, ip);
+	uint32_t offset;
+
+	if (offset_of(p, ip, &offset) && !bit_get(p, offset)) {
+		bit_set(p, offset);
+		p->n_taken++;
+	}
+}
+
+void
+ipam_release(struct ipam *a, const struct net_ip *ip, int64_t released_unix_s)
+{
+	struct pool *p = pool_of(a, ip);
+	uint32_t offset;
+
+	if (!offset_of(p, ip, &offset) || !is_usable_offset(p, offset))
+		return;
+	ipam_use(a, ip);	/* loaded from the history */
+	rest_push(p, (struct resting){ .offset = offset, .since_unix_s = released_unix_s });
+}
+
+size_t
+ipam_free_count(const struct ipam *a, int family)
+{
+	const struct pool *p = family == 4 ? &a->v4 : &a->v6;
+
+	return p->n_usable - p->n_taken + p->rest_n;
+}

@@ -1,0 +1,44 @@
+/*
+ * Addresses of one tailnet's nodes: the lowest free one of the IPv4 and of the IPv6 range. Reserved ranges are left
+ * out, and an address that was given back rests for IPAM_REST_S before it is given out again, unless nothing
+ * else is left: then the longest rested one. The database's unique constraints are the last line.
+ *
+ * Reserved (Tailscale net/tsaddr, reference client): first and last of the IPv4 range, 100.100.100.0/24 (service
+ * and DNS), 100.115.92.0/23 (ChromeOS), and in fd7a:115c:a1e0::/48 the first, ::53 (service), b1a::/64
+ * (4via6), ab12:4843:cd96:6200::/104 and efe3::/64.
+ *
+ * A bitmap of 2^22 bits at most for each family; a reservation costs a scan from the lowest free one.
+ */
+#ifndef COORD_IPAM_H
+#define COORD_IPAM_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/net.h"
+
+#define IPAM_REST_S	(30 * 86400)
+
+struct ipam;
+
+/* v4: a prefix within 100.64.0.0/10, v6: within fd7a:115c:a1e0::/48. ERR_INVAL with *why. */
+enum err ipam_new(const char *v4, const char *v6, struct ipam **out, struct err_text *why)
+	MUST_USE;
+void ipam_free(struct ipam *a);		/* NULL is fine */
+
+/* One address of each family, taken from now on. ERR_FULL with *why: a range is used up. */
+enum err ipam_reserve(struct ipam *a, int64_t now_unix_s, struct net_ip *ip4, struct net_ip *ip6,
+	struct err_text *why) MUST_USE;
+/* A reservation came to nothing: free at once. */
+void ipam_unreserve(struct ipam *a, const struct net_ip *ip);
+/* A node has it (reserved before, or loaded). An address outside the ranges, which were changed, is left
+ * alone. */
+void ipam_use(struct ipam *a, const struct net_ip *ip);
+/* No node has it since then; rests. Calls must come in order of time. */
+void ipam_release(struct ipam *a, const struct net_ip *ip, int64_t released_unix_s);
+
+/* Free, rested or resting addresses of the family (4 or 6). */
+size_t ipam_free_count(const struct ipam *a, int family);
+
+#endif

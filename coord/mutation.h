@@ -1,0 +1,96 @@
+/*
+ * Changes as values: one encoding for the store and for memory. A mutation carries whole records for additions and
+ * groups of fields for changes, so that two changes under way to one node cannot lose one another. A
+ * txn is what is committed together; its mutations are applied to memory, in order, when the store has
+ * acknowledged it. Loading at start goes through mutation_apply too.
+ */
+#ifndef COORD_MUTATION_H
+#define COORD_MUTATION_H
+
+#include <stdint.h>
+
+#include "base/list.h"
+#include "base/mbox.h"
+#include "coord/audit.h"
+#include "coord/authkey.h"
+#include "coord/node.h"
+#include "coord/user.h"
+
+struct tailnet;
+
+/* X(name, member of the union that is filled) */
+#define MUTATION_TABLE(X) \
+	X(USER_ADD, user)	/* whole */ \
+	X(USER_SET, user)	/* id, name, display_name, role */ \
+	X(USER_DEL, user)	/* id */ \
+	X(KEY_ADD, key)		/* whole */ \
+	X(KEY_USE, key)		/* id; uses + 1, last used at at_unix_s */ \
+	X(KEY_REVOKE, key)	/* id; at at_unix_s */ \
+	X(KEY_DEL, key)		/* id */ \
+	X(NODE_ADD, node)	/* whole, with its soft state */ \
+	X(NODE_SET, node)	/* id and the fields of groups */ \
+	X(NODE_DEL, node)	/* id, ip4, ip6; its addresses rest from at_unix_s on */ \
+	X(NODE_STATE, node)	/* id and soft state, which memory has already */ \
+	X(AUDIT, audit)		/* whole; kept in the database only */
+
+enum mutation_kind {
+#define X(name, member) MUTATION_##name,
+	MUTATION_TABLE(X)
+#undef X
+	MUTATION_COUNT
+};
+
+/* Fields of a node that change together. */
+enum node_group {
+	NODE_GROUP_KEY = 1 << 0,	/* node_key */
+	NODE_GROUP_NAME = 1 << 1,	/* name, is_name_given */
+	NODE_GROUP_OWNER = 1 << 2,	/* user_id, tags */
+	NODE_GROUP_EXPIRY = 1 << 3,	/* key_expiry_unix_s */
+	NODE_GROUP_JOIN = 1 << 4,	/* is_ephemeral, is_authorized, authkey_id */
+	NODE_GROUP_ALL = (1 << 5) - 1
+};
+
+struct mutation {
+	enum mutation_kind kind;
+	uint32_t groups;		/* NODE_SET: enum node_group */
+	int64_t at_unix_s;
+	union {
+		struct user user;
+		struct authkey key;
+		struct node node;
+		struct audit audit;
+	} u;				/* owns what its records own */
+};
+
+/* Ran on the coordinator thread after the commit was applied to memory, or refused. */
+typedef void txn_done_fn(void *arg, enum err rc, const struct err_text *why);
+
+#define TXN_MAGIC 0x7a4c0001u
+
+struct txn {
+	struct mbox_msg msg;		/* first: the way back to the coordinator */
+	uint32_t magic;
+	unsigned n, _cap;
+	struct mutation **list;		/* owned */
+	struct tailnet *tailnet;	/* the coordinator's; the store only hands it back */
+	int64_t tailnet_id;
+	txn_done_fn *done;		/* NULL: soft, nobody waits */
+	void *arg;
+	enum err rc;			/* the store's answer */
+	struct err_text why;
+	TAILQ_ENTRY(txn) link;		/* the store's queue */
+};
+
+struct txn *txn_new(struct tailnet *t, txn_done_fn *done, void *arg) MUST_USE;
+/* Another mutation, zeroed, at the current time; it lives as long as the txn. */
+struct mutation *txn_add(struct txn *x, enum mutation_kind kind);
+void txn_free(struct txn *x);		/* NULL is fine */
+/* The store is done with it (x->rc): applies it on success, runs done, frees. Coordinator thread. */
+void txn_finish_take(struct txn *x);
+
+/* Makes the change in memory: tables, indexes, addresses, and, once the tailnet is started, what follows from it for
+ * relay admission and map distribution. Owned parts of m's records are moved out. What the store
+ * accepted cannot fail here. Coordinator thread. */
+void mutation_apply(struct tailnet *t, struct mutation *m);
+
+#endif
