@@ -157,6 +157,28 @@ put_escaped(uint8_t *d, const uint8_t **ps, const uint8_t *end)
 	return d;
 }
 
+/* Copies eight bytes at a time to d as long as none of them needs an escape; *ps moves on. Returns
+ * the end of d. */
+static uint8_t *
+put_plain_words(uint8_t *d, const uint8_t **ps, const uint8_t *stop)
+{
+	const uint64_t ones = 0x0101010101010101, tops = 0x8080808080808080;
+	const uint8_t *s = *ps;
+	uint64_t v;
+
+	for (; (size_t)(stop - s) >= sizeof(v); s += sizeof(v), d += sizeof(v)) {
+		memcpy(&v, s, sizeof(v));
+		uint64_t quote = v ^ ones * '"', slash = v ^ ones * '\\';
+		/* The top bit of a byte: below 0x20, zero, zero, not ASCII (a borrow from the byte
+		 * before may set it for nothing, which only costs a look at the table). */
+		if ((((v - ones * 0x20) | (quote - ones) | (slash - ones) | v) & tops) != 0)
+			break;
+		memcpy(d, &v, sizeof(v));
+	}
+	*ps = s;
+	return d;
+}
+
 /* '"', the text, '"', after. */
 static void
 put_quoted(struct buf *b, const char *text, size_t n, const char *after)
@@ -172,9 +194,10 @@ put_quoted(struct buf *b, const char *text, size_t n, const char *after)
 		/* The last character may reach 3 bytes beyond stop, which is less than one escape. */
 		d = buf_reserve(b, (size_t)(stop - s + 1) * ESCAPE_MAX_BYTES + 2);
 		while (s < stop) {
-			if (escape[*s] == 0)
-				*d++ = *s++;
-			else
+			d = put_plain_words(d, &s, stop);
+			for (; s < stop && escape[*s] == 0; s++)
+				*d++ = *s;
+			if (s < stop)
 				d = put_escaped(d, &s, end);
 		}
 		b->len = (size_t)(d - b->p);

@@ -203,6 +203,31 @@ test_escapes(void **state)
 	buf_fini(&b);
 }
 
+/* Every ASCII byte at every place of a word, after its neighbours: jansson reads it back. */
+static void
+test_every_byte(void **state)
+{
+	struct buf b = { 0 };
+
+	(void)state;
+	for (int c = 1; c < 0x80; c++) {
+		for (size_t at = 0; at < 17; at++) {
+			char text[] = "\x7f !#[]~}012345678";
+			struct json_writer w;
+			json_t *v;
+
+			text[at] = (char)c;
+			buf_clear(&b);
+			json_w_init(&w, &b);
+			json_w_str(&w, NULL, text);
+			assert_int_equal(json_parse(b.p, b.len, &v, NULL), ERR_OK);
+			assert_string_equal(json_string_value(v), text);
+			json_decref(v);
+		}
+	}
+	buf_fini(&b);
+}
+
 /* Long strings of every byte and of characters that straddle the writer's pieces: jansson reads
  * them back as they were. */
 static void
@@ -243,6 +268,7 @@ main(void)
 		cmocka_unit_test(test_get),
 		cmocka_unit_test(test_writer),
 		cmocka_unit_test(test_escapes),
+		cmocka_unit_test(test_every_byte),
 		cmocka_unit_test(test_long),
 	};
 
