@@ -349,6 +349,17 @@ worker_group_least(struct worker_group *g)
 	return least;
 }
 
+unsigned
+worker_group_conns(const struct worker_group *g)
+{
+	int64_t n = 0;
+
+	OBJ_CHECK(g, GROUP_MAGIC);
+	for (unsigned i = 0; i < g->n; i++)
+		n += atomic_load_explicit(&g->workers[i]._n_conns, memory_order_relaxed);
+	return n > 0 ? (unsigned)n : 0;
+}
+
 void
 worker_conns_add(struct worker *w, int n)
 {

@@ -105,6 +105,9 @@ struct worker *worker_group_at(struct worker_group *g, unsigned index);
 /* The one with the fewest connections. Any thread. */
 struct worker *worker_group_least(struct worker_group *g);
 
+/* All connections that worker_conns_add counted. Any thread. */
+unsigned worker_group_conns(const struct worker_group *g);
+
 /* A function that runs on the worker's thread when it stops, before its loop ends: closes all
  * connections of a module. In the order given. Before start. */
 void worker_on_stop(struct worker *w, void (*fn)(struct worker *w, void *arg), void *arg);
