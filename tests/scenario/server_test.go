@@ -20,8 +20,8 @@ import (
 	"time"
 )
 
-// binary is build/fairlead of this checkout, or $FAIRLEAD_BIN.
-func binary(t testing.TB) string {
+// serverBinary is build/fairlead of this checkout, or $FAIRLEAD_BIN.
+func serverBinary(t testing.TB) string {
 	t.Helper()
 	path := os.Getenv("FAIRLEAD_BIN")
 	if path == "" {
@@ -96,7 +96,7 @@ func newServer(t testing.TB, flags ...string) *server {
 	t.Helper()
 	dir := t.TempDir()
 	s := &server{
-		t: t, bin: binary(t), dir: filepath.Join(dir, "data"), socket: filepath.Join(dir, "s"),
+		t: t, bin: serverBinary(t), dir: filepath.Join(dir, "data"), socket: filepath.Join(dir, "s"),
 		https: freePort(t, "tcp"), http: freePort(t, "tcp"), stun: freePort(t, "udp"),
 		flags: flags,
 	}
