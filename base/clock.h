@@ -18,8 +18,8 @@ void clock_test_stop(void);
 /* "2026-11-23T20:01:37Z" of unix seconds; 0 gives "0001-01-01T00:00:00Z" (the clients' zero time).
  * Returns out. */
 char *clock_rfc3339(int64_t unix_s, char out[CLOCK_RFC3339_BYTES]);
-/* Parses RFC 3339 (any offset, fractions ignored) of n bytes into unix seconds; years 0 and 1 give 0.
- * Returns 0 on success, -1 when it is not a time. */
+/* Parses n bytes of RFC 3339 (any offset, fractions ignored) to unix seconds; years 0 and 1 give 0.
+ * Returns 0, or -1 when it is not a time. */
 int clock_rfc3339_parse(const char *text, size_t n, int64_t *out_unix_s);
 
 #endif

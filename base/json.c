@@ -191,7 +191,7 @@ put_quoted(struct buf *b, const char *text, size_t n, const char *after)
 	do {
 		const uint8_t *stop = (size_t)(end - s) > PIECE_BYTES ? s + PIECE_BYTES : end;
 
-		/* The last character may reach 3 bytes beyond stop, which is less than one escape. */
+		/* The last character may reach 3 bytes beyond stop: less than one escape. */
 		d = buf_reserve(b, (size_t)(stop - s + 1) * ESCAPE_MAX_BYTES + 2);
 		while (s < stop) {
 			d = put_plain_words(d, &s, stop);

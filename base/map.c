@@ -1,7 +1,7 @@
 /*
- * Hash table: power-of-two slots, linear probing, at most 3/4 full, backward-shift deletion (so there
- * are no tombstones). The hash is kept beside the pointer: objects are touched only when it is equal.
- * The table never shrinks.
+ * Hash table: power-of-two slots, linear probing, at most 3/4 full, backward-shift deletion (so
+ * there are no tombstones). The hash is kept beside the pointer: objects are touched only when it
+ * is equal. The table never shrinks.
  */
 #include "base/map.h"
 
@@ -135,7 +135,7 @@ map_remove(struct map *m, const void *key)
 
 	if (object == NULL)
 		return NULL;
-	/* Whatever could have stood in the hole moves back into it, until a free slot ends the run. */
+	/* What could have stood in the hole moves back into it, until a free slot ends the run. */
 	for (size_t i = (hole + 1) & mask; m->_slots[i].object != NULL; i = (i + 1) & mask) {
 		size_t from_home = (i - (size_t)m->_slots[i].hash) & mask;
 		size_t from_hole = (i - hole) & mask;

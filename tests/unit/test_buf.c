@@ -108,7 +108,8 @@ test_shared(void **state)
 	assert_int_equal(s->len, 5);
 	assert_memory_equal(s->bytes, "hello", 5);
 	for (int i = 0; i < 2; i++)
-		assert_int_equal(pthread_create(&threads[i], NULL, hold_and_drop, shbuf_hold(s)), 0);
+		assert_int_equal(
+		    pthread_create(&threads[i], NULL, hold_and_drop, shbuf_hold(s)), 0);
 	for (int i = 0; i < 2; i++)
 		pthread_join(threads[i], NULL);
 	assert_int_equal(atomic_load(&s->refs), 1);

@@ -99,8 +99,10 @@ test_parse(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < COUNT_OF(cases); i++) {
+		const char *text = cases[i].text;
+
 		got = 99;
-		assert_int_equal(clock_rfc3339_parse(cases[i].text, strlen(cases[i].text), &got), 0);
+		assert_int_equal(clock_rfc3339_parse(text, strlen(text), &got), 0);
 		assert_int_equal(got, cases[i].want);
 	}
 }

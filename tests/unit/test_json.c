@@ -21,7 +21,8 @@ test_parse(void **state)
 		const char *text, *want;	/* compact text */
 	} cases[] = {
 		{ "{}", "{}" },
-		{ " {\"a\": [1, 2.5, true, null], \"b\":\"x\"}\n", "{\"a\":[1,2.5,true,null],\"b\":\"x\"}" },
+		{ " {\"a\": [1, 2.5, true, null], \"b\":\"x\"}\n",
+		  "{\"a\":[1,2.5,true,null],\"b\":\"x\"}" },
 		{ "null", "null" },
 		{ "\"s\"", "\"s\"" },
 		{ "-9223372036854775808", "-9223372036854775808" },
@@ -113,7 +114,8 @@ test_depth(void **state)
 static void
 test_get(void **state)
 {
-	static const char text[] = "{\"s\":\"x\",\"i\":-5,\"t\":true,\"f\":false,\"n\":null,\"r\":1.5}";
+	static const char text[] =
+	    "{\"s\":\"x\",\"i\":-5,\"t\":true,\"f\":false,\"n\":null,\"r\":1.5}";
 	json_t *v;
 
 	(void)state;
@@ -166,8 +168,9 @@ test_writer(void **state)
 	json_w_obj_close(&w);
 	assert_string_equal(buf_cstr(&b),
 	    "{\"empty\":{},\"list\":[[],0,-9223372036854775808,9223372036854775807,\"s\","
-	    "{\"t\":true,\"f\":false}],\"n\\\"ame\":null,\"none\":\"\",\"part\":\"abc\",\"nothing\":\"\","
-	    "\"raw\":{\"x\":1},\"at\":\"2026-11-23T20:01:37Z\",\"never\":\"0001-01-01T00:00:00Z\"}");
+	    "{\"t\":true,\"f\":false}],\"n\\\"ame\":null,\"none\":\"\",\"part\":\"abc\","
+	    "\"nothing\":\"\",\"raw\":{\"x\":1},\"at\":\"2026-11-23T20:01:37Z\","
+	    "\"never\":\"0001-01-01T00:00:00Z\"}");
 	buf_fini(&b);
 }
 
@@ -234,8 +237,9 @@ static void
 test_long(void **state)
 {
 	static char text[3000 * 4 + 1];
-	static const char *const units[] = { "x", "\xc3\xa4", "\xe2\x82\xac", "\xf0\x9f\x98\x80", "\n",
-		"\x01" };
+	static const char *const units[] = {
+		"x", "\xc3\xa4", "\xe2\x82\xac", "\xf0\x9f\x98\x80", "\n", "\x01",
+	};
 
 	(void)state;
 	for (size_t u = 0; u < COUNT_OF(units); u++) {

@@ -44,7 +44,8 @@ test_ip(void **state)
 		{ "1111:2222:3333:4444:5555:6666:255.255.255.255",
 		  "1111:2222:3333:4444:5555:6666:ffff:ffff" },
 		{ "", NULL }, { "1.2.3", NULL }, { "1.2.3.4.5", NULL }, { "1.2.3.256", NULL },
-		{ "01.2.3.4", NULL }, { "1.2.3.4 ", NULL }, { " 1.2.3.4", NULL }, { "0x7f.1", NULL },
+		{ "01.2.3.4", NULL }, { "1.2.3.4 ", NULL }, { " 1.2.3.4", NULL },
+		{ "0x7f.1", NULL },
 		{ "[::1]", NULL }, { "::1%eth0", NULL }, { ":::", NULL }, { "g::1", NULL },
 		{ "1:2:3:4:5:6:7:8:9", NULL }, { "::1::", NULL }, { "localhost", NULL },
 		{ "1.2.3.4/32", NULL }, { "1.2.3.4:5", NULL },
@@ -81,7 +82,8 @@ test_addr(void **state)
 		{ "[::ffff:1.2.3.4]:80", "1.2.3.4:80" },
 		{ "1.2.3.4", NULL }, { "1.2.3.4:", NULL }, { "1.2.3.4:65536", NULL },
 		{ "1.2.3.4:100000", NULL }, { "1.2.3.4:+5", NULL }, { "1.2.3.4:05", NULL },
-		{ "1.2.3.4:5 ", NULL }, { "[1.2.3.4]:5", NULL }, { "::1:5", NULL }, { "[::1]", NULL },
+		{ "1.2.3.4:5 ", NULL }, { "[1.2.3.4]:5", NULL }, { "::1:5", NULL },
+		{ "[::1]", NULL },
 		{ "[::1]:", NULL }, { "[::1:5", NULL }, { "::1]:5", NULL }, { "[]:5", NULL },
 		{ ":5", NULL }, { "[:5", NULL }, { "]:5", NULL }, { "", NULL }, { ":", NULL },
 		{ "host:5", NULL }, { "[::1]5:5", NULL },
@@ -129,7 +131,8 @@ test_prefix(void **state)
 		{ "10.0.0.0/33", NULL }, { "::/129", NULL }, { "10.0.0.0/", NULL }, { "/8", NULL },
 		{ "10.0.0.0/-1", NULL }, { "10.0.0.0/08", NULL }, { "10.0.0.0/8/8", NULL },
 		{ "10.0.0.0/256", NULL }, { "10.0.0.0/4294967304", NULL }, { "10/8", NULL },
-		{ "", NULL }, { "/", NULL }, { "fe80::1/10", NULL }, { "fd7a:115c:a1e0:1::/48", NULL },
+		{ "", NULL }, { "/", NULL }, { "fe80::1/10", NULL },
+		{ "fd7a:115c:a1e0:1::/48", NULL },
 		{ "10.0.0.0 /8", NULL },
 	};
 	struct net_prefix p;
@@ -198,7 +201,8 @@ test_kinds(void **state)
 		{ "100.128.0.0", false, false }, { "100.63.0.0", false, false },
 		{ "fe80::1", false, true }, { "febf::1", false, true }, { "fec0::1", false, false },
 		{ "fc00::1", false, true }, { "fd7a::1", false, true }, { "fe00::1", false, false },
-		{ "::2", false, false }, { "2001:db8::1", false, false }, { "8.8.8.8", false, false },
+		{ "::2", false, false }, { "2001:db8::1", false, false },
+		{ "8.8.8.8", false, false },
 		{ "0.0.0.0", false, false }, { "::", false, false },
 	};
 
