@@ -110,7 +110,7 @@ private_key_public(const struct private_key *priv, uint8_t out[KEY_BYTES])
 	ASSERT(crypto_scalarmult_base(out, priv->b) == 0);
 }
 
-/* --- key files --------------------------------------------------------------------------------- */
+/* --- key files ------------------------------------------------------------------------------ */
 
 static bool
 is_space(char c)

@@ -143,7 +143,7 @@ test_hex(void **state)
 	assert_string_equal(key_hex_put(b, 0, text), "");
 }
 
-/* --- files ------------------------------------------------------------------------------------- */
+/* --- files ---------------------------------------------------------------------------------- */
 
 static char folder[] = "/tmp/fairlead-key-XXXXXX";
 static char path[64];
