@@ -97,12 +97,14 @@ mbox_on_wake(evutil_socket_t fd, short what, void *arg)
 {
 	struct mbox *mb = arg;
 	uint64_t count;
+	bool is_left;
 
 	(void)what;
 	OBJ_CHECK(mb, MBOX_MAGIC);
 	/* Emptied before the list is taken: whoever posts to the empty list afterwards wakes. */
 	ASSERT(read(fd, &count, sizeof count) > 0 || errno == EAGAIN || errno == EINTR);
-	if (mb->running.first == NULL) {
+	is_left = mb->running.first != NULL;
+	if (!is_left) {
 		pthread_mutex_lock(&mb->lock);
 		list_move(&mb->running, &mb->posted);
 		pthread_mutex_unlock(&mb->lock);
@@ -114,11 +116,12 @@ mbox_on_wake(evutil_socket_t fd, short what, void *arg)
 		struct mbox_msg *m = list_pop(&mb->running);
 
 		if (m == NULL)
-			return;
+			break;
 		atomic_fetch_sub_explicit(&mb->n, 1, memory_order_relaxed);
 		m->deliver(m, mb->loop_arg);
 	}
-	if (mb->running.first != NULL)
+	/* With something left from last time the list was not taken, but its wake-up is used up. */
+	if (mb->running.first != NULL || is_left)
 		mbox_wake(mb);
 }
 
