@@ -44,6 +44,7 @@ struct io *io_new(struct worker *w, int fd, const struct net_addr *peer) MUST_US
  * frees. The owner's events on the descriptor are gone before. NULL is fine. */
 void io_free(struct io *io);
 
+/* Facts. What they point to is borrowed. */
 int io_fd(const struct io *io);
 struct worker *io_worker(const struct io *io);
 const struct net_addr *io_peer(const struct io *io);

@@ -132,6 +132,7 @@ void worker_slot_give(struct worker *w, struct conn_ref ref);
 /* The object, or NULL when it has gone. */
 void *worker_find(struct worker *w, struct conn_ref ref);
 
+/* l->free_fn(l) runs at the end of this turn. */
 void worker_limbo_put(struct worker *w, struct worker_limbo *l);
 /* f->fn runs once at the end of this turn, however often it is asked; if a hook asks, still in this
  * turn within bounds. */
