@@ -7,6 +7,7 @@
 
 #include "base/buf.h"
 #include "base/key.h"
+#include "base/list.h"
 #include "base/net.h"
 #include "coord/hostinfo.h"
 #include "coord/msg_map.h"
@@ -49,7 +50,18 @@ struct node {
 	struct map_node *map;		/* fragment, chunk, class */
 	/* private to tailnet */
 	bool _is_expiry_told;
-	unsigned _n_pending;		/* mutations under way */
+	bool _is_removing;		/* its removal is under way */
+	int64_t _registered_unix_s;	/* last registration answered in this run */
+	struct node *_machine_next;	/* of the same machine key */
+	TAILQ_ENTRY(node) _dirty_link;
 };
+
+struct node *node_new(void) MUST_USE;		/* heap, zeroed, with its magic */
+void node_free(struct node *n);			/* and all it owns; NULL is fine */
+/* What a node record owns (tags, endpoints, host); the struct itself is the caller's. */
+void node_fini(struct node *n);
+void node_set_tags(struct node *n, const char *const *tags, unsigned n_tags);
+/* The soft fields of from, endpoints copied, host held. */
+void node_copy_soft(struct node *to, const struct node *from);
 
 #endif

@@ -1,0 +1,151 @@
+/* Audit records: their texts. */
+#include "coord/audit.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/json.h"
+#include "coord/mutation.h"
+#include "coord/tailnet.h"
+#include "coord/tag.h"
+
+static struct audit *
+record_add(struct txn *x, const struct actor *by, const char *what)
+{
+	struct audit *a = &txn_add(x, MUTATION_AUDIT)->u.audit;
+
+	snprintf(a->actor, sizeof(a->actor), "%s", by->name);
+	if (by->from.ip.family == 0)
+		memcpy(a->source, "local", sizeof("local"));
+	else
+		net_ip_put(&by->from.ip, a->source);
+	a->what = what;
+	return a;
+}
+
+static char *
+take_text(struct buf *b)
+{
+	char *text = obj_strdup(buf_cstr(b));
+
+	buf_fini(b);
+	return text;
+}
+
+static char *
+node_text(const struct node *n, uint32_t groups)
+{
+	struct buf b = { 0 };
+	struct json_writer w;
+	struct buf tags = { 0 };
+	char text[KEY_TEXT_MAX];
+
+	_Static_assert(KEY_TEXT_MAX >= NET_TEXT_MAX, "one buffer for both");
+	if (n == NULL)
+		return NULL;
+	json_w_init(&w, &b);
+	json_w_obj_open(&w, NULL);
+	if (groups == NODE_GROUP_ALL) {
+		json_w_str(&w, "machineKey", machine_key_put(&n->machine_key, text));
+		json_w_str(&w, "ip4", net_ip_put(&n->ip4, text));
+		json_w_str(&w, "ip6", net_ip_put(&n->ip6, text));
+	}
+	if (groups & NODE_GROUP_KEY)
+		json_w_str(&w, "nodeKey", node_key_put(&n->node_key, text));
+	if (groups & NODE_GROUP_NAME) {
+		json_w_str(&w, "name", n->name);
+		json_w_bool(&w, "isNameGiven", n->is_name_given);
+	}
+	if (groups & NODE_GROUP_OWNER) {
+		json_w_int(&w, "user", n->user_id);
+		tag_list_put(&tags, n->tags, n->n_tags);
+		json_w_raw(&w, "tags", tags.p, tags.len);
+	}
+	if (groups & NODE_GROUP_EXPIRY)
+		json_w_time(&w, "keyExpiry", n->key_expiry_unix_s);
+	if (groups & NODE_GROUP_JOIN) {
+		json_w_bool(&w, "isEphemeral", n->is_ephemeral);
+		json_w_bool(&w, "isAuthorized", n->is_authorized);
+		json_w_str(&w, "authKey", n->authkey_id);
+	}
+	json_w_obj_close(&w);
+	buf_fini(&tags);
+	return take_text(&b);
+}
+
+void
+audit_node(struct txn *x, const struct actor *by, const char *what, const struct node *before,
+	const struct node *after, uint32_t groups)
+{
+	struct audit *a = record_add(x, by, what);
+
+	snprintf(a->target, sizeof(a->target), "node %lld",
+	    (long long)(before != NULL ? before : after)->id);
+	a->before = node_text(before, groups);
+	a->after = node_text(after, groups);
+}
+
+static char *
+user_text(const struct user *u)
+{
+	struct buf b = { 0 };
+	struct json_writer w;
+
+	if (u == NULL)
+		return NULL;
+	json_w_init(&w, &b);
+	json_w_obj_open(&w, NULL);
+	json_w_str(&w, "name", u->name);
+	json_w_str(&w, "displayName", u->display_name);
+	json_w_str(&w, "role", user_role_word(u->role));
+	json_w_obj_close(&w);
+	return take_text(&b);
+}
+
+void
+audit_user(struct txn *x, const struct actor *by, const char *what, const struct user *before,
+	const struct user *after)
+{
+	struct audit *a = record_add(x, by, what);
+
+	snprintf(a->target, sizeof(a->target), "user %lld",
+	    (long long)(before != NULL ? before : after)->id);
+	a->before = user_text(before);
+	a->after = user_text(after);
+}
+
+static char *
+key_text(const struct authkey *k)
+{
+	struct buf b = { 0 }, tags = { 0 };
+	struct json_writer w;
+
+	if (k == NULL)
+		return NULL;
+	json_w_init(&w, &b);
+	json_w_obj_open(&w, NULL);
+	json_w_int(&w, "user", k->user_id);
+	json_w_str(&w, "description", k->description);
+	tag_list_put(&tags, k->tags, k->n_tags);
+	json_w_raw(&w, "tags", tags.p, tags.len);
+	json_w_bool(&w, "isReusable", k->is_reusable);
+	json_w_bool(&w, "isEphemeral", k->is_ephemeral);
+	json_w_bool(&w, "isPreauthorized", k->is_preauthorized);
+	json_w_time(&w, "expires", k->expires_unix_s);
+	json_w_time(&w, "revoked", k->revoked_unix_s);
+	json_w_int(&w, "uses", k->uses);
+	json_w_obj_close(&w);
+	buf_fini(&tags);
+	return take_text(&b);
+}
+
+void
+audit_key(struct txn *x, const struct actor *by, const char *what, const struct authkey *before,
+	const struct authkey *after)
+{
+	struct audit *a = record_add(x, by, what);
+
+	snprintf(a->target, sizeof(a->target), "key %s", (before != NULL ? before : after)->id);
+	a->before = key_text(before);
+	a->after = key_text(after);
+}

@@ -1,0 +1,411 @@
+/* Transactions' memory, and the one place that changes a tailnet's hard state. */
+#include "coord/mutation.h"
+
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/metrics.h"
+#include "coord/change.h"
+#include "coord/ipam.h"
+#include "coord/session.h"
+#include "coord/tag.h"
+#include "coord/tailnet.h"
+#include "coord/tailnet_private.h"
+
+static void
+txn_deliver(struct mbox_msg *m, void *loop_arg)
+{
+	(void)loop_arg;
+	txn_finish_take(CONTAINER_OF(m, struct txn, msg));
+}
+
+static void
+txn_discard(struct mbox_msg *m)
+{
+	txn_free(CONTAINER_OF(m, struct txn, msg));
+}
+
+struct txn *
+txn_new(struct tailnet *t, txn_done_fn *done, void *arg)
+{
+	struct txn *x = obj_alloc(sizeof(*x));
+
+	x->magic = TXN_MAGIC;
+	x->msg.deliver = txn_deliver;
+	x->msg.discard = txn_discard;
+	x->tailnet = t;
+	x->tailnet_id = t->id;
+	x->done = done;
+	x->arg = arg;
+	return x;
+}
+
+struct mutation *
+txn_add(struct txn *x, enum mutation_kind kind)
+{
+	struct mutation *m = obj_alloc(sizeof(*m));
+
+	m->kind = kind;
+	m->at_unix_s = clock_wall_s();
+	if (x->n == x->_cap) {
+		x->_cap = x->_cap == 0 ? 4 : 2 * x->_cap;
+		x->list = obj_realloc(x->list, x->_cap * sizeof(struct mutation *));
+	}
+	x->list[x->n++] = m;
+	return m;
+}
+
+static void
+mutation_free(struct mutation *m)
+{
+	switch (m->kind) {
+	case MUTATION_KEY_ADD:
+	case MUTATION_KEY_USE:
+	case MUTATION_KEY_REVOKE:
+	case MUTATION_KEY_DEL:
+		tag_list_free(m->u.key.tags, m->u.key.n_tags);
+		break;
+	case MUTATION_NODE_ADD:
+	case MUTATION_NODE_SET:
+	case MUTATION_NODE_DEL:
+	case MUTATION_NODE_STATE:
+		node_fini(&m->u.node);
+		break;
+	case MUTATION_AUDIT:
+		free(m->u.audit.before);
+		free(m->u.audit.after);
+		break;
+	case MUTATION_USER_ADD:
+	case MUTATION_USER_SET:
+	case MUTATION_USER_DEL:
+	case MUTATION_COUNT:
+		break;
+	}
+	free(m);
+}
+
+void
+txn_free(struct txn *x)
+{
+	if (x == NULL)
+		return;
+	OBJ_CHECK(x, TXN_MAGIC);
+	x->magic = 0;
+	for (unsigned i = 0; i < x->n; i++)
+		mutation_free(x->list[i]);
+	free(x->list);
+	free(x);
+}
+
+/* Lazily written state that did not reach the disk stays to be written. */
+static void
+soft_failed(struct txn *x)
+{
+	for (unsigned i = 0; i < x->n; i++) {
+		struct node *n = map_find(&x->tailnet->nodes, &x->list[i]->u.node.id);
+
+		if (n != NULL)
+			tailnet_soft_dirty(x->tailnet, n);
+	}
+}
+
+void
+txn_finish_take(struct txn *x)
+{
+	OBJ_CHECK(x, TXN_MAGIC);
+	if (x->rc == ERR_OK) {
+		for (unsigned i = 0; i < x->n; i++)
+			mutation_apply(x->tailnet, x->list[i]);
+	} else if (x->done == NULL) {
+		soft_failed(x);
+	}
+	if (x->done != NULL)
+		x->done(x->arg, x->rc, &x->why);
+	txn_free(x);
+}
+
+static struct user *
+user_at(struct tailnet *t, int64_t id)
+{
+	struct user *u = map_find(&t->users, &id);
+
+	OBJ_CHECK(u, USER_MAGIC);
+	return u;
+}
+
+static void
+user_add(struct tailnet *t, const struct user *from)
+{
+	struct user *u = obj_alloc(sizeof(*u));
+
+	*u = *from;
+	u->magic = USER_MAGIC;
+	u->n_nodes = u->n_keys = 0;
+	ASSERT(map_put(&t->users, u) == NULL);
+	ASSERT(map_put(&t->users_by_name, u) == NULL);
+}
+
+static void
+user_set(struct tailnet *t, const struct user *from)
+{
+	struct user *u = user_at(t, from->id);
+
+	map_remove(&t->users_by_name, u->name);
+	memcpy(u->name, from->name, sizeof(u->name));
+	memcpy(u->display_name, from->display_name, sizeof(u->display_name));
+	u->role = from->role;
+	ASSERT(map_put(&t->users_by_name, u) == NULL);
+	if (t->priv->is_started)
+		change_note_all(t, CHANGE_ALL_USERS);
+}
+
+static void
+user_del(struct tailnet *t, int64_t id)
+{
+	struct user *u = user_at(t, id);
+
+	ASSERT(u->n_nodes == 0 && u->n_keys == 0);
+	map_remove(&t->users_by_name, u->name);
+	map_remove(&t->users, &id);
+	u->magic = 0;
+	free(u);
+}
+
+static void
+key_add(struct tailnet *t, struct authkey *from)
+{
+	struct authkey *k = authkey_new();
+
+	*k = *from;
+	k->magic = AUTHKEY_MAGIC;
+	k->uses_pending = 0;
+	from->tags = NULL;	/* moved */
+	from->n_tags = 0;
+	ASSERT(map_put(&t->authkeys, k) == NULL);
+	user_at(t, k->user_id)->n_keys++;
+}
+
+static struct authkey *
+key_at(struct tailnet *t, const char *id)
+{
+	struct authkey *k = map_find(&t->authkeys, id);
+
+	OBJ_CHECK(k, AUTHKEY_MAGIC);
+	return k;
+}
+
+static void
+key_use(struct tailnet *t, const struct mutation *m)
+{
+	struct authkey *k = key_at(t, m->u.key.id);
+
+	k->uses++;
+	k->last_used_unix_s = m->at_unix_s;
+}
+
+static void
+key_del(struct tailnet *t, const char *id)
+{
+	struct authkey *k = key_at(t, id);
+
+	user_at(t, k->user_id)->n_keys--;
+	map_remove(&t->authkeys, id);
+	authkey_free(k);
+}
+
+/* The relay serves a node as long as its key is valid. */
+static void
+admission_follow(struct tailnet *t, const struct node *n)
+{
+	if (!t->priv->is_started)
+		return;		/* tailnet_start admits everybody */
+	if (tailnet_node_is_expired(n, clock_wall_s()))
+		t->deps.expel(t->deps.arg, &n->node_key);
+	else
+		t->deps.admit(t->deps.arg, &n->node_key);
+}
+
+static void
+machine_unlink(struct tailnet *t, struct node *n)
+{
+	struct machine *m = tailnet_machine_get(t, &n->machine_key);
+	struct node **at = &m->first;
+
+	while (*at != n) {
+		ASSERT(*at != NULL);
+		at = &(*at)->_machine_next;
+	}
+	*at = n->_machine_next;
+	tailnet_machine_drop(t, m);
+}
+
+static void
+node_add(struct tailnet *t, struct node *from)
+{
+	struct node *n = node_new();
+	struct machine *machine;
+
+	*n = *from;
+	n->magic = NODE_MAGIC;
+	from->tags = NULL;	/* moved, all three */
+	from->n_tags = 0;
+	from->endpoints = NULL;
+	from->n_endpoints = 0;
+	from->host = NULL;
+	n->_registered_unix_s = t->priv->is_started ? clock_wall_s() : 0;
+	n->_is_expiry_told = tailnet_node_is_expired(n, clock_wall_s());
+	ASSERT(map_put(&t->nodes, n) == NULL);
+	ASSERT(map_put(&t->nodes_by_key, n) == NULL);
+	ASSERT(map_put(&t->nodes_by_name, n) == NULL);
+	machine = tailnet_machine_get(t, &n->machine_key);
+	n->_machine_next = machine->first;
+	machine->first = n;
+	ipam_use(t->ipam, &n->ip4);
+	ipam_use(t->ipam, &n->ip6);
+	user_at(t, n->user_id)->n_nodes++;
+	metric_add(METRIC_NODES, 1);
+	admission_follow(t, n);
+	tailnet_due_note(t, n->key_expiry_unix_s);
+	tailnet_due_note(t, tailnet_ephemeral_due(t, n));
+	session_node_added(t, n);
+	if (t->priv->is_started)
+		change_note(t, n, CHANGE_JOINED);
+}
+
+/* NODE_GROUP_OWNER. Takes the tags. */
+static uint32_t
+node_set_owner(struct tailnet *t, struct node *n, struct node *from)
+{
+	int64_t old_owner = tailnet_node_owner_id(n);
+
+	user_at(t, n->user_id)->n_nodes--;
+	user_at(t, from->user_id)->n_nodes++;
+	n->user_id = from->user_id;
+	tag_list_free(n->tags, n->n_tags);
+	n->tags = from->tags;
+	n->n_tags = from->n_tags;
+	from->tags = NULL;
+	from->n_tags = 0;
+	if (t->priv->is_started && tailnet_node_owner_id(n) != old_owner)
+		change_note_all(t, CHANGE_ALL_USERS);
+	return CHANGE_WHOLE | CHANGE_SELF;
+}
+
+/* NODE_GROUP_KEY and NODE_GROUP_EXPIRY. */
+static uint32_t
+node_set_key(struct tailnet *t, struct node *n, const struct mutation *m)
+{
+	const struct node *from = &m->u.node;
+
+	if ((m->groups & NODE_GROUP_KEY) && !node_key_eq(&n->node_key, &from->node_key)) {
+		if (t->priv->is_started)
+			t->deps.expel(t->deps.arg, &n->node_key);
+		map_remove(&t->nodes_by_key, &n->node_key);
+		n->node_key = from->node_key;
+		ASSERT(map_put(&t->nodes_by_key, n) == NULL);
+	}
+	if (m->groups & NODE_GROUP_EXPIRY) {
+		n->key_expiry_unix_s = from->key_expiry_unix_s;
+		n->_is_expiry_told = tailnet_node_is_expired(n, clock_wall_s());
+		tailnet_due_note(t, n->key_expiry_unix_s);
+	}
+	admission_follow(t, n);
+	return CHANGE_KEY | CHANGE_SELF;
+}
+
+static void
+node_set(struct tailnet *t, struct mutation *m)
+{
+	struct node *from = &m->u.node;
+	struct node *n = map_find(&t->nodes, &from->id);
+	uint32_t what = 0;
+
+	OBJ_CHECK(n, NODE_MAGIC);
+	if (m->groups & (NODE_GROUP_KEY | NODE_GROUP_EXPIRY))
+		what |= node_set_key(t, n, m);
+	if (m->groups & NODE_GROUP_NAME) {
+		map_remove(&t->nodes_by_name, n->name);
+		memcpy(n->name, from->name, sizeof(n->name));
+		n->is_name_given = from->is_name_given;
+		ASSERT(map_put(&t->nodes_by_name, n) == NULL);
+		what |= CHANGE_WHOLE | CHANGE_SELF;
+	}
+	if (m->groups & NODE_GROUP_OWNER)
+		what |= node_set_owner(t, n, from);
+	if (m->groups & NODE_GROUP_JOIN) {
+		n->is_ephemeral = from->is_ephemeral;
+		n->is_authorized = from->is_authorized;
+		memcpy(n->authkey_id, from->authkey_id, sizeof(n->authkey_id));
+		n->_registered_unix_s = clock_wall_s();
+		tailnet_due_note(t, tailnet_ephemeral_due(t, n));
+		what |= CHANGE_SELF;
+	}
+	if (t->priv->is_started)
+		change_note(t, n, what);
+}
+
+static void
+node_del(struct tailnet *t, const struct mutation *m)
+{
+	struct node *n = map_find(&t->nodes, &m->u.node.id);
+
+	OBJ_CHECK(n, NODE_MAGIC);
+	if (t->priv->is_started) {
+		session_end_node(t, n);
+		change_note(t, n, CHANGE_REMOVED);
+		t->deps.expel(t->deps.arg, &n->node_key);
+	}
+	session_node_removed(t, n);
+	if (n->is_soft_dirty)
+		TAILQ_REMOVE(&t->priv->dirty, n, _dirty_link);
+	map_remove(&t->nodes, &n->id);
+	map_remove(&t->nodes_by_key, &n->node_key);
+	map_remove(&t->nodes_by_name, n->name);
+	machine_unlink(t, n);
+	ipam_release(t->ipam, &n->ip4, m->at_unix_s);
+	ipam_release(t->ipam, &n->ip6, m->at_unix_s);
+	user_at(t, n->user_id)->n_nodes--;
+	metric_add(METRIC_NODES, -1);
+	node_free(n);
+}
+
+void
+mutation_apply(struct tailnet *t, struct mutation *m)
+{
+	switch (m->kind) {
+	case MUTATION_USER_ADD:
+		user_add(t, &m->u.user);
+		break;
+	case MUTATION_USER_SET:
+		user_set(t, &m->u.user);
+		break;
+	case MUTATION_USER_DEL:
+		user_del(t, m->u.user.id);
+		break;
+	case MUTATION_KEY_ADD:
+		key_add(t, &m->u.key);
+		break;
+	case MUTATION_KEY_USE:
+		key_use(t, m);
+		break;
+	case MUTATION_KEY_REVOKE:
+		key_at(t, m->u.key.id)->revoked_unix_s = m->at_unix_s;
+		break;
+	case MUTATION_KEY_DEL:
+		key_del(t, m->u.key.id);
+		break;
+	case MUTATION_NODE_ADD:
+		node_add(t, &m->u.node);
+		break;
+	case MUTATION_NODE_SET:
+		node_set(t, m);
+		break;
+	case MUTATION_NODE_DEL:
+		node_del(t, m);
+		break;
+	case MUTATION_NODE_STATE:	/* memory was first */
+	case MUTATION_AUDIT:
+	case MUTATION_COUNT:
+		break;
+	}
+}

@@ -1,0 +1,71 @@
+/* The node record's memory. */
+#include "coord/node.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "coord/tag.h"
+
+struct node *
+node_new(void)
+{
+	struct node *n = obj_alloc(sizeof(*n));
+
+	n->magic = NODE_MAGIC;
+	return n;
+}
+
+void
+node_fini(struct node *n)
+{
+	tag_list_free(n->tags, n->n_tags);
+	free(n->endpoints);
+	hostinfo_drop(n->host);
+	n->tags = NULL;
+	n->n_tags = 0;
+	n->endpoints = NULL;
+	n->n_endpoints = 0;
+	n->host = NULL;
+}
+
+void
+node_free(struct node *n)
+{
+	if (n == NULL)
+		return;
+	OBJ_CHECK(n, NODE_MAGIC);
+	node_fini(n);
+	n->magic = 0;
+	free(n);
+}
+
+void
+node_set_tags(struct node *n, const char *const *tags, unsigned n_tags)
+{
+	char **old = n->tags;
+	unsigned n_old = n->n_tags;
+
+	tag_list_copy(tags, n_tags, &n->tags, &n->n_tags);
+	tag_list_free(old, n_old);
+}
+
+void
+node_copy_soft(struct node *to, const struct node *from)
+{
+	struct hostinfo *old_host = to->host;
+
+	to->host = from->host == NULL ? NULL : hostinfo_hold(from->host);
+	hostinfo_drop(old_host);
+	free(to->endpoints);
+	to->endpoints = NULL;
+	to->n_endpoints = from->n_endpoints;
+	if (from->n_endpoints > 0) {
+		to->endpoints = obj_alloc(from->n_endpoints * sizeof(*to->endpoints));
+		memcpy(to->endpoints, from->endpoints, from->n_endpoints * sizeof(*to->endpoints));
+	}
+	to->disco_key = from->disco_key;
+	to->home_derp = from->home_derp;
+	to->cap_version = from->cap_version;
+	to->last_seen_unix_s = from->last_seen_unix_s;
+	to->is_online = from->is_online;
+}

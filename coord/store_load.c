@@ -1,0 +1,279 @@
+/* Rows -> mutations -> memory. */
+#include "coord/store_load.h"
+
+#include <sqlite3.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "coord/ipam.h"
+#include "coord/mutation.h"
+#include "coord/store.h"
+#include "coord/tag.h"
+#include "coord/tailnet.h"
+
+static enum err
+read_failed(sqlite3 *db, struct err_text *why)
+{
+	return err_say(why, ERR_IO, "the database cannot be read: %s", sqlite3_errmsg(db));
+}
+
+enum err
+store_load_tailnet_id(struct store *s, const char *name, int64_t *id, struct err_text *why)
+{
+	sqlite3 *db = store_db(s);
+	sqlite3_stmt *add = NULL, *find = NULL;
+	enum err rc = ERR_IO;
+
+	if (sqlite3_prepare_v2(db, "INSERT INTO tailnets (name, created_unix_s) VALUES (?, ?)"
+	    " ON CONFLICT (name) DO NOTHING", -1, &add, NULL) != SQLITE_OK ||
+	    sqlite3_prepare_v2(db, "SELECT id FROM tailnets WHERE name = ?", -1, &find, NULL) !=
+	    SQLITE_OK ||
+	    sqlite3_bind_text(add, 1, name, -1, SQLITE_STATIC) != SQLITE_OK ||
+	    sqlite3_bind_int64(add, 2, clock_wall_s()) != SQLITE_OK ||
+	    sqlite3_bind_text(find, 1, name, -1, SQLITE_STATIC) != SQLITE_OK ||
+	    sqlite3_step(add) != SQLITE_DONE || sqlite3_step(find) != SQLITE_ROW) {
+		read_failed(db, why);
+		goto out;
+	}
+	*id = sqlite3_column_int64(find, 0);
+	rc = ERR_OK;
+out:
+	sqlite3_finalize(add);
+	sqlite3_finalize(find);
+	return rc;
+}
+
+/* Columns of the row, one after the other. */
+struct row {
+	struct tailnet *t;
+	sqlite3_stmt *q;
+	int column;
+};
+
+static int64_t
+next_int(struct row *r)
+{
+	return sqlite3_column_int64(r->q, r->column++);
+}
+
+static const char *
+next_text(struct row *r)
+{
+	const unsigned char *s = sqlite3_column_text(r->q, r->column++);
+
+	return s == NULL ? "" : (const char *)s;
+}
+
+static void
+next_chars(struct row *r, char *out, size_t n)
+{
+	memset(out, 0, n);
+	snprintf(out, n, "%s", next_text(r));
+}
+
+/* 32 bytes, by a CHECK of the schema; anything else would be left zero. */
+static void
+next_key(struct row *r, uint8_t out[KEY_BYTES])
+{
+	const void *p = sqlite3_column_blob(r->q, r->column);
+
+	if (sqlite3_column_bytes(r->q, r->column) == KEY_BYTES)
+		memcpy(out, p, KEY_BYTES);
+	r->column++;
+}
+
+static void
+next_ip(struct row *r, struct net_ip *out)
+{
+	const char *s = next_text(r);
+
+	if (net_ip_parse(s, strlen(s), out) != ERR_OK)
+		log_warn(LOG_STORE, "stored address is none", "ip", s);
+}
+
+static void
+next_tags(struct row *r, char ***tags, unsigned *n)
+{
+	const char *s = next_text(r);
+
+	if (tag_list_parse(s, tags, n) != ERR_OK)
+		log_warn(LOG_STORE, "stored tags cannot be read", "tags", s);
+}
+
+/* A transaction of one mutation, applied by txn_finish_take: it is committed already. */
+static struct mutation *
+row_mutation(struct txn **x, struct tailnet *t, enum mutation_kind kind)
+{
+	*x = txn_new(t, NULL, NULL);
+	return txn_add(*x, kind);
+}
+
+static void
+load_user(struct row *r)
+{
+	struct txn *x;
+	struct user *u = &row_mutation(&x, r->t, MUTATION_USER_ADD)->u.user;
+	const char *word;
+
+	u->id = next_int(r);
+	next_chars(r, u->name, sizeof(u->name));
+	next_chars(r, u->display_name, sizeof(u->display_name));
+	word = next_text(r);
+	if (!user_role_parse(word, &u->role)) {
+		log_warn(LOG_STORE, "stored role is unknown: now a member", "user", u->name,
+		    "role", word);
+		u->role = USER_MEMBER;
+	}
+	u->created_unix_s = next_int(r);
+	txn_finish_take(x);
+}
+
+static void
+load_key(struct row *r)
+{
+	struct txn *x;
+	struct authkey *k = &row_mutation(&x, r->t, MUTATION_KEY_ADD)->u.key;
+
+	next_chars(r, k->id, sizeof(k->id));
+	k->user_id = next_int(r);
+	next_key(r, k->secret_hash);
+	next_chars(r, k->description, sizeof(k->description));
+	next_tags(r, &k->tags, &k->n_tags);
+	k->is_reusable = next_int(r) != 0;
+	k->is_ephemeral = next_int(r) != 0;
+	k->is_preauthorized = next_int(r) != 0;
+	k->created_unix_s = next_int(r);
+	k->expires_unix_s = next_int(r);
+	k->revoked_unix_s = next_int(r);
+	k->last_used_unix_s = next_int(r);
+	k->uses = (unsigned)next_int(r);
+	txn_finish_take(x);
+}
+
+/* One of ["192.0.2.1:41641/2", …]. */
+static bool
+endpoint_parse(const char *text, struct map_endpoint *out)
+{
+	const char *slash = strrchr(text, '/');
+
+	if (slash == NULL || net_addr_parse(text, (size_t)(slash - text), &out->addr) != ERR_OK)
+		return false;
+	out->type = (uint8_t)strtoul(slash + 1, NULL, 10);
+	return true;
+}
+
+static void
+next_endpoints(struct row *r, struct node *n)
+{
+	const char *s = next_text(r);
+	json_t *root = NULL, *v;
+	size_t i;
+
+	if (json_parse(s, strlen(s), &root, NULL) == ERR_OK && json_array_size(root) > 0) {
+		n->endpoints = obj_alloc(json_array_size(root) * sizeof(*n->endpoints));
+		json_array_foreach(root, i, v) {
+			if (json_is_string(v) &&
+			    endpoint_parse(json_string_value(v), &n->endpoints[n->n_endpoints]))
+				n->n_endpoints++;
+		}
+	}
+	json_decref(root);
+}
+
+static void
+next_hostinfo(struct row *r, struct node *n)
+{
+	const char *s = next_text(r);
+	struct err_text why = { "" };
+
+	if (hostinfo_parse(s, strlen(s), &n->host, &why) == ERR_OK)
+		return;
+	log_warn(LOG_STORE, "stored Hostinfo cannot be read: left out until the client sends it",
+	    "node", n->name, "err", why.s);
+	ASSERT(hostinfo_parse("{}", 2, &n->host, NULL) == ERR_OK);
+}
+
+static void
+load_node(struct row *r)
+{
+	struct txn *x;
+	struct node *n = &row_mutation(&x, r->t, MUTATION_NODE_ADD)->u.node;
+
+	n->id = next_int(r);
+	n->user_id = next_int(r);
+	next_key(r, n->machine_key.b);
+	next_key(r, n->node_key.b);
+	next_chars(r, n->name, sizeof(n->name));
+	n->is_name_given = next_int(r) != 0;
+	next_ip(r, &n->ip4);
+	next_ip(r, &n->ip6);
+	next_tags(r, &n->tags, &n->n_tags);
+	n->created_unix_s = next_int(r);
+	n->key_expiry_unix_s = next_int(r);
+	n->is_ephemeral = next_int(r) != 0;
+	n->is_authorized = next_int(r) != 0;
+	next_chars(r, n->authkey_id, sizeof(n->authkey_id));
+	next_hostinfo(r, n);
+	next_key(r, n->disco_key.b);
+	next_endpoints(r, n);
+	n->home_derp = (uint32_t)next_int(r);
+	n->cap_version = (uint32_t)next_int(r);
+	n->last_seen_unix_s = next_int(r);
+	n->is_online = next_int(r) != 0;
+	txn_finish_take(x);
+}
+
+static void
+load_address(struct row *r)
+{
+	struct net_ip ip = { 0 };
+
+	next_ip(r, &ip);
+	if (ip.family != 0)
+		ipam_release(r->t->ipam, &ip, next_int(r));
+}
+
+/* In this order: later rows name earlier ones. */
+static const struct {
+	void (*load)(struct row *r);
+	const char *sql;
+} tables[] = {
+	{ load_user, "SELECT id, name, display_name, role, created_unix_s FROM users"
+	    " WHERE tailnet_id = ? ORDER BY id" },
+	{ load_key, "SELECT id, user_id, secret_hash, description, tags, is_reusable, is_ephemeral,"
+	    " is_preauthorized, created_unix_s, expires_unix_s, revoked_unix_s, last_used_unix_s,"
+	    " uses FROM auth_keys WHERE tailnet_id = ?" },
+	{ load_node, "SELECT id, user_id, machine_key, node_key, name, is_name_given, ip4, ip6,"
+	    " tags, created_unix_s, key_expiry_unix_s, is_ephemeral, is_authorized, authkey_id,"
+	    " hostinfo, disco_key, endpoints, home_derp, cap_version, last_seen_unix_s, is_online"
+	    " FROM nodes LEFT JOIN node_state ON node_id = id WHERE tailnet_id = ? ORDER BY id" },
+	{ load_address, "SELECT ip, released_unix_s FROM address_history WHERE tailnet_id = ?"
+	    " ORDER BY id" },
+};
+
+enum err
+store_load_tailnet(struct store *s, struct tailnet *t, struct err_text *why)
+{
+	sqlite3 *db = store_db(s);
+	enum err rc = ERR_OK;
+
+	for (size_t i = 0; rc == ERR_OK && i < COUNT_OF(tables); i++) {
+		sqlite3_stmt *q = NULL;
+		int step = SQLITE_ERROR;
+
+		if (sqlite3_prepare_v2(db, tables[i].sql, -1, &q, NULL) == SQLITE_OK &&
+		    sqlite3_bind_int64(q, 1, t->id) == SQLITE_OK) {
+			while ((step = sqlite3_step(q)) == SQLITE_ROW)
+				tables[i].load(&(struct row){ .t = t, .q = q });
+		}
+		if (step != SQLITE_DONE)
+			rc = read_failed(db, why);
+		sqlite3_finalize(q);
+	}
+	return rc;
+}

@@ -1,0 +1,100 @@
+/* What the tailnet*.c and mutation.c share; nobody else includes this. Coordinator thread. */
+#ifndef COORD_TAILNET_PRIVATE_H
+#define COORD_TAILNET_PRIVATE_H
+
+#include "base/list.h"
+#include "base/ratelimit.h"
+#include "coord/dns_label.h"
+#include "coord/mutation.h"
+#include "coord/tailnet.h"
+
+#define SOFT_FLUSH_MS		5000	/* soft state is written this long after its first change */
+#define SOFT_FLUSH_NODES	256	/* in one transaction, and in one turn of the loop */
+#define MACHINE_WAITING_MAX	8	/* registrations of one machine behind the one under way */
+
+struct event;
+struct registration;
+
+/* One machine key: its nodes, and its registrations, which run one after the other. */
+struct machine {
+	struct machine_key key;
+	struct node *first;			/* linked by _machine_next */
+	struct registration *running;		/* its transaction is at the store, or NULL */
+	TAILQ_HEAD(, registration) waiting;
+	unsigned n_waiting;
+};
+
+/* A label promised to a change under way. */
+struct name_hold {
+	char name[DNS_LABEL_MAX];
+};
+
+struct tailnet_private {
+	struct map machines;			/* struct machine by key */
+	struct map names_held;			/* struct name_hold */
+	struct map node_keys_held;		/* struct registration by node_key */
+	struct ratelimit *refusals;		/* refused registrations by source address */
+	struct event *due_timer, *soft_timer;	/* NULL before start */
+	int64_t due_unix_s;			/* when due_timer fires; 0: not armed */
+	TAILQ_HEAD(, node) dirty;		/* is_soft_dirty */
+	int64_t started_unix_s;
+	bool is_started;
+};
+
+/* A hard change asked for by the API: answers done when its transaction is. */
+struct tailnet_op {
+	struct tailnet *t;
+	tailnet_done_fn *done;			/* NULL: nobody asks */
+	void *arg;
+	int64_t id;				/* reported */
+	char key_id[AUTHKEY_ID_CHARS + 4];	/* reported, unless "" */
+	char secret[AUTHKEY_TEXT_MAX];		/* reported, unless ""; wiped */
+	char held_name[DNS_LABEL_MAX];		/* given back at the end, unless "" */
+	int64_t removing_id;			/* node whose removal mark goes on failure, or 0 */
+	const char *exists_text;		/* said for a violated constraint; static, or NULL */
+};
+
+struct tailnet_op *tailnet_op_new(struct tailnet *t, tailnet_done_fn *done, void *arg) MUST_USE;
+/* Sends the transaction off; ERR_BUSY is answered at once. Consumes both. */
+void tailnet_op_submit_take(struct tailnet_op *op, struct txn *x);
+struct txn *tailnet_op_txn(struct tailnet_op *op) MUST_USE;
+/* Answers without a transaction: refused, or nothing to do (ERR_OK). */
+void tailnet_op_answer(tailnet_done_fn *done, void *arg, enum err rc, const struct err_text *why,
+	int64_t id);
+
+/* Names. */
+bool tailnet_name_is_free(const struct tailnet *t, const char name[DNS_LABEL_MAX]);
+/* base, or the first free base-1, base-2, …; held until tailnet_name_give. */
+void tailnet_name_take(struct tailnet *t, const char *base, char out[DNS_LABEL_MAX]);
+/* false: taken already. */
+bool tailnet_name_hold(struct tailnet *t, const char name[DNS_LABEL_MAX]);
+void tailnet_name_give(struct tailnet *t, const char name[DNS_LABEL_MAX]);
+
+/* Machines. get makes it; drop frees it when nothing hangs on it any more. */
+struct machine *tailnet_machine_get(struct tailnet *t, const struct machine_key *key) MUST_USE;
+void tailnet_machine_drop(struct tailnet *t, struct machine *m);
+
+/* May this user's devices bear the tag? The one place where the policy's tagOwners will be asked; until a policy
+ * is set, an administrator's may bring any tag, and it is logged. */
+bool tailnet_tag_is_permitted(const struct tailnet *t, const struct user *u, const char *tag);
+
+/* Key expiry of a node registered now: 0 for tagged ones, else by configuration; asked_unix_s (0: nothing) may
+ * only shorten it. */
+int64_t tailnet_expiry_of_new(const struct tailnet *t, bool is_tagged, int64_t now_unix_s,
+	int64_t asked_unix_s);
+
+/* Timers. Something is to be looked at then; nothing before tailnet_start. */
+void tailnet_due_note(struct tailnet *t, int64_t unix_s);
+/* When an ephemeral node that stays offline is removed; 0: not by itself. */
+int64_t tailnet_ephemeral_due(const struct tailnet *t, const struct node *n);
+void tailnet_timers_start(struct tailnet *t);
+void tailnet_timers_stop(struct tailnet *t);
+/* What the timers do: tells of expired keys, removes ephemeral nodes; one batch of soft state (false: none was
+ * dirty, or the store took none). Tests call them. */
+void tailnet_due_run(struct tailnet *t);
+bool tailnet_soft_run(struct tailnet *t);
+
+/* Frees registrations that are running or waiting. */
+void tailnet_register_fini(struct tailnet *t);
+
+#endif
