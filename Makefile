@@ -42,7 +42,7 @@ SRC      := $(wildcard base/*.c coord/*.c relay/*.c web/*.c server/*.c)
 OBJ      := $(SRC:%.c=$(BUILD)/obj/%.o) $(BUILD)/obj/gen/migrations.o
 BASE_OBJ := $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard base/*.c))
 
-.PHONY: all run check unit asan tsan fuzz bench lint install clean deps deps-check
+.PHONY: all run check unit asan tsan fuzz bench lint install clean
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -77,11 +77,13 @@ $(BUILD)/unit/%: $(BUILD)/obj/tests/unit/%.o $(BASE_OBJ) $$(call links_of,tests/
 	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS) -o $@ $(filter %.o,$^) $(PKG_LIBS) -lcmocka
 
+unit-build: $(UNIT)
+
 unit: $(UNIT)
 	@sh tests/tools/run_unit.sh $(BUILD) $(UNIT)
 
 asan tsan:
-	$(MAKE) SAN=$@ unit
+	@$(MAKE) -s SAN=$@ unit
 
 # --- fuzz targets ---------------------------------------------------------------------------------
 # tests/fuzz/fuzz_x.c, corpus in tests/fuzz/corpus/x/. Without libFuzzer the driver takes file names.
@@ -99,8 +101,29 @@ corpus: $(FUZZ:%=$(BUILD)/fuzz/%)
 fuzz:
 	$(MAKE) SAN=fuzz fuzz-build
 	@sh tests/tools/run_fuzz.sh build/fuzz $(FUZZ_SECONDS) $(FUZZ)
-.PHONY: fuzz-build corpus
+.PHONY: fuzz-build corpus unit-build
 fuzz-build: $(FUZZ:%=$(BUILD)/fuzz/%)
+
+# --- the rest -------------------------------------------------------------------------------------
+run:
+	@sh tests/tools/deps.sh run
+	@$(MAKE) -s all
+	@exec build/fairlead serve $(ARGS)
+
+check:
+	@sh tests/tools/check.sh
+
+lint:
+	@python3 tests/tools/lint.py
+
+bench: all
+	@sh tests/tools/bench.sh
+
+install: all
+	install -d $(DESTDIR)$(PREFIX)/bin
+	install -m 755 $(BUILD)/fairlead $(DESTDIR)$(PREFIX)/bin/fairlead
+	install -d $(DESTDIR)$(PREFIX)/share/doc/fairlead
+	install -m 644 README.md docs/*.md docs/config.example.yaml $(DESTDIR)$(PREFIX)/share/doc/fairlead/
 
 clean:
 	rm -rf build

@@ -1,0 +1,237 @@
+/*
+ * Coordination: wiring. Hooks run on workers and post messages; messages run on the coordinator and call
+ * tailnet and session functions. Nothing else crosses.
+ */
+#include "coord/coord.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "coord/session.h"
+#include "coord/store.h"
+#include "coord/store_load.h"
+
+#define COORD_MAGIC 0xc00dd001u
+
+struct coord {
+	uint32_t magic;
+	struct mbox *mbox;		/* borrowed: the coordinator's */
+	const struct config *cfg;	/* borrowed */
+	struct ts2021 *control;		/* owned */
+	struct store *store;		/* owned */
+	struct tailnet *tailnet;	/* owned: "default" */
+};
+
+/* What a worker tells: one struct for all four, since they differ in one pointer. */
+enum what { REQ_REGISTER, REQ_MAP, STREAM_DRAINED, STREAM_GONE };
+
+struct msg_control {
+	struct mbox_msg msg;
+	struct coord *coord;
+	enum what what;
+	struct ctl_peer from;		/* conn and stream only, for STREAM_* */
+	struct register_req *register_req;
+	struct map_req *map_req;
+};
+
+static void
+control_deliver(struct mbox_msg *m, void *loop_arg)
+{
+	struct msg_control *c = CONTAINER_OF(m, struct msg_control, msg);
+	struct tailnet *t = c->coord->tailnet;
+
+	(void)loop_arg;
+	OBJ_CHECK(c->coord, COORD_MAGIC);
+	switch (c->what) {
+	case REQ_REGISTER:
+		tailnet_register(t, &c->from, c->register_req);
+		break;
+	case REQ_MAP:
+		session_on_map(t, &c->from, c->map_req);
+		break;
+	case STREAM_DRAINED:
+		session_on_drained(t, c->from.conn, c->from.stream);
+		break;
+	case STREAM_GONE:
+		session_on_gone(t, c->from.conn, c->from.stream);
+		tailnet_register_gone(t, c->from.conn, c->from.stream);
+		break;
+	}
+	free(c);
+}
+
+static void
+control_discard(struct mbox_msg *m)
+{
+	struct msg_control *c = CONTAINER_OF(m, struct msg_control, msg);
+
+	msg_register_free(c->register_req);
+	msg_map_free(c->map_req);
+	free(c);
+}
+
+static struct msg_control *
+msg_new(struct coord *coord, enum what what)
+{
+	struct msg_control *m = obj_alloc(sizeof(*m));
+
+	m->msg = (struct mbox_msg){ .deliver = control_deliver, .discard = control_discard };
+	m->coord = coord;
+	m->what = what;
+	return m;
+}
+
+/* Posts a request; when the mailbox is full the request stays the caller's. */
+static enum err
+post_request(struct msg_control *m)
+{
+	enum err rc = mbox_post(m->coord->mbox, &m->msg);
+
+	if (rc != ERR_OK)
+		free(m);
+	return rc;
+}
+
+static enum err
+hook_register(void *arg, const struct ctl_peer *from, struct register_req *req)
+{
+	struct msg_control *m = msg_new(arg, REQ_REGISTER);
+
+	m->from = *from;
+	m->register_req = req;
+	return post_request(m);
+}
+
+static enum err
+hook_map(void *arg, const struct ctl_peer *from, struct map_req *req)
+{
+	struct msg_control *m = msg_new(arg, REQ_MAP);
+
+	m->from = *from;
+	m->map_req = req;
+	return post_request(m);
+}
+
+static void
+post_stream(struct coord *coord, enum what what, struct conn_ref conn, int32_t stream)
+{
+	struct msg_control *m = msg_new(coord, what);
+
+	m->from.conn = conn;
+	m->from.stream = stream;
+	mbox_post_always(coord->mbox, &m->msg);
+}
+
+static void
+hook_drained(void *arg, struct conn_ref conn, int32_t stream)
+{
+	post_stream(arg, STREAM_DRAINED, conn, stream);
+}
+
+static void
+hook_gone(void *arg, struct conn_ref conn, int32_t stream)
+{
+	post_stream(arg, STREAM_GONE, conn, stream);
+}
+
+/* Opens the database and loads the tailnet. */
+static enum err
+load(struct coord *c, const struct coord_params *p, struct err_text *why)
+{
+	char path[4200];
+	int64_t id;
+	enum err rc;
+	struct tailnet_deps deps = p->tailnet;
+
+	snprintf(path, sizeof(path), "%s/fairlead.db", p->cfg->data_dir);
+	if ((rc = store_open(path, p->mbox, &c->store, why)) != ERR_OK ||
+	    (rc = store_load_tailnet_id(c->store, "default", &id, why)) != ERR_OK)
+		return rc;
+	deps.base = p->base;
+	deps.cfg = p->cfg;
+	deps.control = c->control;
+	deps.store = c->store;
+	c->tailnet = tailnet_new(id, "default", &deps);
+	if ((rc = store_load_tailnet(c->store, c->tailnet, why)) != ERR_OK ||
+	    (rc = store_start(c->store, why)) != ERR_OK)
+		return rc;
+	tailnet_start(c->tailnet);
+	return ERR_OK;
+}
+
+enum err
+coord_new(const struct coord_params *p, struct coord **out, struct err_text *why)
+{
+	struct coord *c = obj_alloc(sizeof(*c));
+	struct ts2021_hooks hooks = {
+		.arg = c,
+		.on_register = hook_register,
+		.on_map = hook_map,
+		.on_drained = hook_drained,
+		.on_gone = hook_gone,
+	};
+	enum err rc;
+
+	c->magic = COORD_MAGIC;
+	c->mbox = p->mbox;
+	c->cfg = p->cfg;
+	rc = ts2021_new(p->cfg, p->workers, p->noise_key, &hooks, &c->control);
+	if (rc != ERR_OK)
+		err_say(why, rc, "cannot make the control protocol's state");
+	else
+		rc = load(c, p, why);
+	if (rc != ERR_OK) {
+		coord_stop(c);
+		coord_free(c);
+		return rc;
+	}
+	*out = c;
+	return ERR_OK;
+}
+
+void
+coord_stop(struct coord *c)
+{
+	OBJ_CHECK(c, COORD_MAGIC);
+	if (c->tailnet != NULL)
+		tailnet_flush_soft(c->tailnet);
+	if (c->store != NULL)
+		store_stop(c->store);
+	/* Results and requests that nobody will deliver any more. */
+	mbox_close(c->mbox);
+}
+
+void
+coord_free(struct coord *c)
+{
+	if (c == NULL)
+		return;
+	OBJ_CHECK(c, COORD_MAGIC);
+	if (c->tailnet != NULL)
+		tailnet_free(c->tailnet);
+	store_free(c->store);
+	ts2021_free(c->control);
+	c->magic = 0;
+	free(c);
+}
+
+struct ts2021 *
+coord_control(struct coord *c)
+{
+	OBJ_CHECK(c, COORD_MAGIC);
+	return c->control;
+}
+
+struct tailnet *
+coord_tailnet(struct coord *c, const char *name)
+{
+	OBJ_CHECK(c, COORD_MAGIC);
+	return strcmp(name, c->tailnet->name) == 0 ? c->tailnet : NULL;
+}
+
+const struct config *
+coord_config(const struct coord *c)
+{
+	OBJ_CHECK(c, COORD_MAGIC);
+	return c->cfg;
+}

@@ -1,0 +1,106 @@
+#!/bin/sh
+# Everything that can fail, in order of cost; the last line is "N passed, N failed".
+# CHECK="lint unit" runs only those stages. Installs what the tests need first.
+set -u
+cd "$(dirname "$0")/../.."
+passed=0
+failed=0
+out=build/check
+mkdir -p "$out"
+stages=${CHECK:-lint unit asan tsan clang scenario}
+jobs=$(nproc)
+
+result() { # result NAME PASSED FAILED
+	passed=$((passed + $2))
+	failed=$((failed + $3))
+	echo "== $1: $2 passed, $3 failed ($(($(date +%s) - began)) s)"
+}
+
+build_or_fail() { # build_or_fail NAME make-arguments...
+	name=$1
+	shift
+	if make -s -j"$jobs" "$@" >"$out/$name.build.log" 2>&1; then
+		return 0
+	fi
+	tail -n 60 "$out/$name.build.log"
+	result "$name (build)" 0 1
+	return 1
+}
+
+unit_stage() { # unit_stage NAME SANITIZER
+	san=$2
+	dir=build${san:+/$san}
+	if ! build_or_fail "$1" SAN="$san" unit-build; then
+		return
+	fi
+	make -s SAN="$san" unit >"$out/$1.log" 2>&1
+	grep -v '^ok ' "$out/$1.log"
+	read -r p f <"$dir/unit.count"
+	result "$1" "$p" "$f"
+	[ "$san" = tsan ] && return
+	if make -s -j"$jobs" SAN="$san" corpus >"$out/$1.corpus.log" 2>&1; then
+		result "$1 (fuzz corpora)" "$(grep -c '^ok ' "$out/$1.corpus.log")" 0
+	else
+		grep -A 30 '^FAIL' "$out/$1.corpus.log"
+		result "$1 (fuzz corpora)" "$(grep -c '^ok ' "$out/$1.corpus.log")" \
+			"$(grep -c '^FAIL' "$out/$1.corpus.log")"
+	fi
+}
+
+lint_stage() {
+	if make -s lint >"$out/lint.log" 2>&1; then
+		result lint 1 0
+	else
+		cat "$out/lint.log"
+		result lint 0 1
+	fi
+}
+
+# The other compiler: it must be free of warnings too.
+clang_stage() {
+	if build_or_fail clang CC=clang BUILD=build/clang all; then
+		result clang 1 0
+	fi
+}
+
+scenario_stage() {
+	if ! build_or_fail scenario all; then
+		return
+	fi
+	go=$(sh tests/tools/go.sh 2>"$out/go.log") || { cat "$out/go.log"; result scenario 0 1; return; }
+	if (cd tests/scenario && GOFLAGS=-buildvcs=false GOTOOLCHAIN=local "$go" test -count=1 -timeout 20m -v \
+		./...) >"$out/scenario.log" 2>&1; then
+		status=0
+	else
+		status=1
+	fi
+	p=$(grep -c '^--- PASS' "$out/scenario.log")
+	f=$(grep -c '^--- FAIL' "$out/scenario.log")
+	if [ "$status" -ne 0 ]; then
+		[ "$f" -gt 0 ] || f=1
+		grep -B 2 -A 60 -e '--- FAIL' -e '^panic' "$out/scenario.log" | head -n 400
+		tail -n 20 "$out/scenario.log"
+	fi
+	grep -e '--- SKIP' -A 3 "$out/scenario.log"
+	if [ -n "${CI:-}" ] && grep -q -e '--- SKIP' "$out/scenario.log"; then
+		echo "a scenario was skipped, which may not happen in CI"
+		f=$((f + 1))
+	fi
+	result scenario "$p" "$f"
+}
+
+began=$(date +%s)
+sh tests/tools/deps.sh check || { echo "0 passed, 1 failed"; exit 1; }
+for stage in $stages; do
+	case $stage in
+	lint) lint_stage ;;
+	unit) unit_stage unit "" ;;
+	asan) unit_stage asan asan ;;
+	tsan) unit_stage tsan tsan ;;
+	clang) clang_stage ;;
+	scenario) scenario_stage ;;
+	*) echo "no stage $stage" >&2; failed=$((failed + 1)) ;;
+	esac
+done
+echo "$passed passed, $failed failed"
+[ "$failed" -eq 0 ]
