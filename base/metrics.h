@@ -54,7 +54,8 @@
 	X(DERP_REFUSED, "fairlead_derp_refused_total", "counter", "DERP clients not admitted") \
 	X(DERP_DUP_CONNS, "derp_current_dup_client_conns", "gauge", "connections sharing a key") \
 	X(STUN_OK, "stun_requests{disposition=\"success\"}", "counter", "STUN requests") \
-	X(STUN_BAD, "stun_requests{disposition=\"not_stun\"}", "counter", "STUN requests")
+	X(STUN_BAD, "stun_requests{disposition=\"not_stun\"}", "counter", "STUN requests") \
+	X(STUN_LIMITED, "stun_requests{disposition=\"limited\"}", "counter", "STUN requests")
 
 enum metric {
 #define X(id, name, type, help) METRIC_##id,

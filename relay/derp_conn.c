@@ -1,0 +1,419 @@
+/* A client's life: greeting, output, deadlines, end. */
+#include "relay/derp_conn.h"
+
+#include <event2/event.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/metrics.h"
+#include "base/obj.h"
+#include "base/rand.h"
+#include "base/ratelimit.h"
+#include "relay/derp_frame.h"
+#include "relay/derp_hello.h"
+#include "relay/derp_read.h"
+
+/* Sealed in one go before the socket is asked: what a slow reader can make us hold besides its queue. */
+#define FLUSH_BYTES	(64u << 10)
+/* A run of at least so many bytes is sealed from where it lies; shorter ones are worth collecting. */
+#define DIRECT_MIN	(8u << 10)
+
+/* --- end -------------------------------------------------------------------------------------- */
+
+static void
+derp_conn_on_limbo(struct worker_limbo *l)
+{
+	struct derp_conn *c = CONTAINER_OF(l, struct derp_conn, limbo);
+
+	ASSERT(c->state == DERP_CONN_CLOSED);
+	c->magic = 0;
+	free(c);
+}
+
+/* Its key has left the region: those who got packets from it drop their way back. What an older connection
+ * of the same key had sent to is not known here; such a route ages out at the client. */
+static void
+derp_conn_tell_peers(struct derp_conn *c)
+{
+	uint8_t frame[DERP_FRAME_GONE_BYTES];
+	size_t n = derp_frame_put_gone(frame, c->key.b, DERP_FRAME_GONE_DISCONNECTED);
+
+	for (unsigned i = 0; i < c->n_peers; i++)
+		derp_worker_send(c->dw, &(struct derp_worker_run){
+			.to = c->peers[i], .lane = DERP_LANE_CONTROL, .frames = frame, .n = n,
+		});
+	c->dw->counts.gone_disconnected += c->n_peers;
+	derp_worker_touch(c->dw);
+}
+
+static void
+derp_conn_leave(struct derp_conn *c)
+{
+	bool is_last;
+
+	if (c->entry == NULL)
+		return;
+	is_last = derp_route_remove(c->dw->shared->routes, c->entry, c->ref);
+	c->entry = NULL;
+	if (is_last && !c->dw->is_stopping)
+		derp_conn_tell_peers(c);
+	metric_add(METRIC_DERP_CONNS, -1);
+	if (c->is_home)
+		metric_add(METRIC_DERP_HOME, -1);
+}
+
+void
+derp_conn_close(struct derp_conn *c, const char *why)
+{
+	struct worker *w = c->dw->w;
+	char ip[NET_TEXT_MAX];
+
+	OBJ_CHECK(c, DERP_CONN_MAGIC);
+	ASSERT(c->state != DERP_CONN_CLOSED);
+	log_debug(LOG_RELAY, "client down", "ip", net_addr_put(io_peer(c->io), ip), "why", why);
+	c->state = DERP_CONN_CLOSED;
+	worker_slot_give(w, c->ref);
+	derp_conn_leave(c);
+	event_del(&c->ev);
+	worker_flush_cancel(w, &c->flush);
+	worker_flush_cancel(w, &c->again);
+	if (c->is_in_wheel)
+		LIST_REMOVE(c, wheel);
+	derp_queue_clear(&c->queue, &c->dw->pool);
+	derp_worker_touch(c->dw);
+	buf_fini(&c->carry);
+	free(c->peers);
+	c->peers = NULL;
+	c->n_peers = 0;
+	io_free(c->io);
+	c->io = NULL;
+	worker_conns_add(w, -1);
+	worker_limbo_put(w, &c->limbo);
+}
+
+/* --- deadlines -------------------------------------------------------------------------------- */
+
+static int64_t
+derp_conn_stall_ms(const struct derp_conn *c)
+{
+	return (int64_t)c->dw->shared->cfg->limits.relay_stall_s * 1000;
+}
+
+static void
+derp_conn_arm(struct derp_conn *c)
+{
+	int64_t at_ms = c->due_ms, stall_ms = derp_conn_stall_ms(c);
+
+	if (c->is_blocked && stall_ms > 0 && c->stalled_ms + stall_ms < at_ms)
+		at_ms = c->stalled_ms + stall_ms;
+	derp_worker_arm(c->dw, c, at_ms);
+}
+
+void
+derp_conn_tick(struct derp_conn *c, int64_t now_ms)
+{
+	int64_t stall_ms = derp_conn_stall_ms(c);
+	uint8_t frame[DERP_FRAME_KEEPALIVE_BYTES];
+
+	OBJ_CHECK(c, DERP_CONN_MAGIC);
+	if (c->state == DERP_CONN_HELLO && now_ms >= c->due_ms) {
+		derp_conn_close(c, "it did not say who it is in time");
+		return;
+	}
+	if (c->is_blocked && stall_ms > 0 && now_ms - c->stalled_ms >= stall_ms) {
+		derp_conn_close(c, "it reads nothing");
+		return;
+	}
+	if (c->state == DERP_CONN_STEADY && now_ms >= c->due_ms) {
+		c->due_ms = now_ms + c->keepalive_ms;
+		derp_conn_put_control(c, frame, derp_frame_put_keepalive(frame));
+	}
+	derp_conn_arm(c);
+}
+
+/* --- output ----------------------------------------------------------------------------------- */
+
+static void
+derp_conn_on_event(evutil_socket_t fd, short what, void *arg)
+{
+	struct derp_conn *c = arg;
+
+	(void)fd;
+	OBJ_CHECK(c, DERP_CONN_MAGIC);
+	if ((what & EV_WRITE) != 0)
+		derp_conn_flush(c);
+	if (c->state != DERP_CONN_CLOSED && (what & EV_READ) != 0)
+		derp_read_run(c);
+}
+
+/* One event for both directions: an idle client waits to read only. */
+static void
+derp_conn_watch(struct derp_conn *c, short what)
+{
+	event_del(&c->ev);
+	ASSERT(event_assign(&c->ev, c->dw->w->base, io_fd(c->io), (short)(what | EV_PERSIST),
+	    derp_conn_on_event, c) == 0);
+	ASSERT(event_add(&c->ev, NULL) == 0);
+}
+
+static void
+derp_conn_block(struct derp_conn *c)
+{
+	uint64_t out = io_bytes_out(c->io);
+
+	if (!c->is_blocked || out != c->stalled_bytes) {
+		c->stalled_ms = worker_now_ms(c->dw->w);
+		c->stalled_bytes = out;
+	}
+	if (c->is_blocked)
+		return;
+	c->is_blocked = true;
+	derp_conn_watch(c, EV_READ | EV_WRITE);
+	derp_conn_arm(c);
+}
+
+static void
+derp_conn_unblock(struct derp_conn *c)
+{
+	if (!c->is_blocked)
+		return;
+	c->is_blocked = false;
+	derp_conn_watch(c, EV_READ);
+}
+
+void
+derp_conn_check_pending(struct derp_conn *c)
+{
+	if (!c->is_blocked && io_pending_bytes(c->io) > 0)
+		derp_conn_block(c);
+}
+
+/* Seals up to FLUSH_BYTES of the queue. */
+static enum err
+derp_conn_seal(struct derp_conn *c)
+{
+	const uint8_t *p;
+	size_t n, sealed = 0;
+
+	while (sealed < FLUSH_BYTES && derp_queue_peek(&c->queue, &p, &n)) {
+		enum err rc;
+
+		if (n > IO_RECORD_BYTES)
+			n = IO_RECORD_BYTES;
+		if ((rc = io_write(c->io, p, n)) != ERR_OK)
+			return rc == ERR_AGAIN ? ERR_OK : rc;
+		derp_queue_take(&c->queue, &c->dw->pool, n);
+		sealed += n;
+	}
+	return ERR_OK;
+}
+
+void
+derp_conn_flush(struct derp_conn *c)
+{
+	enum err rc;
+
+	derp_worker_touch(c->dw);
+	derp_queue_expire(&c->queue, &c->dw->pool, worker_now_ms(c->dw->w));
+	do {
+		if ((rc = derp_conn_seal(c)) == ERR_OK)
+			rc = io_flush(c->io);
+	} while (rc == ERR_OK && !derp_queue_is_empty(&c->queue));
+	if (derp_queue_bytes(&c->queue, DERP_LANE_CONTROL) == 0)
+		c->is_pong_waiting = false;
+	if (rc == ERR_OK)
+		derp_conn_unblock(c);
+	else if (rc == ERR_AGAIN)
+		derp_conn_block(c);
+	else
+		derp_conn_close(c, "it cannot be written to");
+}
+
+static void
+derp_conn_on_flush(struct worker_flush *f)
+{
+	struct derp_conn *c = CONTAINER_OF(f, struct derp_conn, flush);
+
+	OBJ_CHECK(c, DERP_CONN_MAGIC);
+	if (!c->is_blocked)
+		derp_conn_flush(c);
+}
+
+static void
+derp_conn_on_again(struct worker_flush *f)
+{
+	struct derp_conn *c = CONTAINER_OF(f, struct derp_conn, again);
+
+	OBJ_CHECK(c, DERP_CONN_MAGIC);
+	derp_read_run(c);
+}
+
+/* Seals and sends the bytes from where they lie. */
+static void
+derp_conn_send(struct derp_conn *c, const uint8_t *p, size_t n)
+{
+	enum err rc = ERR_OK;
+
+	for (size_t at = 0; at < n && rc == ERR_OK; at += IO_RECORD_BYTES)
+		rc = io_write(c->io, p + at, n - at < IO_RECORD_BYTES ? n - at : IO_RECORD_BYTES);
+	if (rc == ERR_OK)
+		rc = io_flush(c->io);
+	else if (rc == ERR_AGAIN)
+		rc = ERR_IO;	/* a part was taken and cannot be taken back */
+	if (rc == ERR_AGAIN)
+		derp_conn_block(c);
+	else if (rc != ERR_OK)
+		derp_conn_close(c, "it cannot be written to");
+}
+
+void
+derp_conn_put(struct derp_conn *c, const struct derp_worker_run *run)
+{
+	if (run->n >= DIRECT_MIN && !c->is_blocked && derp_queue_is_empty(&c->queue) &&
+	    io_write_room(c->io) >= run->n) {
+		c->dw->pool.counts.taken_packets += run->n_packets;
+		c->dw->pool.counts.taken_bytes +=
+		    run->n - run->n_packets * (DERP_FRAME_HDR_BYTES + KEY_BYTES);
+		derp_conn_send(c, run->frames, run->n);
+		return;
+	}
+	derp_queue_put(&c->queue, &c->dw->pool, run->lane, run->frames, run->n,
+	    worker_now_ms(c->dw->w));
+	if (!c->is_blocked)
+		worker_flush_ask(c->dw->w, &c->flush);
+}
+
+void
+derp_conn_put_control(struct derp_conn *c, const uint8_t *frame, size_t n)
+{
+	derp_conn_put(c, &(struct derp_worker_run){
+		.to = c->ref, .lane = DERP_LANE_CONTROL, .frames = frame, .n = n,
+	});
+}
+
+void
+derp_conn_remember(struct derp_conn *c, struct conn_ref ref)
+{
+	if (conn_ref_eq(ref, c->ref))
+		return;
+	for (unsigned i = 0; i < c->n_peers; i++) {
+		if (conn_ref_eq(c->peers[i], ref))
+			return;
+	}
+	if (c->n_peers == DERP_CONN_PEERS_MAX) {
+		c->peers[c->next_peer] = ref;
+		c->next_peer = (uint16_t)((c->next_peer + 1) % DERP_CONN_PEERS_MAX);
+		return;
+	}
+	if (c->n_peers == c->cap_peers) {
+		c->cap_peers = (uint16_t)(c->cap_peers == 0 ? 4 : c->cap_peers * 2);
+		c->peers = obj_realloc(c->peers, c->cap_peers * sizeof *c->peers);
+	}
+	c->peers[c->n_peers++] = ref;
+}
+
+/* --- greeting --------------------------------------------------------------------------------- */
+
+static void
+derp_conn_refused(struct derp_conn *c, const struct node_key *key, const char *why)
+{
+	const struct net_addr *peer = io_peer(c->io);
+	char ip[NET_TEXT_MAX], node[8];
+
+	metric_add(METRIC_DERP_REFUSED, 1);
+	if (ratelimit_take(c->dw->refusals, peer->ip.b, sizeof peer->ip.b, worker_now_ms(c->dw->w)))
+		log_info(LOG_RELAY, "client refused", "ip", net_addr_put(peer, ip),
+		    "node", key_short(key->b, node), "why", why);
+}
+
+enum err
+derp_conn_hello(struct derp_conn *c, const uint8_t *payload, size_t n)
+{
+	struct derp_shared *shared = c->dw->shared;
+	struct derp_hello_info info;
+	uint8_t frame[DERP_HELLO_INFO_BYTES];
+	char node[8], ip[NET_TEXT_MAX];
+	enum err rc;
+
+	derp_worker_touch(c->dw);
+	if (c->dw->n_hellos >= DERP_WORKER_HELLOS_MAX)
+		return ERR_AGAIN;
+	c->dw->n_hellos++;
+	if ((rc = derp_hello_open(payload, n, &shared->key, &info)) != ERR_OK)
+		return rc;
+	if (node_key_is_zero(&info.key)) {
+		derp_conn_refused(c, &info.key, "its node key is zero");
+		return ERR_DENIED;
+	}
+	if ((rc = derp_hello_info_put(&info.key, &shared->key, frame)) != ERR_OK)
+		return rc;
+	rc = derp_route_add(shared->routes, &info.key, c->ref, shared->cfg->derp.verify_clients,
+	    &c->entry);
+	if (rc != ERR_OK) {
+		derp_conn_refused(c, &info.key, "no node of ours has this key");
+		return rc;
+	}
+	c->key = info.key;
+	c->state = DERP_CONN_STEADY;
+	c->keepalive_ms = DERP_CONN_KEEPALIVE_MS +
+	    (int64_t)rand_below(DERP_CONN_KEEPALIVE_SPREAD_MS + 1);
+	c->due_ms = worker_now_ms(c->dw->w) + c->keepalive_ms;
+	derp_conn_arm(c);
+	metric_add(METRIC_DERP_ACCEPTS, 1);
+	metric_add(METRIC_DERP_CONNS, 1);
+	log_debug(LOG_RELAY, "client up", "node", key_short(c->key.b, node),
+	    "ip", net_addr_put(io_peer(c->io), ip), "tls", io_version(c->io));
+	derp_conn_put_control(c, frame, sizeof frame);
+	return ERR_OK;
+}
+
+/* The answer to the upgrade unless the client wants none, and ServerKey, in one write. */
+static void
+derp_conn_greet(struct derp_conn *c, bool is_fast_start)
+{
+	const uint8_t *public_key = c->dw->shared->public_key;
+	uint8_t frame[DERP_HELLO_KEY_BYTES];
+	char hex[2 * KEY_BYTES + 1];
+	struct buf b = { .p = NULL };
+
+	if (!is_fast_start)
+		buf_printf(&b, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: DERP\r\n"
+		    "Connection: Upgrade\r\nDerp-Version: %d\r\nDerp-Public-Key: %s\r\n\r\n",
+		    DERP_HELLO_VERSION, key_hex_put(public_key, KEY_BYTES, hex));
+	derp_hello_key_put(public_key, frame);
+	buf_append(&b, frame, sizeof frame);
+	derp_conn_send(c, b.p, b.len);
+	buf_fini(&b);
+}
+
+void
+derp_conn_attach_take(struct derp_worker *dw, struct io *io, bool is_fast_start)
+{
+	struct derp_conn *c;
+
+	OBJ_CHECK(dw, DERP_WORKER_MAGIC);
+	ASSERT(io_worker(io) == dw->w);
+	if (dw->is_stopping) {
+		io_free(io);
+		return;
+	}
+	c = obj_alloc(sizeof *c);
+	c->magic = DERP_CONN_MAGIC;
+	c->state = DERP_CONN_HELLO;
+	c->dw = dw;
+	c->io = io;
+	c->flush.fn = derp_conn_on_flush;
+	c->again.fn = derp_conn_on_again;
+	c->limbo.free_fn = derp_conn_on_limbo;
+	c->ref = worker_slot_take(dw->w, c);
+	c->due_ms = worker_now_ms(dw->w) + DERP_CONN_HELLO_MS;
+	worker_conns_add(dw->w, 1);
+	ASSERT(event_assign(&c->ev, dw->w->base, io_fd(io), EV_READ | EV_PERSIST, derp_conn_on_event,
+	    c) == 0);
+	ASSERT(event_add(&c->ev, NULL) == 0);
+	derp_conn_arm(c);
+	derp_conn_greet(c, is_fast_start);
+	/* What came behind the request is in io already, where no event shows it. */
+	if (c->state != DERP_CONN_CLOSED && io_has_more(c->io))
+		worker_again(dw->w, &c->again);
+}

@@ -1,0 +1,217 @@
+/* Per-worker state of the relay: deadlines, counts, and the way to a receiver. */
+#include "relay/derp_worker.h"
+
+#include <event2/event.h>
+
+#include "base/metrics.h"
+#include "base/obj.h"
+#include "base/ratelimit.h"
+#include "relay/derp_conn.h"
+#include "relay/derp_hop.h"
+
+/* Small frames and disco wait here when the socket is full: enough for hundreds of them. */
+#define CONTROL_LANE_BYTES	(32u << 10)
+/* Chunks kept over a quiet second. */
+#define POOL_KEEP_QUIET		4u
+/* A refusal is logged once a minute and source. */
+#define REFUSALS_PER_S		(1.0 / 60)
+#define REFUSALS_MAX		1024
+
+/* --- counts ----------------------------------------------------------------------------------- */
+
+static void
+count_out(enum metric m, int64_t n)
+{
+	if (n != 0)
+		metric_add(m, n);
+}
+
+static void
+derp_worker_count(struct derp_worker *dw)
+{
+	const struct derp_worker_counts *c = &dw->counts;
+	const struct derp_queue_counts *q = &dw->pool.counts;
+
+	count_out(METRIC_DERP_PKT_IN, c->packets_in);
+	count_out(METRIC_DERP_BYTES_IN, c->bytes_in);
+	count_out(METRIC_DERP_PKT_OUT, (int64_t)q->taken_packets);
+	count_out(METRIC_DERP_BYTES_OUT, (int64_t)q->taken_bytes);
+	count_out(METRIC_DERP_DROP_UNKNOWN, c->dropped_unknown);
+	count_out(METRIC_DERP_DROP_GONE, c->dropped_gone + (int64_t)q->dropped_gone);
+	count_out(METRIC_DERP_DROP_HEAD, (int64_t)q->dropped_head);
+	count_out(METRIC_DERP_DROP_TAIL, (int64_t)q->dropped_tail);
+	count_out(METRIC_DERP_DROP_HOP, c->dropped_hop);
+	count_out(METRIC_DERP_PING, c->pings);
+	count_out(METRIC_DERP_PONG, c->pongs);
+	count_out(METRIC_DERP_GONE_DISC, c->gone_disconnected);
+	count_out(METRIC_DERP_GONE_HERE, c->gone_not_here);
+	count_out(METRIC_DERP_UNKNOWN, c->unknown_frames);
+	dw->counts = (struct derp_worker_counts){ 0 };
+	dw->pool.counts = (struct derp_queue_counts){ 0 };
+}
+
+static void
+derp_worker_on_flush(struct worker_flush *f)
+{
+	struct derp_worker *dw = CONTAINER_OF(f, struct derp_worker, flush);
+
+	OBJ_CHECK(dw, DERP_WORKER_MAGIC);
+	dw->n_hellos = 0;
+	derp_hop_post(dw);
+	derp_worker_count(dw);
+}
+
+void
+derp_worker_touch(struct derp_worker *dw)
+{
+	worker_flush_ask(dw->w, &dw->flush);
+}
+
+/* --- the wheel -------------------------------------------------------------------------------- */
+
+void
+derp_worker_arm(struct derp_worker *dw, struct derp_conn *c, int64_t at_ms)
+{
+	int64_t at_s = at_ms / 1000 + 1;
+
+	if (at_s <= dw->tick_s)
+		at_s = dw->tick_s + 1;
+	if (at_s >= dw->tick_s + DERP_WORKER_WHEEL)
+		at_s = dw->tick_s + DERP_WORKER_WHEEL - 1;
+	if (c->is_in_wheel)
+		LIST_REMOVE(c, wheel);
+	c->is_in_wheel = true;
+	LIST_INSERT_HEAD(&dw->wheel[(uint64_t)at_s % DERP_WORKER_WHEEL], c, wheel);
+}
+
+static void
+derp_worker_tick_slot(struct derp_worker *dw, unsigned slot, int64_t now_ms)
+{
+	struct derp_worker_list due;
+	struct derp_conn *c;
+
+	LIST_INIT(&due);
+	while ((c = LIST_FIRST(&dw->wheel[slot])) != NULL) {
+		LIST_REMOVE(c, wheel);
+		LIST_INSERT_HEAD(&due, c, wheel);
+	}
+	/* Each call puts its connection into a slot again, or closes it. */
+	while ((c = LIST_FIRST(&due)) != NULL)
+		derp_conn_tick(c, now_ms);
+}
+
+void
+derp_worker_tick(struct derp_worker *dw, int64_t now_ms)
+{
+	int64_t from_s = dw->tick_s + 1, now_s = now_ms / 1000;
+
+	if (now_s < from_s)
+		return;
+	if (now_s - from_s >= (int64_t)DERP_WORKER_WHEEL)
+		from_s = now_s - (int64_t)DERP_WORKER_WHEEL + 1;	/* every slot once */
+	dw->tick_s = now_s;
+	for (int64_t s = from_s; s <= now_s; s++)
+		derp_worker_tick_slot(dw, (unsigned)((uint64_t)s % DERP_WORKER_WHEEL), now_ms);
+	if (dw->pool.n_used == 0)
+		derp_queue_pool_trim(&dw->pool, POOL_KEEP_QUIET);
+}
+
+static void
+derp_worker_on_tick(evutil_socket_t fd, short what, void *arg)
+{
+	struct derp_worker *dw = arg;
+
+	(void)fd;
+	(void)what;
+	OBJ_CHECK(dw, DERP_WORKER_MAGIC);
+	derp_worker_tick(dw, worker_now_ms(dw->w));
+}
+
+/* --- to a receiver ---------------------------------------------------------------------------- */
+
+void
+derp_worker_deliver(struct derp_worker *dw, const struct derp_worker_run *run)
+{
+	struct derp_conn *c = worker_find(dw->w, run->to);
+
+	derp_worker_touch(dw);
+	if (c == NULL) {
+		dw->counts.dropped_gone += run->n_packets;
+		return;
+	}
+	OBJ_CHECK(c, DERP_CONN_MAGIC);
+	derp_conn_put(c, run);
+}
+
+void
+derp_worker_send(struct derp_worker *dw, const struct derp_worker_run *run)
+{
+	if (run->to.worker == dw->w->index)
+		derp_worker_deliver(dw, run);
+	else
+		derp_hop_put(dw, run);
+}
+
+/* --- birth and death -------------------------------------------------------------------------- */
+
+static void
+derp_worker_on_stop(struct worker *w, void *arg)
+{
+	struct derp_worker *dw = arg;
+	struct derp_conn *c;
+
+	(void)w;
+	OBJ_CHECK(dw, DERP_WORKER_MAGIC);
+	dw->is_stopping = true;
+	for (unsigned i = 0; i < DERP_WORKER_WHEEL; i++) {
+		while ((c = LIST_FIRST(&dw->wheel[i])) != NULL)
+			derp_conn_close(c, "the relay stops");
+	}
+	event_free(dw->tick);
+	dw->tick = NULL;
+}
+
+struct derp_worker *
+derp_worker_new(struct derp_shared *shared, struct worker *w)
+{
+	static const struct timeval second = { .tv_sec = 1 };
+	const struct config *cfg = shared->cfg;
+	struct derp_worker *dw = obj_alloc(sizeof *dw);
+
+	dw->magic = DERP_WORKER_MAGIC;
+	dw->w = w;
+	dw->shared = shared;
+	dw->flush.fn = derp_worker_on_flush;
+	dw->tick_s = w->now_ms / 1000;
+	derp_queue_pool_init(&dw->pool, &(struct derp_queue_limits){
+		.bytes = {
+			[DERP_LANE_CONTROL] = CONTROL_LANE_BYTES,
+			[DERP_LANE_DATA] = cfg->limits.relay_queue_bytes,
+		},
+		.wait_ms = cfg->limits.relay_queue_ms,
+	});
+	for (unsigned i = 0; i < DERP_WORKER_WHEEL; i++)
+		LIST_INIT(&dw->wheel[i]);
+	dw->refusals = ratelimit_new(REFUSALS_PER_S, 1, REFUSALS_MAX);
+	atomic_init(&dw->hop_bytes, 0);
+	dw->tick = event_new(w->base, -1, EV_PERSIST, derp_worker_on_tick, dw);
+	ASSERT(dw->tick != NULL && event_add(dw->tick, &second) == 0);
+	worker_on_stop(w, derp_worker_on_stop, dw);
+	w->modules[WORKER_RELAY] = dw;
+	return dw;
+}
+
+void
+derp_worker_free(struct derp_worker *dw)
+{
+	if (dw == NULL)
+		return;
+	OBJ_CHECK(dw, DERP_WORKER_MAGIC);
+	if (dw->tick != NULL)
+		event_free(dw->tick);
+	derp_hop_discard(dw);
+	derp_queue_pool_fini(&dw->pool);
+	ratelimit_free(dw->refusals);
+	dw->magic = 0;
+	free(dw);
+}

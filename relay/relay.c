@@ -1,0 +1,165 @@
+/* The relay's public face: what the door, the coordinator and main call. */
+#include "relay/relay.h"
+
+#include <sodium.h>
+#include <string.h>
+
+#include "base/metrics.h"
+#include "base/obj.h"
+#include "relay/derp_conn.h"
+#include "relay/derp_route.h"
+#include "relay/derp_worker.h"
+#include "relay/stun.h"
+
+#define RELAY_MAGIC 0x4e1a7000u
+
+struct relay {
+	uint32_t magic;
+	struct derp_shared shared;
+	struct stun *stun;		/* NULL: not listening */
+};
+
+/* A connection to be closed, on its way to its worker. */
+struct expulsion {
+	struct conn_ref ref;
+};
+
+enum err
+relay_new(const struct config *cfg, struct worker_group *g, const struct private_key *key,
+	struct relay **out)
+{
+	struct relay *r = obj_alloc(sizeof *r);
+
+	ASSERT(sodium_init() >= 0);
+	r->magic = RELAY_MAGIC;
+	r->shared.cfg = cfg;
+	r->shared.group = g;
+	r->shared.key = *key;
+	r->shared.routes = derp_route_new();
+	private_key_public(key, r->shared.public_key);
+	for (unsigned i = 0; i < worker_group_count(g); i++)
+		r->shared.workers[i] = derp_worker_new(&r->shared, worker_group_at(g, i));
+	*out = r;
+	return ERR_OK;
+}
+
+void
+relay_free(struct relay *r)
+{
+	if (r == NULL)
+		return;
+	OBJ_CHECK(r, RELAY_MAGIC);
+	relay_stun_close(r);
+	for (unsigned i = 0; i < WORKER_MAX; i++)
+		derp_worker_free(r->shared.workers[i]);
+	derp_route_free(r->shared.routes);
+	sodium_memzero(&r->shared.key, sizeof r->shared.key);
+	r->magic = 0;
+	free(r);
+}
+
+void
+relay_public_key(const struct relay *r, uint8_t out[KEY_BYTES])
+{
+	OBJ_CHECK(r, RELAY_MAGIC);
+	memcpy(out, r->shared.public_key, KEY_BYTES);
+}
+
+void
+relay_attach_take(struct relay *r, struct io *io, bool is_fast_start)
+{
+	OBJ_CHECK(r, RELAY_MAGIC);
+	derp_conn_attach_take(r->shared.workers[io_worker(io)->index], io, is_fast_start);
+}
+
+/* --- admission -------------------------------------------------------------------------------- */
+
+void
+relay_admit(struct relay *r, const struct node_key *key)
+{
+	OBJ_CHECK(r, RELAY_MAGIC);
+	derp_route_admit(r->shared.routes, key);
+}
+
+bool
+relay_is_admitted(struct relay *r, const struct node_key *key)
+{
+	OBJ_CHECK(r, RELAY_MAGIC);
+	return derp_route_is_admitted(r->shared.routes, key);
+}
+
+static void
+relay_on_expel(struct worker *w, void *arg)
+{
+	struct expulsion *x = arg;
+	struct derp_conn *c = worker_find(w, x->ref);
+
+	if (c != NULL) {
+		OBJ_CHECK(c, DERP_CONN_MAGIC);
+		derp_conn_close(c, "its node was removed");
+	}
+	free(x);
+}
+
+void
+relay_expel(struct relay *r, const struct node_key *key)
+{
+	struct conn_ref *refs;
+	size_t n;
+
+	OBJ_CHECK(r, RELAY_MAGIC);
+	n = derp_route_expel(r->shared.routes, key, &refs);
+	for (size_t i = 0; i < n; i++) {
+		struct expulsion *x = obj_alloc(sizeof *x);
+
+		x->ref = refs[i];
+		worker_call(worker_group_at(r->shared.group, refs[i].worker), relay_on_expel, x, free);
+	}
+	free(refs);
+}
+
+/* --- statistics and STUN ---------------------------------------------------------------------- */
+
+void
+relay_stats(const struct relay *r, struct relay_stats *out)
+{
+	static const enum metric drops[] = {
+		METRIC_DERP_DROP_UNKNOWN, METRIC_DERP_DROP_GONE, METRIC_DERP_DROP_HEAD,
+		METRIC_DERP_DROP_TAIL, METRIC_DERP_DROP_DUP, METRIC_DERP_DROP_HOP,
+	};
+
+	OBJ_CHECK(r, RELAY_MAGIC);
+	*out = (struct relay_stats){
+		.connections = (uint64_t)metric_get(METRIC_DERP_CONNS),
+		.home_connections = (uint64_t)metric_get(METRIC_DERP_HOME),
+		.packets_in = (uint64_t)metric_get(METRIC_DERP_PKT_IN),
+		.packets_out = (uint64_t)metric_get(METRIC_DERP_PKT_OUT),
+		.bytes_in = (uint64_t)metric_get(METRIC_DERP_BYTES_IN),
+		.bytes_out = (uint64_t)metric_get(METRIC_DERP_BYTES_OUT),
+	};
+	for (size_t i = 0; i < COUNT_OF(drops); i++)
+		out->dropped += (uint64_t)metric_get(drops[i]);
+}
+
+enum err
+relay_stun_listen(struct relay *r, struct err_text *why)
+{
+	OBJ_CHECK(r, RELAY_MAGIC);
+	return stun_listen(&r->shared.cfg->listen_stun, worker_group_at(r->shared.group, 0), &r->stun,
+	    why);
+}
+
+uint16_t
+relay_stun_port(const struct relay *r)
+{
+	OBJ_CHECK(r, RELAY_MAGIC);
+	return stun_port(r->stun);
+}
+
+void
+relay_stun_close(struct relay *r)
+{
+	OBJ_CHECK(r, RELAY_MAGIC);
+	stun_close(r->stun);
+	r->stun = NULL;
+}
