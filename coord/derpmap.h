@@ -1,0 +1,26 @@
+/* The DERP map: which relays clients are told of. Pure. Source: tailcfg/derpmap.go. */
+#ifndef COORD_DERPMAP_H
+#define COORD_DERPMAP_H
+
+#include <stdint.h>
+
+#include "base/buf.h"
+
+struct derpmap_params {
+	const char *host;		/* name or IP literal that clients reach the relay by */
+	const char *pin;		/* "sha256-raw:…" of a self-signed certificate, or NULL */
+	uint16_t derp_port;		/* 0: no relay here: the map has no region */
+	uint16_t stun_port;		/* 0: none */
+	uint16_t http_port;		/* of the plain port that answers /generate_204; 0: none */
+	unsigned region_id;		/* 0: DERPMAP_REGION_ID */
+	const char *region_code, *region_name;	/* NULL or "": a default */
+	/* Addresses: NULL or "" = what host says; "none" = clients shall not try this family. */
+	const char *ipv4, *ipv6;
+};
+
+#define DERPMAP_REGION_ID 900	/* 900-999 are for private use */
+
+/* Appends the DERPMap object. */
+void derpmap_put(struct buf *b, const struct derpmap_params *p);
+
+#endif

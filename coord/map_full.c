@@ -1,0 +1,228 @@
+/*
+ * Full maps.
+ *
+ * Commas: no chunk's text begins or ends with one, so that any may be left out; between two
+ * frames that follow each other the comma is part of the private text before, or a frame of its own
+ * (10 bytes).
+ *
+ * Peers are in the order of their ids within a group; clients keep them in a table by id.
+ */
+#include "coord/map_full.h"
+
+#include <string.h>
+
+/* Groups with more owners have a shared frame with their profiles. */
+#define PROFILES_INLINE_MAX 16
+
+/* What clients use themselves as the expiry of a logout: past for every clock. */
+#define EXPIRY_PAST_UNIX_S 123
+
+void
+map_full_segs_add(struct map_segs *s, struct shbuf *take)
+{
+	if (s->n == s->cap) {
+		s->cap = s->cap == 0 ? 16 : s->cap * 2;
+		s->v = obj_realloc(s->v, s->cap * sizeof(struct shbuf *));
+	}
+	s->v[s->n++] = take;
+}
+
+void
+map_full_segs_taken(struct map_segs *s)
+{
+	s->n = 0;
+}
+
+void
+map_full_segs_fini(struct map_segs *s)
+{
+	for (unsigned i = 0; i < s->n; i++)
+		shbuf_drop(s->v[i]);
+	free(s->v);
+	*s = (struct map_segs){ .v = NULL };
+}
+
+struct shbuf *
+map_full_end(struct map_world *w, const struct node *n)
+{
+	struct json_writer jw;
+
+	json_w_init(&jw, &w->scratch);
+	json_w_obj_open(&jw, NULL);
+	map_peer_self_put(&jw, "Node", n, w->base_domain, EXPIRY_PAST_UNIX_S);
+	json_w_obj_close(&jw);
+	return map_world_frame(w);
+}
+
+static void
+put_text(struct json_writer *jw, const char *name, const struct map_text *t)
+{
+	if (t->json != NULL)
+		json_w_raw(jw, name, t->json->bytes, t->json->len);
+}
+
+static void
+put_profile(struct map_world *w, struct json_writer *jw, int64_t user_id)
+{
+	map_peer_profile_put(jw, user_id, map_find(w->user_records, &user_id));
+}
+
+static void
+put_group_profiles(struct map_world *w, struct json_writer *jw, const struct map_group *g)
+{
+	const struct map_owner *o;
+	size_t cursor = 0;
+
+	while ((o = map_next(&g->owners, &cursor)) != NULL)
+		put_profile(w, jw, o->user_id);
+}
+
+/* Members up to the open array UserProfiles, with the profiles of the viewer and of small groups. */
+static void
+put_head(struct map_world *w, struct json_writer *jw, const struct node *n, int64_t now_unix_s)
+{
+	uint32_t row = n->map->class->row;
+
+	json_w_obj_open(jw, NULL);
+	map_peer_self_put(jw, "Node", n, w->base_domain, n->key_expiry_unix_s);
+	put_text(jw, "DERPMap", &w->derp);
+	put_text(jw, "DNSConfig", &w->dns);
+	json_w_str(jw, "Domain", w->base_domain);
+	json_w_bool(jw, "CollectServices", false);
+	json_w_obj_open(jw, "PacketFilters");
+	json_w_raw(jw, "base", n->map->class->filter->bytes, n->map->class->filter->len);
+	json_w_obj_close(jw);
+	json_w_obj_open(jw, "SSHPolicy");
+	json_w_arr_open(jw, "rules");
+	json_w_arr_close(jw);
+	json_w_obj_close(jw);
+	json_w_obj_open(jw, "Debug");
+	json_w_bool(jw, "DisableLogTail", true);
+	json_w_obj_close(jw);
+	json_w_time(jw, "ControlTime", now_unix_s);
+	json_w_arr_open(jw, "Health");
+	json_w_arr_close(jw);
+	json_w_arr_open(jw, "UserProfiles");
+	put_profile(w, jw, n->map->owner_id);
+	for (unsigned i = 0; i < w->n_groups; i++) {
+		const struct map_group *g = w->groups[i];
+
+		if (g != NULL && g->owners.count <= PROFILES_INLINE_MAX && map_world_sees(w, row, i))
+			put_group_profiles(w, jw, g);
+	}
+}
+
+/* What is in scratch goes out as a private frame, then the shared one. */
+static void
+push_shared(struct map_world *w, struct map_segs *out, struct shbuf *frame, bool needs_comma)
+{
+	if (needs_comma && w->scratch.len > 0)
+		buf_byte(&w->scratch, ',');
+	else if (needs_comma)
+		map_full_segs_add(out, shbuf_hold(w->comma));
+	if (w->scratch.len > 0)
+		map_full_segs_add(out, map_world_frame(w));
+	map_full_segs_add(out, shbuf_hold(frame));
+}
+
+/* The text made so far in scratch is put aside while a shared frame is made. */
+static void
+frame_make(struct map_world *w, struct map_frame *f, const struct buf *text, int64_t now_ms)
+{
+	shbuf_drop(f->frame);
+	*f = (struct map_frame){
+		.frame = map_zstd_frame(w->zstd, text->p, text->len),
+		.made_ms = now_ms,
+	};
+	w->chunks_made++;
+}
+
+static void
+push_profiles(struct map_world *w, struct map_group *g, int64_t now_ms, struct map_segs *out,
+	uint64_t *from)
+{
+	if (!map_chunk_frame_usable(&g->profiles, now_ms, from)) {
+		struct buf text = { 0 };
+		struct json_writer jw;
+
+		json_w_init(&jw, &text);
+		put_group_profiles(w, &jw, g);
+		frame_make(w, &g->profiles, &text, now_ms);
+		buf_fini(&text);
+	}
+	push_shared(w, out, g->profiles.frame, true);
+}
+
+static void
+push_chunk(struct map_world *w, struct map_chunk *c, int64_t now_ms, struct map_segs *out,
+	struct map_full_result *res)
+{
+	if (!map_chunk_frame_usable(&c->f, now_ms, &res->from)) {
+		struct buf text = { 0 };
+
+		map_chunk_put(&text, c, NULL, w->base_domain);
+		frame_make(w, &c->f, &text, now_ms);
+		buf_fini(&text);
+	}
+	push_shared(w, out, c->f.frame, res->has_peers);
+	res->has_peers = true;
+}
+
+/* The viewer's own chunk, into the private text. */
+static void
+put_own_chunk(struct map_world *w, const struct map_node *viewer, struct map_segs *out,
+	struct map_full_result *res)
+{
+	if (viewer->chunk->n == 1)
+		return;
+	if (res->has_peers && w->scratch.len > 0)
+		buf_byte(&w->scratch, ',');
+	else if (res->has_peers)
+		map_full_segs_add(out, shbuf_hold(w->comma));
+	map_chunk_put(&w->scratch, viewer->chunk, viewer, w->base_domain);
+	res->has_peers = true;
+}
+
+static void
+push_peers(struct map_world *w, const struct map_node *viewer, int64_t now_ms,
+	struct map_segs *out, struct map_full_result *res)
+{
+	for (unsigned i = 0; i < w->n_groups; i++) {
+		struct map_group *g = w->groups[i];
+
+		if (g == NULL || !map_world_sees(w, viewer->class->row, i))
+			continue;
+		res->n_groups++;
+		for (unsigned k = 0; k < g->n_chunks; k++) {
+			if (g->chunks[k] == viewer->chunk)
+				put_own_chunk(w, viewer, out, res);
+			else
+				push_chunk(w, g->chunks[k], now_ms, out, res);
+		}
+	}
+}
+
+void
+map_full_put(struct map_world *w, const struct node *viewer, const struct map_full_now *now,
+	struct map_segs *out, struct map_full_result *res)
+{
+	struct map_node *mn = viewer->map;
+	struct json_writer jw;
+
+	OBJ_CHECK(mn, MAP_NODE_MAGIC);
+	ASSERT(mn->class != NULL && w->scratch.len == 0);
+	*res = (struct map_full_result){ .from = w->published };
+	json_w_init(&jw, &w->scratch);
+	put_head(w, &jw, viewer, now->unix_s);
+	for (unsigned i = 0; i < w->n_groups; i++) {
+		struct map_group *g = w->groups[i];
+
+		if (g != NULL && g->owners.count > PROFILES_INLINE_MAX &&
+		    map_world_sees(w, mn->class->row, i))
+			push_profiles(w, g, now->mono_ms, out, &res->from);
+	}
+	buf_str(&w->scratch, "],\"Peers\":[");
+	push_peers(w, mn, now->mono_ms, out, res);
+	buf_str(&w->scratch, "]}");
+	map_full_segs_add(out, map_world_frame(w));
+}

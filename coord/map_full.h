@@ -1,0 +1,40 @@
+/*
+ * Full maps: a private frame (everything that concerns the viewer alone, and the opening of Peers), the
+ * shared frames of the chunks that it sees, its own chunk without itself, and the end. Together the
+ * frames are one JSON text. Pure.
+ */
+#ifndef COORD_MAP_FULL_H
+#define COORD_MAP_FULL_H
+
+#include "coord/map_world.h"
+
+/* References to frames that make one message, in order. All zero is empty. */
+struct map_segs {
+	struct shbuf **v;	/* owned array of owned references */
+	unsigned n, cap;
+};
+
+void map_full_segs_add(struct map_segs *s, struct shbuf *take);
+/* The references were given away. */
+void map_full_segs_taken(struct map_segs *s);
+/* Drops what is in it and frees the array. */
+void map_full_segs_fini(struct map_segs *s);
+
+struct map_full_result {
+	uint64_t from;		/* the stream goes on with the delta after this */
+	unsigned n_groups;	/* of nodes that the viewer sees */
+	bool has_peers;		/* false: Peers is empty, which clients take for "no change" */
+};
+
+struct map_full_now {
+	int64_t mono_ms, unix_s;
+};
+
+/* Appends the full map of viewer (n->map is set) to out. */
+void map_full_put(struct map_world *w, const struct node *viewer, const struct map_full_now *now,
+	struct map_segs *out, struct map_full_result *res);
+
+/* A message whose Node has a KeyExpiry long past, which logs its client out; one reference. */
+struct shbuf *map_full_end(struct map_world *w, const struct node *n) MUST_USE;
+
+#endif
