@@ -84,6 +84,19 @@ json_get_bool(const json_t *obj, const char *name, bool dflt)
 	return json_is_boolean(v) ? json_is_true(v) : dflt;
 }
 
+enum err
+json_get_time(const json_t *obj, const char *name, int64_t *out)
+{
+	const json_t *v = json_object_get(obj, name);
+	int64_t t = 0;
+
+	if (v != NULL && !json_is_null(v) && (!json_is_string(v) ||
+	    clock_rfc3339_parse(json_string_value(v), json_string_length(v), &t) != 0))
+		return ERR_INVAL;
+	*out = t;
+	return ERR_OK;
+}
+
 static int
 dump_piece(const char *p, size_t n, void *arg)
 {

@@ -22,6 +22,9 @@ enum err json_parse(const void *p, size_t n, json_t **out, struct err_text *why)
 const char *json_get_str(const json_t *obj, const char *name, const char *dflt);
 int64_t json_get_int(const json_t *obj, const char *name, int64_t dflt);
 bool json_get_bool(const json_t *obj, const char *name, bool dflt);
+/* RFC 3339 member as unix seconds; absent, null, or the clients' zero time: 0. ERR_INVAL: no time,
+ * *out untouched. */
+enum err json_get_time(const json_t *obj, const char *name, int64_t *out) MUST_USE;
 
 /* Compact text of v appended to b. */
 void json_dump_to(struct buf *b, const json_t *v);
