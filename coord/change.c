@@ -1,0 +1,84 @@
+/* Changes on their way to the streams: noted in the world, spread by session_send. */
+#include "coord/change.h"
+
+#include "base/clock.h"
+#include "coord/derpmap.h"
+#include "coord/dns.h"
+#include "coord/session_state.h"
+
+void
+change_note(struct tailnet *t, struct node *n, uint32_t what)
+{
+	struct map_state *m = t->map;
+
+	OBJ_CHECK(m, MAP_STATE_MAGIC);
+	OBJ_CHECK(n, NODE_MAGIC);
+	if (what == 0)
+		return;
+	if (map_world_note(&m->w, n, what, clock_wall_s()) && n->session != NULL) {
+		n->session->needs_full = true;
+		if (n->session->state == SESSION_CURRENT)
+			session_send_queue(m, n->session, SESSION_FRESH);
+	}
+	map_spread_note(&m->spread, (what & CHANGE_HOME) != 0);
+	session_send_arm(m);
+}
+
+static void
+note_derp(struct map_state *m)
+{
+	const struct tailnet_deps *d = &m->t->deps;
+	struct derpmap_params p = {
+		.host = d->derp_host,
+		.pin = d->derp_pin,
+		.derp_port = d->cfg->derp.is_enabled ? d->derp_port : 0,
+		.stun_port = d->stun_port,
+		.http_port = d->http_port,
+		.region_id = d->cfg->derp.region_id,
+		.region_code = d->cfg->derp.region_code,
+		.region_name = d->cfg->derp.region_name,
+		.ipv4 = d->cfg->derp.ipv4,
+		.ipv6 = d->cfg->derp.ipv6,
+	};
+	struct buf b = { 0 };
+
+	derpmap_put(&b, &p);
+	map_world_note_text(&m->w, &m->w.derp, shbuf_new(b.p, b.len));
+	buf_fini(&b);
+}
+
+static void
+note_dns(struct map_state *m)
+{
+	const struct config *cfg = m->t->deps.cfg;
+	struct dns_params p = {
+		.base_domain = cfg->dns.base_domain,
+		.magic_dns = cfg->dns.magic_dns,
+		.nameservers = &cfg->dns.nameservers,
+	};
+	struct buf b = { 0 };
+
+	dns_put(&b, &p);
+	map_world_note_text(&m->w, &m->w.dns, shbuf_new(b.p, b.len));
+	buf_fini(&b);
+}
+
+void
+change_note_all(struct tailnet *t, uint32_t what)
+{
+	struct map_state *m = t->map;
+
+	OBJ_CHECK(m, MAP_STATE_MAGIC);
+	if (what & CHANGE_ALL_DERP)
+		note_derp(m);
+	if (what & CHANGE_ALL_DNS)
+		note_dns(m);
+	if (what & CHANGE_ALL_USERS)
+		map_world_note_users(&m->w);
+	if (what & CHANGE_ALL_POLICY)
+		map_world_note_filters(&m->w);
+	if (m->w.seq == m->w.published)		/* nothing is different */
+		return;
+	map_spread_note(&m->spread, false);
+	session_send_arm(m);
+}
