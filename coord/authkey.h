@@ -16,13 +16,14 @@
 #define AUTHKEY_SECRET_CHARS	43
 #define AUTHKEY_TEXT_MAX	80
 #define AUTHKEY_HASH_BYTES	32
+#define AUTHKEY_DESCRIPTION_MAX	128
 
 struct authkey {
 	uint32_t magic;
 	char id[AUTHKEY_ID_CHARS + 4];		/* zero-padded */
 	uint8_t secret_hash[AUTHKEY_HASH_BYTES];
 	int64_t user_id;			/* owner (who made it, for tagged keys) */
-	char description[128];
+	char description[AUTHKEY_DESCRIPTION_MAX];
 	char **tags;				/* owned; n_tags > 0: nodes become tagged */
 	unsigned n_tags;
 	bool is_reusable, is_ephemeral, is_preauthorized;

@@ -76,7 +76,7 @@ mutation_free(struct mutation *m)
 		free(m->u.audit.after);
 		break;
 	case MUTATION_USER_ADD:
-	case MUTATION_USER_SET:
+	case MUTATION_USER_NAME:
 	case MUTATION_USER_DEL:
 	case MUTATION_COUNT:
 		break;
@@ -146,14 +146,12 @@ user_add(struct tailnet *t, const struct user *from)
 }
 
 static void
-user_set(struct tailnet *t, const struct user *from)
+user_name(struct tailnet *t, const struct user *from)
 {
 	struct user *u = user_at(t, from->id);
 
 	map_remove(&t->users_by_name, u->name);
 	memcpy(u->name, from->name, sizeof(u->name));
-	memcpy(u->display_name, from->display_name, sizeof(u->display_name));
-	u->role = from->role;
 	ASSERT(map_put(&t->users_by_name, u) == NULL);
 	if (t->priv->is_started)
 		change_note_all(t, CHANGE_ALL_USERS);
@@ -336,7 +334,6 @@ node_set(struct tailnet *t, struct mutation *m)
 		n->is_ephemeral = from->is_ephemeral;
 		n->is_authorized = from->is_authorized;
 		memcpy(n->authkey_id, from->authkey_id, sizeof(n->authkey_id));
-		n->_registered_unix_s = clock_wall_s();
 		tailnet_due_note(t, tailnet_ephemeral_due(t, n));
 		what |= CHANGE_SELF;
 	}
@@ -376,8 +373,8 @@ mutation_apply(struct tailnet *t, struct mutation *m)
 	case MUTATION_USER_ADD:
 		user_add(t, &m->u.user);
 		break;
-	case MUTATION_USER_SET:
-		user_set(t, &m->u.user);
+	case MUTATION_USER_NAME:
+		user_name(t, &m->u.user);
 		break;
 	case MUTATION_USER_DEL:
 		user_del(t, m->u.user.id);

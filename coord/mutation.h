@@ -21,7 +21,7 @@ struct tailnet;
 /* X(name, member of the union that is filled) */
 #define MUTATION_TABLE(X) \
 	X(USER_ADD, user)	/* whole */ \
-	X(USER_SET, user)	/* id, name, display_name, role */ \
+	X(USER_NAME, user)	/* id, name */ \
 	X(USER_DEL, user)	/* id */ \
 	X(KEY_ADD, key)		/* whole */ \
 	X(KEY_USE, key)		/* id; uses + 1, last used at at_unix_s */ \

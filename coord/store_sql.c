@@ -22,8 +22,7 @@
 	X(SAVE_END, "RELEASE txn") \
 	X(USER_ADD, "INSERT INTO users (tailnet_id, id, name, display_name, role, created_unix_s)" \
 	    " VALUES (?, ?, ?, ?, ?, ?)") \
-	X(USER_SET, "UPDATE users SET name = ?3, display_name = ?4, role = ?5" \
-	    " WHERE tailnet_id = ?1 AND id = ?2") \
+	X(USER_NAME, "UPDATE users SET name = ?3 WHERE tailnet_id = ?1 AND id = ?2") \
 	X(USER_DEL, "DELETE FROM users WHERE tailnet_id = ? AND id = ?") \
 	X(KEY_ADD, "INSERT INTO auth_keys (tailnet_id, id, user_id, secret_hash, description, tags," \
 	    " is_reusable, is_ephemeral, is_preauthorized, created_unix_s, expires_unix_s," \
@@ -259,21 +258,28 @@ run_on_one(struct store_sql *q, const char *noun, struct err_text *why)
 }
 
 static enum err
-put_user(struct store_sql *q, const struct mutation *m, struct err_text *why)
+put_user_add(struct store_sql *q, const struct mutation *m, struct err_text *why)
 {
 	const struct user *u = &m->u.user;
 
-	use(q, m->kind == MUTATION_USER_ADD ? Q_USER_ADD : m->kind == MUTATION_USER_SET ?
-	    Q_USER_SET : Q_USER_DEL);
+	use(q, Q_USER_ADD);
 	bind_int(q, q->tailnet_id);
 	bind_int(q, u->id);
-	if (m->kind == MUTATION_USER_DEL)
-		return run_on_one(q, "user", why);
 	bind_text(q, u->name);
 	bind_text(q, u->display_name);
 	bind_text(q, user_role_word(u->role));
-	if (m->kind == MUTATION_USER_ADD)
-		bind_int(q, u->created_unix_s);
+	bind_int(q, u->created_unix_s);
+	return run(q, why);
+}
+
+static enum err
+put_user(struct store_sql *q, const struct mutation *m, struct err_text *why)
+{
+	use(q, m->kind == MUTATION_USER_NAME ? Q_USER_NAME : Q_USER_DEL);
+	bind_int(q, q->tailnet_id);
+	bind_int(q, m->u.user.id);
+	if (m->kind == MUTATION_USER_NAME)
+		bind_text(q, m->u.user.name);
 	return run_on_one(q, "user", why);
 }
 
@@ -489,8 +495,8 @@ put_audit(struct store_sql *q, const struct mutation *m, struct err_text *why)
 typedef enum err put_fn(struct store_sql *q, const struct mutation *m, struct err_text *why);
 
 static put_fn *const put[MUTATION_COUNT] = {
-	[MUTATION_USER_ADD] = put_user,
-	[MUTATION_USER_SET] = put_user,
+	[MUTATION_USER_ADD] = put_user_add,
+	[MUTATION_USER_NAME] = put_user,
 	[MUTATION_USER_DEL] = put_user,
 	[MUTATION_KEY_ADD] = put_key_add,
 	[MUTATION_KEY_USE] = put_key,

@@ -33,7 +33,8 @@ struct tailnet_private {
 	struct map machines;			/* struct machine by key */
 	struct map names_held;			/* struct name_hold */
 	struct map node_keys_held;		/* struct registration by node_key */
-	struct ratelimit *refusals;		/* refused registrations by source address */
+	TAILQ_HEAD(, registration) waiting;	/* of all machines */
+	struct ratelimit *refusals;		/* refused registrations by source address; NULL: any number */
 	struct event *due_timer, *soft_timer;	/* NULL before start */
 	int64_t due_unix_s;			/* when due_timer fires; 0: not armed */
 	TAILQ_HEAD(, node) dirty;		/* is_soft_dirty */
@@ -51,6 +52,7 @@ struct tailnet_op {
 	char secret[AUTHKEY_TEXT_MAX];		/* reported, unless ""; wiped */
 	char held_name[DNS_LABEL_MAX];		/* given back at the end, unless "" */
 	int64_t removing_id;			/* node whose removal mark goes on failure, or 0 */
+	int64_t renaming_id;			/* node whose renaming mark goes at the end, or 0 */
 	const char *exists_text;		/* said for a violated constraint; static, or NULL */
 };
 
@@ -94,7 +96,38 @@ void tailnet_timers_stop(struct tailnet *t);
 void tailnet_due_run(struct tailnet *t);
 bool tailnet_soft_run(struct tailnet *t);
 
-/* Frees registrations that are running or waiting. */
+/* One request to register, from its arrival to its answer. */
+struct registration {
+	struct node_key node_key;		/* key in node_keys_held */
+	struct tailnet *t;
+	struct ctl_peer from;
+	struct register_req *req;		/* owned */
+	struct machine *machine;
+	TAILQ_ENTRY(registration) link, all_link;	/* while it waits: of its machine, of all */
+	int64_t node_id;			/* that it is about */
+	bool is_logout;
+	/* reserved while the transaction is under way */
+	bool is_key_held;			/* node_key */
+	char authkey_id[AUTHKEY_ID_CHARS + 4];	/* a use of it, unless "" */
+	char name[DNS_LABEL_MAX];		/* unless "" */
+	struct net_ip ip4, ip6;			/* unless family 0 */
+};
+
+enum join {
+	JOIN_KNOWN,	/* registered already: success, nothing changes; node_id is set */
+	JOIN_EXPIRED,	/* NodeKeyExpired: the client comes again with a new node key */
+	JOIN_REFUSED,	/* *why is for the person at the client */
+	JOIN_BUSY,	/* again in a second: something about it is not decided yet */
+	JOIN_TXN	/* *x is to be committed; reservations are noted in r */
+};
+
+/* The rules: what this request comes to (coord/tailnet_join). */
+enum join tailnet_join_decide(struct registration *r, struct txn **x, struct err_text *why) MUST_USE;
+/* The transaction is decided: gives back what decide reserved; a committed node keeps its addresses. */
+void tailnet_join_release(struct registration *r, bool is_committed);
+/* A transaction's done function: answers, then lets the machine's next one run. */
+void tailnet_register_done(void *arg, enum err rc, const struct err_text *why);
+/* Frees registrations that are running or waiting; their requests are not answered. */
 void tailnet_register_fini(struct tailnet *t);
 
 #endif

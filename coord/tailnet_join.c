@@ -1,0 +1,339 @@
+/*
+ * The rules of registration: what a request comes to, and the transaction that it takes. Facts of the
+ * clients' side: Tailscale controlclient/direct.go doLogin, tailcfg RegisterRequest.
+ *
+ * Everything is decided from memory; what a commit will change is reserved (address, name, node key, one use of the
+ * auth key), so that two requests cannot be promised the same thing while the disk works.
+ */
+#include <openssl/crypto.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "coord/ipam.h"
+#include "coord/store.h"
+#include "coord/tag.h"
+#include "coord/tailnet_private.h"
+
+#define MAKE_KEY "make one with `fairlead keys create`"
+
+/* What a valid auth key gives its node. */
+struct grant {
+	struct authkey *key;
+	struct user *user;
+	char *const *tags;	/* borrowed from the key or the request */
+	unsigned n_tags;
+};
+
+static enum join
+logout(struct registration *r, struct node *n, struct txn **x)
+{
+	struct actor by = { .from = r->from.addr };
+	struct mutation *m;
+
+	r->is_logout = true;
+	if (n == NULL || n->_is_removing || tailnet_node_is_expired(n, clock_wall_s()))
+		return JOIN_EXPIRED;
+	r->node_id = n->id;
+	snprintf(by.name, sizeof(by.name), "node %lld", (long long)n->id);
+	*x = txn_new(r->t, tailnet_register_done, r);
+	m = txn_add(*x, n->is_ephemeral ? MUTATION_NODE_DEL : MUTATION_NODE_SET);
+	m->u.node.id = n->id;
+	if (n->is_ephemeral) {
+		m->u.node.ip4 = n->ip4;
+		m->u.node.ip6 = n->ip6;
+		audit_node(*x, &by, "node.logout", n, NULL, NODE_GROUP_ALL);
+	} else {
+		m->groups = NODE_GROUP_EXPIRY;
+		m->u.node.key_expiry_unix_s = m->at_unix_s;	/* not the client's 1970 */
+		audit_node(*x, &by, "node.logout", n, &m->u.node, m->groups);
+	}
+	return JOIN_TXN;
+}
+
+/* The auth key of the request. The same refusal for an unknown id and a wrong secret. */
+static enum err
+key_check(struct tailnet *t, const char *text, struct authkey **out, struct err_text *why)
+{
+	char id[AUTHKEY_ID_CHARS + 4];
+	uint8_t hash[AUTHKEY_HASH_BYTES];
+	struct authkey *k;
+	enum err rc;
+
+	if (authkey_parse(text, strlen(text), id, hash) != ERR_OK)
+		return err_say(why, ERR_DENIED, "this is not an auth key of this server, which looks "
+		    "like tskey-auth-<12 characters>-<43 characters>: " MAKE_KEY);
+	k = map_find(&t->authkeys, id);
+	if (k == NULL || CRYPTO_memcmp(hash, k->secret_hash, sizeof(hash)) != 0)
+		return err_say(why, ERR_DENIED, "auth key %s is not known here: it was removed, "
+		    "mistyped, or is of another server; " MAKE_KEY, id);
+	if ((rc = authkey_is_usable(k, clock_wall_s(), why)) == ERR_OK)
+		*out = k;
+	return rc;
+}
+
+/* Appends " tag:x" to text until it is full. */
+static void
+tags_say(char *text, size_t n, char *const *tags, unsigned n_tags)
+{
+	text[0] = '\0';
+	for (unsigned i = 0; i < n_tags; i++) {
+		size_t len = strlen(text);
+
+		snprintf(text + len, n - len, "%s%s", i == 0 ? "" : " ", tags[i]);
+	}
+}
+
+static bool
+tag_is_granted(const struct tailnet *t, const struct grant *g, const char *tag)
+{
+	if (!tag_is_valid(tag))
+		return false;
+	if (g->key->n_tags > 0)
+		return tag_list_has(g->key->tags, g->key->n_tags, tag);
+	return tailnet_tag_is_permitted(t, g->user, tag);
+}
+
+/* Tags of the node: those asked for, if all are permitted, else the key's. */
+static enum err
+tags_decide(const struct tailnet *t, const struct hostinfo *host, struct grant *g,
+	struct err_text *why)
+{
+	char asked[100], own[100];
+
+	g->tags = g->key->tags;
+	g->n_tags = g->key->n_tags;
+	if (host->n_request_tags == 0)
+		return ERR_OK;
+	tags_say(asked, sizeof(asked), host->request_tags, host->n_request_tags);
+	if (host->n_request_tags > NODE_TAGS_MAX)
+		return err_say(why, ERR_DENIED, "too many tags: at most %d", NODE_TAGS_MAX);
+	for (unsigned i = 0; i < host->n_request_tags; i++) {
+		if (tag_is_granted(t, g, host->request_tags[i]))
+			continue;
+		if (g->key->n_tags == 0)
+			return err_say(why, ERR_DENIED, "requested tags [%s] are invalid or not "
+			    "permitted for user %.64s", asked, g->user->name);
+		tags_say(own, sizeof(own), g->key->tags, g->key->n_tags);
+		return err_say(why, ERR_DENIED, "requested tags [%s] are invalid or not permitted: the "
+		    "auth key carries [%s]", asked, own);
+	}
+	g->tags = host->request_tags;
+	g->n_tags = host->n_request_tags;
+	return ERR_OK;
+}
+
+/* How well node n of the same machine answers to the grant; 0: not at all. */
+static int
+fitness(const struct node *n, const struct grant *g, int64_t now)
+{
+	bool is_same_user = n->user_id == g->user->id;
+
+	if (n->_is_removing)
+		return 0;
+	if (g->n_tags > 0 && tag_list_eq(n->tags, n->n_tags, g->tags, g->n_tags))
+		return 2;
+	if (g->n_tags == 0 && n->n_tags == 0 && is_same_user)
+		return 2;
+	return is_same_user && tailnet_node_is_expired(n, now) ? 1 : 0;
+}
+
+/* The node that this registration continues: the one whose key it replaces, or the machine's node of the same owner
+ * or tags, or one of the user that was logged out. NULL: a new one. */
+static struct node *
+node_continued(struct registration *r, const struct grant *g)
+{
+	struct node *n = map_find(&r->t->nodes_by_key, &r->req->old_node_key);
+	struct node *best = NULL;
+	int64_t now = clock_wall_s();
+	int best_fit = 0;
+
+	if (n != NULL && machine_key_eq(&n->machine_key, &r->from.machine) && !n->_is_removing &&
+	    n->user_id == g->user->id)
+		return n;
+	for (n = r->machine->first; n != NULL; n = n->_machine_next) {
+		int fit = fitness(n, g, now);
+
+		if (fit > best_fit || (fit > 0 && fit == best_fit && n->id > best->id)) {
+			best = n;
+			best_fit = fit;
+		}
+	}
+	return best;
+}
+
+/* Reserves what both kinds of registration use, and starts their transaction with the use of the auth key. */
+static struct txn *
+txn_begin(struct registration *r, const struct grant *g)
+{
+	struct txn *x = txn_new(r->t, tailnet_register_done, r);
+
+	r->node_key = r->req->node_key;
+	map_put(&r->t->priv->node_keys_held, r);
+	r->is_key_held = true;
+	memcpy(r->authkey_id, g->key->id, sizeof(r->authkey_id));
+	g->key->uses_pending++;
+	memcpy(txn_add(x, MUTATION_KEY_USE)->u.key.id, g->key->id, sizeof(g->key->id));
+	return x;
+}
+
+static void
+actor_of_key(const struct registration *r, const struct grant *g, struct actor *out)
+{
+	*out = (struct actor){ .from = r->from.addr };
+	snprintf(out->name, sizeof(out->name), "key %s", g->key->id);
+}
+
+static enum err
+node_new_txn(struct registration *r, const struct grant *g, struct txn **x, struct err_text *why)
+{
+	int64_t now = clock_wall_s();
+	struct actor by;
+	struct node *n;
+	char base[DNS_LABEL_MAX];
+	enum err rc = ipam_reserve(r->t->ipam, now, &r->ip4, &r->ip6, why);
+
+	if (rc != ERR_OK)
+		return rc;
+	dns_label_from_host(r->req->host->hostname, base);
+	tailnet_name_take(r->t, base, r->name);
+	*x = txn_begin(r, g);
+	n = &txn_add(*x, MUTATION_NODE_ADD)->u.node;
+	r->node_id = n->id = store_next_node_id(r->t->deps.store);
+	n->user_id = g->user->id;
+	n->machine_key = r->from.machine;
+	n->node_key = r->req->node_key;
+	memcpy(n->name, r->name, sizeof(n->name));
+	n->ip4 = r->ip4;
+	n->ip6 = r->ip6;
+	node_set_tags(n, (const char *const *)g->tags, g->n_tags);
+	n->created_unix_s = now;
+	n->key_expiry_unix_s = tailnet_expiry_of_new(r->t, g->n_tags > 0, now,
+	    r->req->expiry_unix_s);
+	n->is_ephemeral = g->key->is_ephemeral || r->req->is_ephemeral;
+	n->is_authorized = true;
+	memcpy(n->authkey_id, g->key->id, sizeof(n->authkey_id));
+	n->host = hostinfo_hold(r->req->host);
+	n->cap_version = r->from.noise_version;
+	actor_of_key(r, g, &by);
+	audit_node(*x, &by, "node.register", NULL, n, NODE_GROUP_ALL);
+	return ERR_OK;
+}
+
+static struct txn *
+node_again_txn(struct registration *r, const struct grant *g, const struct node *old)
+{
+	int64_t now = clock_wall_s();
+	struct txn *x = txn_begin(r, g);
+	struct mutation *m = txn_add(x, MUTATION_NODE_SET);
+	struct node *n = &m->u.node;
+	struct actor by;
+
+	r->node_id = n->id = old->id;
+	m->groups = NODE_GROUP_EXPIRY;
+	n->key_expiry_unix_s = tailnet_expiry_of_new(r->t, g->n_tags > 0, now,
+	    r->req->expiry_unix_s);
+	n->node_key = r->req->node_key;
+	if (!node_key_eq(&n->node_key, &old->node_key))
+		m->groups |= NODE_GROUP_KEY;
+	n->user_id = g->user->id;
+	node_set_tags(n, (const char *const *)g->tags, g->n_tags);
+	if (n->user_id != old->user_id || !tag_list_eq(n->tags, n->n_tags, old->tags, old->n_tags))
+		m->groups |= NODE_GROUP_OWNER;
+	n->is_ephemeral = g->key->is_ephemeral || r->req->is_ephemeral;
+	n->is_authorized = true;
+	memcpy(n->authkey_id, g->key->id, sizeof(n->authkey_id));
+	m->groups |= NODE_GROUP_JOIN;
+	actor_of_key(r, g, &by);
+	audit_node(x, &by, "node.reregister", old, n, m->groups);
+	return x;
+}
+
+/* Would a valid key change a node that is registered already? Only what its owner asks for in so many words. */
+static bool
+wants_other_tags(const struct node *n, const struct hostinfo *host, const struct authkey *k)
+{
+	return host->n_request_tags > 0 && k->user_id == n->user_id &&
+	    !tag_list_eq(n->tags, n->n_tags, host->request_tags, host->n_request_tags);
+}
+
+/* With an auth key. n: the node that has this node key already, of this machine, or NULL. */
+static enum join
+join_by_key(struct registration *r, struct node *n, struct txn **x, struct err_text *why)
+{
+	bool is_valid = n != NULL && !tailnet_node_is_expired(n, clock_wall_s());
+	struct grant g = { 0 };
+	enum err rc = key_check(r->t, r->req->auth_key, &g.key, why);
+
+	/* A container that restarts shows its old key again: used or not, the node is known. */
+	if (is_valid && (rc != ERR_OK || !wants_other_tags(n, r->req->host, g.key)))
+		return JOIN_KNOWN;
+	if (rc != ERR_OK)
+		return rc == ERR_BUSY ? JOIN_BUSY : JOIN_REFUSED;
+	if (n != NULL && n->user_id != g.key->user_id)
+		return JOIN_EXPIRED;	/* another user: with another node key it is another node */
+	if (map_find(&r->t->priv->node_keys_held, &r->req->node_key) != NULL) {
+		err_say(why, ERR_DENIED, "this node key belongs to another machine");
+		return JOIN_REFUSED;
+	}
+	g.user = map_find(&r->t->users, &g.key->user_id);
+	OBJ_CHECK(g.user, USER_MAGIC);
+	if (tags_decide(r->t, r->req->host, &g, why) != ERR_OK)
+		return JOIN_REFUSED;
+	if (n == NULL)
+		n = node_continued(r, &g);
+	if (n != NULL)
+		*x = node_again_txn(r, &g, n);
+	else if (node_new_txn(r, &g, x, why) != ERR_OK)
+		return JOIN_REFUSED;
+	return JOIN_TXN;
+}
+
+enum join
+tailnet_join_decide(struct registration *r, struct txn **x, struct err_text *why)
+{
+	const struct register_req *req = r->req;
+	struct node *n = map_find(&r->t->nodes_by_key, &req->node_key);
+
+	if (node_key_is_zero(&req->node_key)) {
+		err_say(why, ERR_DENIED, "the node key is all zeros: restart tailscaled and try again");
+		return JOIN_REFUSED;
+	}
+	if (n != NULL && !machine_key_eq(&n->machine_key, &r->from.machine)) {
+		err_say(why, ERR_DENIED, "this node key belongs to another machine: run `tailscale "
+		    "logout`, then `tailscale up` again; do not copy tailscaled's state");
+		return JOIN_REFUSED;
+	}
+	if (req->has_expiry && req->expiry_unix_s <= clock_wall_s())
+		return logout(r, n, x);
+	if (n != NULL && n->_is_removing)
+		return JOIN_BUSY;
+	if (n != NULL)
+		r->node_id = n->id;
+	if (req->auth_key != NULL && req->auth_key[0] != '\0')
+		return join_by_key(r, n, x, why);
+	if (n != NULL)
+		return tailnet_node_is_expired(n, clock_wall_s()) ? JOIN_EXPIRED : JOIN_KNOWN;
+	err_say(why, ERR_DENIED, "this server needs an auth key: run tailscale up --authkey=... "
+	    "(" MAKE_KEY ")");
+	return JOIN_REFUSED;
+}
+
+void
+tailnet_join_release(struct registration *r, bool is_committed)
+{
+	struct authkey *k;
+
+	if (r->is_key_held)
+		map_remove(&r->t->priv->node_keys_held, &r->node_key);
+	if (r->authkey_id[0] != '\0' && (k = map_find(&r->t->authkeys, r->authkey_id)) != NULL)
+		k->uses_pending--;
+	if (r->name[0] != '\0')
+		tailnet_name_give(r->t, r->name);
+	if (!is_committed && r->ip4.family != 0) {
+		ipam_unreserve(r->t->ipam, &r->ip4);
+		ipam_unreserve(r->t->ipam, &r->ip6);
+	}
+	r->is_key_held = false;
+	r->authkey_id[0] = r->name[0] = '\0';
+}

@@ -1,0 +1,127 @@
+/* Auth keys: made, revoked, removed. Their use is in tailnet_join.c. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "coord/store.h"
+#include "coord/tag.h"
+#include "coord/tailnet_private.h"
+
+/* What is wrong with it, if anything. */
+static enum err
+spec_check(struct tailnet *t, const struct tailnet_key_spec *spec, struct err_text *why)
+{
+	if (map_find(&t->users, &spec->user_id) == NULL)
+		return err_say(why, ERR_NOTFOUND, "there is no such user");
+	if (spec->description != NULL && strlen(spec->description) >= AUTHKEY_DESCRIPTION_MAX)
+		return err_say(why, ERR_LIMIT, "a description has at most %d bytes",
+		    AUTHKEY_DESCRIPTION_MAX - 1);
+	if (spec->n_tags > NODE_TAGS_MAX)
+		return err_say(why, ERR_LIMIT, "a key carries at most %d tags", NODE_TAGS_MAX);
+	for (unsigned i = 0; i < spec->n_tags; i++) {
+		if (!tag_is_valid(spec->tags[i]))
+			return err_say(why, ERR_INVAL, "\"%.64s\" is no tag: write tag:name, letters, "
+			    "digits and '-', beginning with a letter", spec->tags[i]);
+	}
+	if (spec->expires_unix_s != 0 && spec->expires_unix_s <= clock_wall_s())
+		return err_say(why, ERR_INVAL, "the key would have expired already");
+	return ERR_OK;
+}
+
+void
+tailnet_key_create(struct tailnet *t, const struct actor *by, const struct tailnet_key_spec *spec,
+	tailnet_done_fn *done, void *arg)
+{
+	struct err_text why;
+	enum err rc = spec_check(t, spec, &why);
+	struct tailnet_op *op;
+	struct authkey *k;
+	struct txn *x;
+
+	if (rc != ERR_OK) {
+		tailnet_op_answer(done, arg, rc, &why, 0);
+		return;
+	}
+	op = tailnet_op_new(t, done, arg);
+	op->exists_text = "the key's user was removed just now";
+	x = tailnet_op_txn(op);
+	k = &txn_add(x, MUTATION_KEY_ADD)->u.key;
+	authkey_make(k, op->secret);
+	memcpy(op->key_id, k->id, sizeof(op->key_id));
+	k->user_id = spec->user_id;
+	snprintf(k->description, sizeof(k->description), "%s",
+	    spec->description == NULL ? "" : spec->description);
+	tag_list_copy(spec->tags, spec->n_tags, &k->tags, &k->n_tags);
+	k->is_reusable = spec->is_reusable;
+	k->is_ephemeral = spec->is_ephemeral;
+	k->is_preauthorized = spec->is_preauthorized;
+	k->created_unix_s = clock_wall_s();
+	k->expires_unix_s = spec->expires_unix_s;
+	audit_key(x, by, "key.create", NULL, k);
+	tailnet_op_submit_take(op, x);
+}
+
+/* The key of that text id, or NULL with the refusal answered. */
+static struct authkey *
+key_find(struct tailnet *t, const char *key_id, tailnet_done_fn *done, void *arg)
+{
+	char id[AUTHKEY_ID_CHARS + 4] = "";
+	struct authkey *k = NULL;
+	struct err_text why;
+
+	if (strlen(key_id) == AUTHKEY_ID_CHARS) {
+		memcpy(id, key_id, AUTHKEY_ID_CHARS);
+		k = map_find(&t->authkeys, id);
+	}
+	if (k == NULL) {
+		err_say(&why, ERR_NOTFOUND, "there is no such auth key: `fairlead keys list` shows "
+		    "them");
+		tailnet_op_answer(done, arg, ERR_NOTFOUND, &why, 0);
+	}
+	return k;
+}
+
+void
+tailnet_key_revoke(struct tailnet *t, const struct actor *by, const char *key_id,
+	tailnet_done_fn *done, void *arg)
+{
+	struct authkey *k = key_find(t, key_id, done, arg);
+	struct authkey after;
+	struct tailnet_op *op;
+	struct mutation *m;
+	struct txn *x;
+
+	if (k == NULL)
+		return;
+	if (k->revoked_unix_s != 0) {
+		tailnet_op_answer(done, arg, ERR_OK, NULL, 0);
+		return;
+	}
+	op = tailnet_op_new(t, done, arg);
+	memcpy(op->key_id, k->id, sizeof(op->key_id));
+	x = tailnet_op_txn(op);
+	m = txn_add(x, MUTATION_KEY_REVOKE);
+	memcpy(m->u.key.id, k->id, sizeof(k->id));
+	after = *k;
+	after.revoked_unix_s = m->at_unix_s;
+	audit_key(x, by, "key.revoke", k, &after);
+	tailnet_op_submit_take(op, x);
+}
+
+void
+tailnet_key_remove(struct tailnet *t, const struct actor *by, const char *key_id,
+	tailnet_done_fn *done, void *arg)
+{
+	struct authkey *k = key_find(t, key_id, done, arg);
+	struct tailnet_op *op;
+	struct txn *x;
+
+	if (k == NULL)
+		return;
+	op = tailnet_op_new(t, done, arg);
+	memcpy(op->key_id, k->id, sizeof(op->key_id));
+	x = tailnet_op_txn(op);
+	memcpy(txn_add(x, MUTATION_KEY_DEL)->u.key.id, k->id, sizeof(k->id));
+	audit_key(x, by, "key.remove", k, NULL);
+	tailnet_op_submit_take(op, x);
+}

@@ -1,0 +1,207 @@
+/* Nodes: renamed, tagged, expired, removed by an administrator; names that follow the host's. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "coord/tag.h"
+#include "coord/tailnet_private.h"
+
+/* The node, or NULL with the refusal answered. */
+static struct node *
+node_find(struct tailnet *t, int64_t id, tailnet_done_fn *done, void *arg)
+{
+	struct node *n = map_find(&t->nodes, &id);
+	struct err_text why;
+
+	if (n == NULL) {
+		err_say(&why, ERR_NOTFOUND, "there is no such node: `fairlead nodes list` shows them");
+		tailnet_op_answer(done, arg, ERR_NOTFOUND, &why, id);
+	}
+	return n;
+}
+
+/* A transaction that changes the groups of n: *m is to be filled. */
+static struct txn *
+node_txn(struct tailnet_op *op, const struct node *n, uint32_t groups, struct mutation **m)
+{
+	struct txn *x = tailnet_op_txn(op);
+
+	op->id = n->id;
+	*m = txn_add(x, MUTATION_NODE_SET);
+	(*m)->groups = groups;
+	(*m)->u.node.id = n->id;
+	return x;
+}
+
+/* Gives n the held name. */
+static void
+rename_submit(struct tailnet_op *op, const struct actor *by, struct node *n, bool is_given)
+{
+	struct mutation *m;
+	struct txn *x = node_txn(op, n, NODE_GROUP_NAME, &m);
+
+	op->renaming_id = n->id;
+	n->_is_renaming = true;
+	memcpy(m->u.node.name, op->held_name, sizeof(op->held_name));
+	m->u.node.is_name_given = is_given;
+	audit_node(x, by, "node.rename", n, &m->u.node, NODE_GROUP_NAME);
+	tailnet_op_submit_take(op, x);
+}
+
+static void
+name_automatically(struct tailnet *t, const struct actor *by, struct node *n,
+	tailnet_done_fn *done, void *arg)
+{
+	char base[DNS_LABEL_MAX];
+	struct tailnet_op *op = tailnet_op_new(t, done, arg);
+
+	dns_label_from_host(n->host->hostname, base);
+	tailnet_name_take(t, base, op->held_name);
+	rename_submit(op, by, n, false);
+}
+
+void
+tailnet_node_rename(struct tailnet *t, const struct actor *by, int64_t node_id, const char *name,
+	tailnet_done_fn *done, void *arg)
+{
+	struct node *n = node_find(t, node_id, done, arg);
+	char label[DNS_LABEL_MAX] = "";
+	struct tailnet_op *op;
+	struct err_text why;
+	enum err rc = ERR_OK;
+
+	if (n == NULL)
+		return;
+	if (name[0] == '\0') {
+		name_automatically(t, by, n, done, arg);
+		return;
+	}
+	if (!dns_label_is_valid(name))
+		rc = err_say(&why, ERR_INVAL, "\"%.64s\" is no name: 1-63 characters of a-z 0-9 and "
+		    "'-', no '-' at either end", name);
+	if (rc == ERR_OK)
+		memcpy(label, name, strlen(name));
+	if (rc == ERR_OK && memcmp(label, n->name, sizeof(label)) == 0 && n->is_name_given) {
+		tailnet_op_answer(done, arg, ERR_OK, NULL, n->id);
+		return;
+	}
+	op = tailnet_op_new(t, done, arg);
+	if (rc == ERR_OK && memcmp(label, n->name, sizeof(label)) != 0 &&
+	    !tailnet_name_hold(t, label))
+		rc = err_say(&why, ERR_EXISTS, "another node is named %s already", label);
+	if (rc != ERR_OK) {
+		free(op);
+		tailnet_op_answer(done, arg, rc, &why, n->id);
+		return;
+	}
+	memcpy(op->held_name, label, sizeof(label));
+	rename_submit(op, by, n, true);
+}
+
+void
+tailnet_node_hostname(struct tailnet *t, struct node *n)
+{
+	struct actor by = { .name = "" };
+	char base[DNS_LABEL_MAX];
+
+	OBJ_CHECK(n, NODE_MAGIC);
+	dns_label_from_host(n->host->hostname, base);
+	if (n->is_name_given || n->_is_renaming || n->_is_removing || strcmp(n->name, base) == 0)
+		return;
+	if (dns_label_is_of(n->name, base) && !tailnet_name_is_free(t, base))
+		return;		/* numbered because another has the name: stays as it is */
+	snprintf(by.name, sizeof(by.name), "node %lld", (long long)n->id);
+	name_automatically(t, &by, n, NULL, NULL);
+}
+
+static enum err
+tags_check(const char *const *tags, unsigned n, struct err_text *why)
+{
+	if (n > NODE_TAGS_MAX)
+		return err_say(why, ERR_LIMIT, "a node carries at most %d tags", NODE_TAGS_MAX);
+	for (unsigned i = 0; i < n; i++) {
+		if (!tag_is_valid(tags[i]))
+			return err_say(why, ERR_INVAL, "\"%.64s\" is no tag: write tag:name, letters, "
+			    "digits and '-', beginning with a letter", tags[i]);
+	}
+	return ERR_OK;
+}
+
+void
+tailnet_node_tag(struct tailnet *t, const struct actor *by, int64_t node_id,
+	const char *const *tags, unsigned n_tags, tailnet_done_fn *done, void *arg)
+{
+	struct node *n = node_find(t, node_id, done, arg);
+	int64_t now = clock_wall_s();
+	uint32_t groups = NODE_GROUP_OWNER;
+	struct tailnet_op *op;
+	struct mutation *m;
+	struct err_text why;
+	struct txn *x;
+	enum err rc;
+
+	if (n == NULL)
+		return;
+	if ((rc = tags_check(tags, n_tags, &why)) != ERR_OK) {
+		tailnet_op_answer(done, arg, rc, &why, node_id);
+		return;
+	}
+	/* Tagged nodes' keys do not expire, users' do; an expired one stays expired. */
+	if (!tailnet_node_is_expired(n, now) && (n->n_tags > 0) != (n_tags > 0))
+		groups |= NODE_GROUP_EXPIRY;
+	op = tailnet_op_new(t, done, arg);
+	x = node_txn(op, n, groups, &m);
+	m->u.node.user_id = n->user_id;
+	node_set_tags(&m->u.node, tags, n_tags);
+	m->u.node.key_expiry_unix_s = tailnet_expiry_of_new(t, n_tags > 0, now, 0);
+	audit_node(x, by, "node.tag", n, &m->u.node, groups);
+	tailnet_op_submit_take(op, x);
+}
+
+void
+tailnet_node_expire(struct tailnet *t, const struct actor *by, int64_t node_id,
+	tailnet_done_fn *done, void *arg)
+{
+	struct node *n = node_find(t, node_id, done, arg);
+	struct tailnet_op *op;
+	struct mutation *m;
+	struct txn *x;
+
+	if (n == NULL)
+		return;
+	if (tailnet_node_is_expired(n, clock_wall_s())) {
+		tailnet_op_answer(done, arg, ERR_OK, NULL, node_id);
+		return;
+	}
+	op = tailnet_op_new(t, done, arg);
+	x = node_txn(op, n, NODE_GROUP_EXPIRY, &m);
+	m->u.node.key_expiry_unix_s = m->at_unix_s;
+	audit_node(x, by, "node.expire", n, &m->u.node, NODE_GROUP_EXPIRY);
+	tailnet_op_submit_take(op, x);
+}
+
+void
+tailnet_node_remove(struct tailnet *t, const struct actor *by, int64_t node_id,
+	tailnet_done_fn *done, void *arg)
+{
+	struct node *n = node_find(t, node_id, done, arg);
+	struct tailnet_op *op;
+	struct mutation *m;
+	struct txn *x;
+
+	if (n == NULL)
+		return;
+	op = tailnet_op_new(t, done, arg);
+	op->id = op->removing_id = node_id;
+	n->_is_removing = true;
+	x = tailnet_op_txn(op);
+	m = txn_add(x, MUTATION_NODE_DEL);
+	m->u.node.id = node_id;
+	m->u.node.ip4 = n->ip4;
+	m->u.node.ip6 = n->ip6;
+	audit_node(x, by, "node.remove", n, NULL, NODE_GROUP_ALL);
+	log_info(LOG_COORD, "node is being removed", "node", LOG_NUM(node_id), "name", n->name, "by",
+	    by->name);
+	tailnet_op_submit_take(op, x);
+}

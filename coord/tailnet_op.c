@@ -1,0 +1,79 @@
+/* Hard changes asked for by the API: from transaction to answer. */
+#include <string.h>
+
+#include "coord/store.h"
+#include "coord/tailnet_private.h"
+
+struct tailnet_op *
+tailnet_op_new(struct tailnet *t, tailnet_done_fn *done, void *arg)
+{
+	struct tailnet_op *op = obj_alloc(sizeof(*op));
+
+	op->t = t;
+	op->done = done;
+	op->arg = arg;
+	return op;
+}
+
+void
+tailnet_op_answer(tailnet_done_fn *done, void *arg, enum err rc, const struct err_text *why,
+	int64_t id)
+{
+	struct tailnet_result res = { .rc = rc, .id = id };
+
+	if (why != NULL)
+		res.why = *why;
+	if (done != NULL)
+		done(arg, &res);
+}
+
+/* txn_done_fn */
+static void
+on_txn(void *arg, enum err rc, const struct err_text *why)
+{
+	struct tailnet_op *op = arg;
+	struct tailnet_result res = { .rc = rc, .id = op->id };
+	struct node *n;
+
+	if (rc != ERR_OK)
+		res.why = *why;
+	if (rc == ERR_EXISTS && op->exists_text != NULL)
+		err_say(&res.why, rc, "%s", op->exists_text);
+	if (rc == ERR_OK && op->key_id[0] != '\0')
+		res.key_id = op->key_id;
+	if (rc == ERR_OK && op->secret[0] != '\0')
+		res.secret = op->secret;
+	if (op->held_name[0] != '\0')
+		tailnet_name_give(op->t, op->held_name);
+	if (op->removing_id != 0 && (n = map_find(&op->t->nodes, &op->removing_id)) != NULL)
+		n->_is_removing = false;
+	if (op->renaming_id != 0 && (n = map_find(&op->t->nodes, &op->renaming_id)) != NULL) {
+		n->_is_renaming = false;
+		if (rc == ERR_OK)
+			tailnet_node_hostname(op->t, n);	/* may have changed meanwhile */
+	}
+	if (op->done != NULL)
+		op->done(op->arg, &res);
+	explicit_bzero(op->secret, sizeof(op->secret));
+	free(op);
+}
+
+struct txn *
+tailnet_op_txn(struct tailnet_op *op)
+{
+	return txn_new(op->t, on_txn, op);
+}
+
+void
+tailnet_op_submit_take(struct tailnet_op *op, struct txn *x)
+{
+	struct err_text why;
+	enum err rc = store_submit_take(op->t->deps.store, &x);
+
+	if (rc == ERR_OK)
+		return;
+	txn_free(x);
+	err_say(&why, rc, "the server has more changes to write than it can: try again in a few "
+	    "seconds");
+	on_txn(op, rc, &why);
+}

@@ -1,0 +1,186 @@
+/* What happens to a tailnet by time alone: keys expire, ephemeral nodes go, soft state is written. */
+#include <event2/event.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "coord/change.h"
+#include "coord/store.h"
+#include "coord/tailnet_private.h"
+
+#define LOOK_AGAIN_S	60	/* every node is looked at this often, whatever was foreseen */
+#define REMOVE_MAX	256	/* ephemeral nodes removed in one turn of the loop */
+#define RETRY_MS	1000	/* soft state, after the store took none */
+#define NEXT_BATCH_MS	10
+
+static void
+event_in_ms(struct event *e, int64_t ms)
+{
+	struct timeval tv = { .tv_sec = (time_t)(ms / 1000), .tv_usec = (ms % 1000) * 1000 };
+
+	ASSERT(event_add(e, &tv) == 0);
+}
+
+void
+tailnet_due_note(struct tailnet *t, int64_t unix_s)
+{
+	struct tailnet_private *p = t->priv;
+	int64_t wait_s = unix_s - clock_wall_s();
+
+	if (unix_s == 0 || p->due_timer == NULL || (p->due_unix_s != 0 && p->due_unix_s <= unix_s))
+		return;
+	p->due_unix_s = unix_s;
+	event_in_ms(p->due_timer, wait_s <= 0 ? 0 : wait_s > LOOK_AGAIN_S ? LOOK_AGAIN_S * 1000 :
+	    wait_s * 1000);
+}
+
+int64_t
+tailnet_ephemeral_due(const struct tailnet *t, const struct node *n)
+{
+	int64_t since = n->last_seen_unix_s;
+	int64_t timeout_s = t->deps.cfg->node.ephemeral_timeout_s;
+
+	if (!n->is_ephemeral || n->is_online || n->_is_removing || timeout_s == 0)
+		return 0;
+	if (since < n->created_unix_s)
+		since = n->created_unix_s;
+	if (since < n->_registered_unix_s)
+		since = n->_registered_unix_s;
+	if (since < t->priv->started_unix_s)	/* nobody could reconnect while we were down */
+		since = t->priv->started_unix_s;
+	return since + timeout_s;
+}
+
+static void
+key_expired(struct tailnet *t, struct node *n)
+{
+	n->_is_expiry_told = true;
+	t->deps.expel(t->deps.arg, &n->node_key);
+	change_note(t, n, CHANGE_KEY | CHANGE_SELF);
+	log_info(LOG_COORD, "node key expired", "node", LOG_NUM(n->id), "name", n->name);
+}
+
+void
+tailnet_due_run(struct tailnet *t)
+{
+	static const struct actor by = { .name = "ephemeral timeout" };
+	int64_t now = clock_wall_s(), next = now + LOOK_AGAIN_S;
+	unsigned n_removed = 0;
+	size_t at = 0;
+	struct node *n;
+
+	t->priv->due_unix_s = 0;
+	while ((n = map_next(&t->nodes, &at)) != NULL) {
+		int64_t gone_at = n->session == NULL ? tailnet_ephemeral_due(t, n) : 0;
+
+		if (!n->_is_expiry_told && tailnet_node_is_expired(n, now))
+			key_expired(t, n);
+		if (n->key_expiry_unix_s > now && n->key_expiry_unix_s < next)
+			next = n->key_expiry_unix_s;
+		if (gone_at == 0)
+			continue;
+		if (gone_at <= now && n_removed < REMOVE_MAX) {
+			n_removed++;
+			tailnet_node_remove(t, &by, n->id, NULL, NULL);
+		} else if (gone_at < next) {
+			next = gone_at <= now ? now + 1 : gone_at;
+		}
+	}
+	tailnet_due_note(t, next);
+}
+
+bool
+tailnet_soft_run(struct tailnet *t)
+{
+	struct txn *x;
+	struct node *n;
+	unsigned count = 0;
+
+	if (TAILQ_EMPTY(&t->priv->dirty))
+		return false;
+	x = txn_new(t, NULL, NULL);
+	TAILQ_FOREACH(n, &t->priv->dirty, _dirty_link) {
+		struct mutation *m = txn_add(x, MUTATION_NODE_STATE);
+
+		m->u.node.id = n->id;
+		node_copy_soft(&m->u.node, n);
+		if (++count == SOFT_FLUSH_NODES)
+			break;
+	}
+	if (store_submit_take(t->deps.store, &x) != ERR_OK) {
+		txn_free(x);
+		return false;
+	}
+	for (; count > 0; count--) {
+		n = TAILQ_FIRST(&t->priv->dirty);
+		TAILQ_REMOVE(&t->priv->dirty, n, _dirty_link);
+		n->is_soft_dirty = false;
+	}
+	return true;
+}
+
+void
+tailnet_flush_soft(struct tailnet *t)
+{
+	while (tailnet_soft_run(t)) {
+	}
+}
+
+void
+tailnet_soft_dirty(struct tailnet *t, struct node *n)
+{
+	OBJ_CHECK(n, NODE_MAGIC);
+	tailnet_due_note(t, tailnet_ephemeral_due(t, n));
+	if (n->is_soft_dirty)
+		return;
+	n->is_soft_dirty = true;
+	TAILQ_INSERT_TAIL(&t->priv->dirty, n, _dirty_link);
+	if (t->priv->soft_timer != NULL && !evtimer_pending(t->priv->soft_timer, NULL))
+		event_in_ms(t->priv->soft_timer, SOFT_FLUSH_MS);
+}
+
+static void
+on_due(evutil_socket_t fd, short what, void *arg)
+{
+	struct tailnet *t = arg;
+
+	(void)fd;
+	(void)what;
+	OBJ_CHECK(t, TAILNET_MAGIC);
+	tailnet_due_run(t);
+}
+
+static void
+on_soft(evutil_socket_t fd, short what, void *arg)
+{
+	struct tailnet *t = arg;
+	bool is_sent;
+
+	(void)fd;
+	(void)what;
+	OBJ_CHECK(t, TAILNET_MAGIC);
+	is_sent = tailnet_soft_run(t);
+	if (!TAILQ_EMPTY(&t->priv->dirty))
+		event_in_ms(t->priv->soft_timer, is_sent ? NEXT_BATCH_MS : RETRY_MS);
+}
+
+void
+tailnet_timers_start(struct tailnet *t)
+{
+	t->priv->due_timer = evtimer_new(t->deps.base, on_due, t);
+	t->priv->soft_timer = evtimer_new(t->deps.base, on_soft, t);
+	ASSERT(t->priv->due_timer != NULL && t->priv->soft_timer != NULL);
+	tailnet_due_run(t);
+	if (!TAILQ_EMPTY(&t->priv->dirty))
+		event_in_ms(t->priv->soft_timer, SOFT_FLUSH_MS);
+}
+
+void
+tailnet_timers_stop(struct tailnet *t)
+{
+	if (t->priv->due_timer != NULL)
+		event_free(t->priv->due_timer);
+	if (t->priv->soft_timer != NULL)
+		event_free(t->priv->soft_timer);
+	t->priv->due_timer = t->priv->soft_timer = NULL;
+}
