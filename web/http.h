@@ -1,7 +1,15 @@
 /*
  * libmicrohttpd without threads: its epoll descriptor is one event of the coordinator's loop, so handlers touch
  * state directly and take about a millisecond. Connections come from the door (a socketpair per connection)
- * and from the Unix socket of the fairlead command. Router, bodies, answers, suspension.
+ * and from the Unix socket of the fairlead command.
+ *
+ *   http       daemon, connections, hand-back to the door       http_unix  the socket of the fairlead command
+ *   http_req   one request as handlers see it, its answer        router     method and path to a handler: pure
+ *   auth       who asks, and what that role may                  flapi_*    /api/fairlead/v1, one noun per file
+ *
+ * A request is routed when its body (at most HTTP_BODY_MAX_BYTES) is complete. The handler answers at
+ * once, or returns without an answer: then the connection is suspended until one of the http_reply functions
+ * is called. A client that leaves meanwhile is noticed only then; the request stays valid until it is answered.
  */
 #ifndef WEB_HTTP_H
 #define WEB_HTTP_H
@@ -13,29 +21,48 @@
 #include "base/err.h"
 #include "base/net.h"
 #include "base/worker.h"
+#include "web/router.h"
+
+#define HTTP_BODY_MAX_BYTES	(1u << 20)
 
 struct http;
 struct coord;
 struct event_base;
 
-/* Coordinator thread, before its loop runs. cfg and coord are borrowed. ERR_IO with *why. */
+/* Coordinator thread, before its loop runs. cfg and coord are borrowed. Has the routes of flapi. ERR_IO with *why. */
 enum err http_new(struct event_base *base, const struct config *cfg, struct coord *coord,
 	struct http **out, struct err_text *why) MUST_USE;
-void http_free(struct http *h);			/* ends every connection; NULL is fine */
+/* Ends every connection. A request that still waits for its done function is freed by that; so end the store
+ * first, or those requests are lost. NULL is fine. */
+void http_free(struct http *h);
+
+/* Adds a table of routes; borrowed, usually static const. Before the loop runs. */
+void http_routes(struct http *h, const struct http_route *table, size_t n);
 
 /* The Unix socket of the fairlead command (0660, owner root/own user; peer credentials are the
- * authentication). A stale socket file is replaced; a live one is ERR_EXISTS with *why. */
+ * authentication: whoever can open it is the owner of the server). Its directory is made if it is missing. A
+ * stale socket file is replaced; a live one is ERR_EXISTS, anything else ERR_IO, with *why. */
 enum err http_listen_unix(struct http *h, const char *path, struct err_text *why) MUST_USE;
 
 /* Takes fd, the plain side of a connection whose real peer is given. pass: the door's name for it
- * (generation 0: none). Coordinator thread. */
+ * (generation 0: none). Coordinator thread. Such a connection is a stranger, whatever SO_PEERCRED says: that names our
+ * own process. */
 void http_add_take(struct http *h, int fd, const struct net_addr *peer, bool is_tls,
 	struct conn_ref pass);
 
-/* A request on a passed connection asks for an upgrade on this path: the connection goes back to the door.
- * head: the request head as bytes, rebuilt; rest: bytes behind it. */
+/*
+ * A request on a passed connection is for a path of the door (an upgrade, or an answer made there): the
+ * connection goes back to it. head: the request head as bytes, rebuilt. rest is empty: clients send nothing
+ * behind a request until it is answered (RFC 9110 7.8 for upgrades; proxies do not pipeline), and what libmicrohttpd
+ * has read ahead cannot be had back without its own 101.
+ *
+ * Nothing at all is written on the passage for this request, no 101 either: everything that comes out of it belongs
+ * to earlier answers. Our end is closed when the door has closed its end. A request with a body is answered
+ * 400 here and does not go back.
+ */
 typedef void http_upgrade_fn(void *arg, struct conn_ref pass, const struct buf *head,
 	const struct buf *rest);
+/* path exactly as given; at most 16 of them, before the loop runs. */
 void http_on_upgrade(struct http *h, const char *path, http_upgrade_fn *fn, void *arg);
 
 #endif

@@ -1,0 +1,155 @@
+/* What the nouns share. */
+#include "web/flapi.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "web/pages.h"
+
+void
+flapi_attach(struct http *h)
+{
+	http_routes(h, flapi_users_routes, flapi_users_routes_count);
+	http_routes(h, flapi_keys_routes, flapi_keys_routes_count);
+	http_routes(h, flapi_nodes_routes, flapi_nodes_routes_count);
+	http_routes(h, flapi_status_routes, flapi_status_routes_count);
+	http_routes(h, pages_routes, pages_routes_count);
+}
+
+struct tailnet *
+flapi_tailnet(const struct http_req *q)
+{
+	return coord_tailnet(q->coord, "default");
+}
+
+static bool
+type_is(const json_t *v, enum flapi_type type)
+{
+	switch (type) {
+	case FLAPI_TEXT:
+		return json_is_string(v);
+	case FLAPI_BOOL:
+		return json_is_boolean(v);
+	case FLAPI_INT:
+		return json_is_integer(v);
+	case FLAPI_TEXTS:
+		for (size_t i = 0; i < json_array_size(v); i++)
+			if (!json_is_string(json_array_get(v, i)))
+				return false;
+		return json_is_array(v) || json_is_null(v);
+	}
+	return false;
+}
+
+bool
+flapi_body_is(struct http_req *q, const struct flapi_member *members, size_t n)
+{
+	static const char *const words[] = {
+		[FLAPI_TEXT] = "a string", [FLAPI_BOOL] = "true or false", [FLAPI_INT] = "a whole number",
+		[FLAPI_TEXTS] = "an array of strings",
+	};
+	const char *name;
+	json_t *v;
+
+	json_object_foreach(q->json, name, v) {
+		size_t i = 0;
+		while (i < n && strcmp(members[i].name, name) != 0)
+			i++;
+		if (i == n) {
+			http_reply_error(q, 400, "unknown member \"%.100s\"", name);
+			return false;
+		}
+		if (!type_is(v, members[i].type)) {
+			http_reply_error(q, 400, "%s must be %s", name, words[members[i].type]);
+			return false;
+		}
+	}
+	return true;
+}
+
+bool
+flapi_texts(struct http_req *q, const char *member, struct flapi_texts *out)
+{
+	const json_t *v = json_object_get(q->json, member);
+
+	out->n = 0;
+	if (json_array_size(v) > FLAPI_TEXTS_MAX) {
+		http_reply_error(q, 400, "%s has more than %d entries", member, FLAPI_TEXTS_MAX);
+		return false;
+	}
+	for (size_t i = 0; i < json_array_size(v); i++)
+		out->v[out->n++] = json_string_value(json_array_get(v, i));
+	return true;
+}
+
+void
+flapi_time(struct json_writer *w, const char *name, int64_t unix_s)
+{
+	if (unix_s == 0)
+		json_w_null(w, name);
+	else
+		json_w_time(w, name, unix_s);
+}
+
+void
+flapi_id(struct json_writer *w, const char *name, int64_t id)
+{
+	char text[24];
+
+	snprintf(text, sizeof(text), "%" PRId64, id);
+	json_w_str(w, name, text);
+}
+
+void
+flapi_reply_empty(struct http_req *q)
+{
+	struct buf b = { .len = 0 };
+
+	buf_str(&b, "{}");
+	http_reply_json_take(q, 200, &b);
+}
+
+struct ids {
+	struct tailnet *t;
+	int64_t *ids;
+	void (*put)(struct tailnet *t, int64_t id, struct json_writer *w);
+};
+
+static void
+ids_put(void *arg, size_t i, struct json_writer *w)
+{
+	struct ids *s = arg;
+
+	s->put(s->t, s->ids[i], w);
+}
+
+static void
+ids_free(void *arg)
+{
+	struct ids *s = arg;
+
+	free(s->ids);
+	free(s);
+}
+
+static int
+id_order(const void *a, const void *b)
+{
+	int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+
+	return (x > y) - (x < y);
+}
+
+void
+flapi_reply_ids_take(struct http_req *q, const char *name, int64_t *ids, size_t n,
+    void (*put)(struct tailnet *t, int64_t id, struct json_writer *w))
+{
+	struct ids *s = obj_alloc(sizeof(*s));
+
+	qsort(ids, n, sizeof(*ids), id_order);
+	*s = (struct ids){ .t = flapi_tailnet(q), .ids = ids, .put = put };
+	http_reply_list(q, &(struct http_list){
+		.name = name, .n = n, .arg = s, .put = ids_put, .free_fn = ids_free,
+	});
+}

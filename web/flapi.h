@@ -1,0 +1,56 @@
+/*
+ * /api/fairlead/v1: what the Tailscale API v2 lacks, and what the fairlead command uses. One noun per file,
+ * each a const table of routes. Objects have camelCase members, ids are decimal text, times RFC 3339;
+ * null stands for never. Every success is 200 with a JSON object.
+ */
+#ifndef WEB_FLAPI_H
+#define WEB_FLAPI_H
+
+#include "web/http_req.h"
+
+#define FLAPI "/api/fairlead/v1"
+
+/* Adds every table of this folder to h, pages included. */
+void flapi_attach(struct http *h);
+
+/* The tables and their lengths. */
+extern const struct http_route flapi_users_routes[], flapi_keys_routes[], flapi_nodes_routes[],
+	flapi_status_routes[];
+extern const size_t flapi_users_routes_count, flapi_keys_routes_count, flapi_nodes_routes_count,
+	flapi_status_routes_count;
+
+/* The tailnet that the request is about. */
+struct tailnet *flapi_tailnet(const struct http_req *q);
+
+/* A member that a body may have. */
+enum flapi_type { FLAPI_TEXT, FLAPI_BOOL, FLAPI_INT, FLAPI_TEXTS };
+struct flapi_member {
+	const char *name;
+	enum flapi_type type;
+};
+/* Does the body have only these members, each of its type? Otherwise answers 400 that names the member, and returns
+ * false. */
+bool flapi_body_is(struct http_req *q, const struct flapi_member *members, size_t n);
+
+#define FLAPI_TEXTS_MAX 64
+/* Texts of an array member, borrowed from the body; an absent or null member has none. */
+struct flapi_texts {
+	const char *v[FLAPI_TEXTS_MAX];
+	unsigned n;
+};
+/* false: more than FLAPI_TEXTS_MAX; answered 400. */
+bool flapi_texts(struct http_req *q, const char *member, struct flapi_texts *out);
+
+/* Members of a time that may be never (0: null). */
+void flapi_time(struct json_writer *w, const char *name, int64_t unix_s);
+/* An id as decimal text. */
+void flapi_id(struct json_writer *w, const char *name, int64_t id);
+/* {} for changes that leave nothing to show. */
+void flapi_reply_empty(struct http_req *q);
+
+/* A list of objects by numeric id, in order of id: takes ids (from obj_alloc). put writes the object, or nothing when it has
+ * gone. */
+void flapi_reply_ids_take(struct http_req *q, const char *name, int64_t *ids, size_t n,
+	void (*put)(struct tailnet *t, int64_t id, struct json_writer *w));
+
+#endif

@@ -1,0 +1,231 @@
+/* /api/fairlead/v1/keys: auth keys. The secret is in the answer to its creation and nowhere else. */
+#include <inttypes.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "web/flapi.h"
+
+#define EXPIRY_DFLT_S	(90 * 86400)		/* as keys of other servers have it */
+#define EXPIRY_MAX_S	(INT64_C(3650) * 86400)
+
+/* The members of a key, without the braces. */
+static void
+key_put(struct tailnet *t, const struct authkey *k, struct json_writer *w)
+{
+	const struct user *u = map_find(&t->users, &k->user_id);
+
+	json_w_str(w, "id", k->id);
+	json_w_str(w, "description", k->description);
+	json_w_str(w, "user", u != NULL ? u->name : "");
+	flapi_id(w, "userId", k->user_id);
+	json_w_arr_open(w, "tags");
+	for (unsigned i = 0; i < k->n_tags; i++)
+		json_w_str(w, NULL, k->tags[i]);
+	json_w_arr_close(w);
+	json_w_bool(w, "reusable", k->is_reusable);
+	json_w_bool(w, "ephemeral", k->is_ephemeral);
+	json_w_bool(w, "preauthorized", k->is_preauthorized);
+	json_w_str(w, "state", authkey_state(k, clock_wall_s()));
+	json_w_int(w, "uses", k->uses);
+	flapi_time(w, "created", k->created_unix_s);
+	flapi_time(w, "expires", k->expires_unix_s);
+	flapi_time(w, "revoked", k->revoked_unix_s);
+	flapi_time(w, "lastUsed", k->last_used_unix_s);
+}
+
+static struct authkey *
+key_find(struct tailnet *t, const char *id)
+{
+	char key[AUTHKEY_ID_CHARS + 4] = "";	/* map keys are zero-padded */
+
+	if (strlen(id) >= sizeof(key))
+		return NULL;
+	memcpy(key, id, strlen(id));
+	return map_find(&t->authkeys, key);
+}
+
+struct key_ref {
+	int64_t created_unix_s;
+	char id[AUTHKEY_ID_CHARS + 4];
+};
+
+struct key_list {
+	struct tailnet *t;
+	struct key_ref refs[];
+};
+
+static int
+ref_order(const void *a, const void *b)
+{
+	const struct key_ref *x = a, *y = b;
+
+	if (x->created_unix_s != y->created_unix_s)
+		return x->created_unix_s < y->created_unix_s ? -1 : 1;
+	return strcmp(x->id, y->id);
+}
+
+static void
+list_put(void *arg, size_t i, struct json_writer *w)
+{
+	struct key_list *l = arg;
+	const struct authkey *k = map_find(&l->t->authkeys, l->refs[i].id);
+
+	if (k == NULL)
+		return;
+	json_w_obj_open(w, NULL);
+	key_put(l->t, k, w);
+	json_w_obj_close(w);
+}
+
+static void
+keys_list(struct http_req *q)
+{
+	struct tailnet *t = flapi_tailnet(q);
+	struct key_list *l = obj_alloc(sizeof(*l) + (t->authkeys.count + 1) * sizeof(l->refs[0]));
+	const struct authkey *k;
+	size_t at = 0, n = 0;
+
+	l->t = t;
+	while ((k = map_next(&t->authkeys, &at)) != NULL) {
+		l->refs[n].created_unix_s = k->created_unix_s;
+		memcpy(l->refs[n++].id, k->id, sizeof(k->id));
+	}
+	qsort(l->refs, n, sizeof(l->refs[0]), ref_order);
+	http_reply_list(q, &(struct http_list){
+		.name = "keys", .n = n, .arg = l, .put = list_put, .free_fn = free,
+	});
+}
+
+/* secret: NULL except right after creation. */
+static void
+reply_key(struct http_req *q, const struct authkey *k, const char *secret)
+{
+	struct buf b = { .len = 0 };
+	struct json_writer w;
+
+	json_w_init(&w, &b);
+	json_w_obj_open(&w, NULL);
+	key_put(flapi_tailnet(q), k, &w);
+	if (secret != NULL)
+		json_w_str(&w, "key", secret);
+	json_w_obj_close(&w);
+	http_reply_json_take(q, 200, &b);
+}
+
+static void
+on_changed(void *arg, const struct tailnet_result *res)
+{
+	struct http_req *q = arg;
+	const struct authkey *k;
+
+	if (res->rc != ERR_OK)
+		http_reply_err(q, res->rc, &res->why);
+	else if (res->key_id != NULL && (k = key_find(flapi_tailnet(q), res->key_id)) != NULL)
+		reply_key(q, k, res->secret);
+	else
+		flapi_reply_empty(q);
+}
+
+/* The owner of a new key: the user named, or the only one there is. NULL: answered 400. */
+static const struct user *
+owner_of(struct http_req *q)
+{
+	struct tailnet *t = flapi_tailnet(q);
+	const char *name = json_get_str(q->json, "user", NULL);
+	const struct user *u = NULL;
+	size_t at = 0;
+
+	if (name != NULL) {
+		if ((u = tailnet_user_find(t, name)) == NULL)
+			http_reply_error(q, 400, "there is no user \"%.130s\"", name);
+	} else if (t->users.count == 1) {
+		u = map_next(&t->users, &at);
+	} else if (t->users.count == 0) {
+		http_reply_error(q, 400, "there is no user yet to own the key: create one first");
+	} else {
+		http_reply_error(q, 400, "name the user who owns the key: there are %zu", t->users.count);
+	}
+	return u;
+}
+
+static void
+keys_create(struct http_req *q)
+{
+	static const struct flapi_member members[] = {
+		{ "user", FLAPI_TEXT }, { "description", FLAPI_TEXT }, { "tags", FLAPI_TEXTS },
+		{ "reusable", FLAPI_BOOL }, { "ephemeral", FLAPI_BOOL }, { "preauthorized", FLAPI_BOOL },
+		{ "expirySeconds", FLAPI_INT },
+	};
+	struct flapi_texts tags;
+	const struct user *u;
+
+	if (!flapi_body_is(q, members, COUNT_OF(members)) || !flapi_texts(q, "tags", &tags) ||
+	    (u = owner_of(q)) == NULL)
+		return;
+	int64_t expiry_s = json_get_int(q->json, "expirySeconds", EXPIRY_DFLT_S);
+	if (expiry_s < 0 || expiry_s > EXPIRY_MAX_S) {
+		http_reply_error(q, 400, "expirySeconds must be 0 (never) to %" PRId64, EXPIRY_MAX_S);
+		return;
+	}
+	struct tailnet_key_spec spec = {
+		.user_id = u->id,
+		.description = json_get_str(q->json, "description", ""),
+		.tags = tags.v,
+		.n_tags = tags.n,
+		.is_reusable = json_get_bool(q->json, "reusable", false),
+		.is_ephemeral = json_get_bool(q->json, "ephemeral", false),
+		.is_preauthorized = json_get_bool(q->json, "preauthorized", true),
+		.expires_unix_s = expiry_s == 0 ? 0 : clock_wall_s() + expiry_s,
+	};
+	tailnet_key_create(flapi_tailnet(q), &q->who.actor, &spec, on_changed, q);
+}
+
+/* The key of the path; NULL: answered 404. A whole key instead of its id is not repeated in the answer. */
+static const struct authkey *
+key_of(struct http_req *q)
+{
+	const struct authkey *k = key_find(flapi_tailnet(q), q->params[0]);
+
+	if (k == NULL && strlen(q->params[0]) > AUTHKEY_ID_CHARS)
+		http_reply_error(q, 404, "there is no such key: give its id of %d characters, as in the list",
+		    AUTHKEY_ID_CHARS);
+	else if (k == NULL)
+		http_reply_error(q, 404, "there is no key \"%s\"", q->params[0]);
+	return k;
+}
+
+static void
+keys_get(struct http_req *q)
+{
+	const struct authkey *k = key_of(q);
+
+	if (k != NULL)
+		reply_key(q, k, NULL);
+}
+
+static void
+keys_revoke(struct http_req *q)
+{
+	const struct authkey *k = key_of(q);
+
+	if (k != NULL)
+		tailnet_key_revoke(flapi_tailnet(q), &q->who.actor, k->id, on_changed, q);
+}
+
+static void
+keys_delete(struct http_req *q)
+{
+	const struct authkey *k = key_of(q);
+
+	if (k != NULL)
+		tailnet_key_remove(flapi_tailnet(q), &q->who.actor, k->id, on_changed, q);
+}
+
+const struct http_route flapi_keys_routes[] = {
+	{ "GET", FLAPI "/keys", HTTP_READ, false, keys_list },
+	{ "POST", FLAPI "/keys", HTTP_WRITE, true, keys_create },
+	{ "GET", FLAPI "/keys/{id}", HTTP_READ, false, keys_get },
+	{ "POST", FLAPI "/keys/{id}/revoke", HTTP_WRITE, false, keys_revoke },
+	{ "DELETE", FLAPI "/keys/{id}", HTTP_WRITE, false, keys_delete },
+};
+const size_t flapi_keys_routes_count = COUNT_OF(flapi_keys_routes);

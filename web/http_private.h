@@ -1,0 +1,60 @@
+/* What http, http_req and http_unix share; nobody else includes this. */
+#ifndef WEB_HTTP_PRIVATE_H
+#define WEB_HTTP_PRIVATE_H
+
+#include <microhttpd.h>
+
+#include "base/list.h"
+#include "base/ratelimit.h"
+#include "web/http_req.h"
+
+#define HTTP_MAGIC		0x4773a001u
+#define HTTP_CONN_MAGIC		0x4773c001u
+#define HTTP_TABLES_MAX		32
+#define HTTP_UPGRADES_MAX	16
+
+struct event;
+
+struct http_conn {
+	uint32_t magic;
+	struct http *http;
+	int fd;				/* libmicrohttpd's */
+	struct http_peer peer;
+	struct event *ev_back;		/* waits for the door's end to close; NULL: none */
+	TAILQ_ENTRY(http_conn) link;
+};
+
+TAILQ_HEAD(http_conn_list, http_conn);
+
+struct http {
+	uint32_t magic;
+	struct event_base *base;
+	const struct config *cfg;
+	struct coord *coord;
+	struct MHD_Daemon *daemon;
+	struct event *ev_epoll, *ev_timer, *ev_run;
+	struct http_conn_list fresh, open;	/* given to libmicrohttpd; seen by it */
+	TAILQ_HEAD(, http_req) waiting;
+	struct { const struct http_route *routes; size_t n; } tables[HTTP_TABLES_MAX];
+	unsigned n_tables;
+	struct { char *path; http_upgrade_fn *fn; void *arg; } upgrades[HTTP_UPGRADES_MAX];
+	unsigned n_upgrades;
+	struct ratelimit *complaints;	/* of libmicrohttpd, to the log */
+	int64_t started_mono_ms;
+	/* http_unix */
+	int unix_fd;			/* -1: none */
+	char *unix_path;
+	uint64_t unix_inode;		/* so that only our own file is removed */
+	struct event *ev_unix;
+};
+
+/* Gives fd (taken) to libmicrohttpd. */
+void http_conn_add_take(struct http *h, int fd, const struct http_peer *peer);
+/* Lets libmicrohttpd run in this turn of the loop, or the next one. */
+void http_kick(struct http *h);
+/* The answer of a waiting request is there, or its connection ends. */
+void http_resume(struct http_req *q);
+void http_req_free(struct http_req *q);
+void http_unix_close(struct http *h);
+
+#endif

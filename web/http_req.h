@@ -1,0 +1,72 @@
+/*
+ * One request as handlers see it, and the ways to answer it. Coordinator thread. Exactly one http_reply
+ * function is called for each request, by the handler or later; the request must not be touched after it.
+ *
+ * Errors are {"message": "…", "status": code}, as every client of the API expects them.
+ */
+#ifndef WEB_HTTP_REQ_H
+#define WEB_HTTP_REQ_H
+
+#include "base/json.h"
+#include "web/auth.h"
+#include "web/http.h"
+
+#define HTTP_REQ_MAGIC	0x4773e901u
+
+struct MHD_Connection;
+struct MHD_Response;
+
+enum http_stage {
+	HTTP_HEAD,		/* its head is being looked at */
+	HTTP_BODY,		/* its body comes in */
+	HTTP_RUNNING,		/* the handler runs */
+	HTTP_WAITING,		/* suspended, waits for its answer */
+	HTTP_BACK,		/* suspended, the connection goes back to the door */
+	HTTP_ANSWERED		/* the answer is made */
+};
+
+struct http_req {
+	uint32_t magic;
+	/* for handlers */
+	struct coord *coord;		/* borrowed */
+	char *target;			/* as sent; owned */
+	const struct http_route *route;
+	const struct http_peer *peer;	/* borrowed; NULL once the connection ended */
+	struct auth who;		/* checked against route->access */
+	char params[ROUTER_PARAMS_MAX][ROUTER_PARAM_BYTES];
+	json_t *json;			/* owned; an object when route->takes_json (empty if no body was sent) */
+	/* for http and http_req only */
+	struct http *_http;
+	struct http_conn *_link;	/* its connection; NULL once that ended */
+	struct MHD_Connection *_conn;
+	struct MHD_Response *_response;	/* owned until queued */
+	int _status;
+	enum http_stage _stage;
+	struct buf _body;
+	size_t _body_total_bytes;	/* with what was thrown away */
+	TAILQ_ENTRY(http_req) _waiting;	/* in HTTP_WAITING and HTTP_BACK */
+};
+
+/* 200 and so on with a JSON text. body is taken: *body is empty afterwards. */
+void http_reply_json_take(struct http_req *q, int status, struct buf *body);
+/* text is static; type such as "text/plain; charset=utf-8". */
+void http_reply_text(struct http_req *q, int status, const char *type, const char *text);
+void http_reply_error(struct http_req *q, int status, const char *fmt, ...) PRINTF_LIKE(3, 4);
+/* The status that rc stands for, with why (or the text of rc when it says nothing). */
+void http_reply_err(struct http_req *q, enum err rc, const struct err_text *why);
+
+/* A list of any length, made as the client takes it, so that the loop's turns stay short: {"name":[…]}. */
+struct http_list {
+	const char *name;		/* static */
+	size_t n;
+	void *arg;
+	/* Writes element i (an unnamed object), or nothing when it has gone meanwhile. */
+	void (*put)(void *arg, size_t i, struct json_writer *w);
+	void (*free_fn)(void *arg);
+};
+void http_reply_list(struct http_req *q, const struct http_list *list);
+
+/* Seconds since the server started. */
+int64_t http_uptime_s(const struct http_req *q);
+
+#endif

@@ -1,0 +1,45 @@
+/*
+ * From method and path to a route of a const table. Pure. A pattern's element is a literal or {name}; what
+ * stands at {name} is percent-decoded and given to the handler by position.
+ */
+#ifndef WEB_ROUTER_H
+#define WEB_ROUTER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/err.h"
+
+#define ROUTER_PARAMS_MAX	2
+#define ROUTER_PARAM_BYTES	256	/* longest decoded element, with NUL */
+
+struct http_req;
+
+/* What a request needs to be: see web/auth. */
+enum http_access { HTTP_PUBLIC, HTTP_READ, HTTP_WRITE };
+
+struct http_route {
+	const char *method;		/* "GET" serves HEAD too */
+	const char *path;		/* "/api/fairlead/v1/users/{id}" */
+	enum http_access access;
+	bool takes_json;		/* the body must be a JSON object */
+	void (*fn)(struct http_req *q);	/* answers now, or later from a done function */
+};
+
+struct router_match {
+	const struct http_route *route;	/* NULL: none */
+	bool has_path;			/* some route has this path, with another method */
+	char allow[64];			/* its methods, "GET, POST" */
+	char params[ROUTER_PARAMS_MAX][ROUTER_PARAM_BYTES];
+};
+
+/* Adds what the table knows of the request to *m, which starts as zero; path: without a query.
+ * ERR_INVAL: an element is badly encoded or too long. */
+enum err router_find(const struct http_route *table, size_t n_table, const char *method,
+	const char *path, struct router_match *m) MUST_USE;
+
+/* The path of a request target: scheme and authority (absolute form) and the query are cut off, doubled slashes at
+ * the start are one. The caller frees it. */
+char *router_path(const char *target) MUST_USE;
+
+#endif
