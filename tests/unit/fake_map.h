@@ -1,0 +1,80 @@
+/* Map distribution for tests that do without it: counts what it is told. One test program each. */
+#ifndef TESTS_UNIT_FAKE_MAP_H
+#define TESTS_UNIT_FAKE_MAP_H
+
+#include "coord/change.h"
+#include "coord/node.h"
+#include "coord/session.h"
+
+static struct fake_map {
+	unsigned n_added, n_removed, n_ended, n_all;
+	uint32_t what;			/* of all change_note since the last reset, together */
+	int64_t node_id;		/* of the last one */
+	unsigned order_ended, order_removed_note, order_removed;	/* counted through */
+	unsigned order;
+} fake_map;
+
+void
+change_note(struct tailnet *t, struct node *n, uint32_t what)
+{
+	(void)t;
+	fake_map.what |= what;
+	fake_map.node_id = n->id;
+	if (what & CHANGE_REMOVED)
+		fake_map.order_removed_note = ++fake_map.order;
+}
+
+void
+change_note_all(struct tailnet *t, uint32_t what)
+{
+	(void)t;
+	(void)what;
+	fake_map.n_all++;
+}
+
+void
+session_end_node(struct tailnet *t, struct node *n)
+{
+	(void)t;
+	(void)n;
+	fake_map.n_ended++;
+	fake_map.order_ended = ++fake_map.order;
+}
+
+struct map_state *
+session_state_new(struct tailnet *t)
+{
+	(void)t;
+	return NULL;
+}
+
+void
+session_state_free(struct map_state *m)
+{
+	(void)m;
+}
+
+void
+session_state_loaded(struct tailnet *t)
+{
+	(void)t;
+}
+
+void
+session_node_added(struct tailnet *t, struct node *n)
+{
+	(void)t;
+	(void)n;
+	fake_map.n_added++;
+}
+
+void
+session_node_removed(struct tailnet *t, struct node *n)
+{
+	(void)t;
+	(void)n;
+	fake_map.n_removed++;
+	fake_map.order_removed = ++fake_map.order;
+}
+
+#endif

@@ -1,0 +1,224 @@
+/* links: coord/ipam */
+/* Addresses: order, reserved ranges, rest, exhaustion. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/obj.h"
+#include "coord/ipam.h"
+
+#define V6 "fd7a:115c:a1e0::/48"
+#define T0 1000000
+
+static struct ipam *
+make(const char *v4, const char *v6)
+{
+	struct ipam *a = NULL;
+	struct err_text why = { "" };
+
+	if (ipam_new(v4, v6, &a, &why) != ERR_OK)
+		fail_msg("%s", why.s);
+	return a;
+}
+
+static const char *
+next4(struct ipam *a, int64_t now)
+{
+	static char text[NET_TEXT_MAX];
+	struct net_ip ip4, ip6;
+
+	assert_int_equal(ipam_reserve(a, now, &ip4, &ip6, NULL), ERR_OK);
+	return net_ip_put(&ip4, text);
+}
+
+static struct net_ip
+ip_of(const char *text)
+{
+	struct net_ip ip;
+
+	assert_int_equal(net_ip_parse(text, strlen(text), &ip), ERR_OK);
+	return ip;
+}
+
+static void
+test_prefixes(void **state)
+{
+	static const struct {
+		const char *v4, *v6;
+		enum err want;
+	} cases[] = {
+		{ "100.64.0.0/10", V6, ERR_OK },
+		{ "100.80.0.0/16", "fd7a:115c:a1e0:1::/64", ERR_OK },
+		{ "100.64.0.0/30", V6, ERR_OK },
+		{ "100.64.0.0/31", V6, ERR_INVAL },		/* first and last are not given */
+		{ "100.64.0.1/32", V6, ERR_INVAL },
+		{ "100.100.100.0/25", V6, ERR_INVAL },		/* reserved as a whole */
+		{ "100.115.93.0/24", V6, ERR_INVAL },
+		{ "10.0.0.0/8", V6, ERR_INVAL },
+		{ "100.0.0.0/8", V6, ERR_INVAL },
+		{ "100.64.0.1/10", V6, ERR_INVAL },		/* host bits */
+		{ V6, V6, ERR_INVAL },
+		{ "", V6, ERR_INVAL },
+		{ "100.64.0.0/10", "fd00::/48", ERR_INVAL },
+		{ "100.64.0.0/10", "fd7a:115c:a1e0:b1a::/64", ERR_INVAL },
+		{ "100.64.0.0/10", "fd7a:115c:a1e0:ab12:4843:cd96:6200:0/112", ERR_INVAL },
+		{ "100.64.0.0/10", "fd7a:115c:a1e0::/128", ERR_INVAL },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(cases); i++) {
+		struct ipam *a = NULL;
+		struct err_text why = { "" };
+		enum err rc = ipam_new(cases[i].v4, cases[i].v6, &a, &why);
+
+		if (rc != cases[i].want)
+			fail_msg("%s %s: %s", cases[i].v4, cases[i].v6, err_str(rc));
+		assert_true((rc == ERR_OK) == (why.s[0] == '\0'));
+		ipam_free(a);
+	}
+}
+
+static void
+test_sequence(void **state)
+{
+	struct ipam *a = make("100.64.0.0/10", V6);
+	struct net_ip ip4, ip6;
+	char text[NET_TEXT_MAX];
+
+	(void)state;
+	assert_int_equal(ipam_reserve(a, T0, &ip4, &ip6, NULL), ERR_OK);
+	assert_string_equal(net_ip_put(&ip4, text), "100.64.0.1");
+	assert_string_equal(net_ip_put(&ip6, text), "fd7a:115c:a1e0::1");
+	assert_string_equal(next4(a, T0), "100.64.0.2");
+	ipam_unreserve(a, &ip4);
+	ipam_unreserve(a, &ip6);
+	assert_string_equal(next4(a, T0), "100.64.0.1");	/* came to nothing: free at once */
+	ip4 = ip_of("100.64.0.3");
+	ipam_use(a, &ip4);
+	ipam_use(a, &ip4);
+	assert_string_equal(next4(a, T0), "100.64.0.4");
+	ip4 = ip_of("10.1.2.3");				/* of another configuration */
+	ipam_use(a, &ip4);
+	ipam_release(a, &ip4, T0);
+	assert_string_equal(next4(a, T0), "100.64.0.5");
+	ipam_free(a);
+}
+
+/* No reserved address ever comes out, and none twice. */
+static void
+test_reserved(void **state)
+{
+	static const char *const reserved[] = { "100.100.100.0/24", "100.115.92.0/23" };
+	static const char *const ranges[] = { "100.100.64.0/18", "100.115.80.0/20" };
+
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(ranges); i++) {
+		struct ipam *a = make(ranges[i], V6);
+		struct net_prefix r;
+		struct net_ip ip4, ip6, last = ip_of("100.64.0.0"), service;
+		size_t n = ipam_free_count(a, 4), given = 0;
+
+		service = ip_of("fd7a:115c:a1e0::53");
+		assert_int_equal(net_prefix_parse(reserved[i], strlen(reserved[i]), &r), ERR_OK);
+		while (ipam_reserve(a, T0, &ip4, &ip6, NULL) == ERR_OK) {
+			assert_false(net_prefix_has(&r, &ip4));
+			assert_false(net_ip_eq(&ip6, &service));
+			assert_true(memcmp(ip4.b, last.b, 4) > 0);
+			last = ip4;
+			given++;
+		}
+		assert_int_equal(given, n);
+		assert_int_equal(n, i == 0 ? 16384 - 2 - 256 : 4096 - 2 - 512);
+		ipam_free(a);
+	}
+}
+
+static void
+test_rest(void **state)
+{
+	struct ipam *a = make("100.64.0.0/29", V6);	/* .1 to .6 */
+	struct net_ip ip = ip_of("100.64.0.1"), ip6 = ip_of("fd7a:115c:a1e0::1");
+
+	(void)state;
+	assert_string_equal(next4(a, T0), "100.64.0.1");
+	assert_string_equal(next4(a, T0), "100.64.0.2");
+	ipam_release(a, &ip, T0);
+	ipam_release(a, &ip6, T0);
+	assert_string_equal(next4(a, T0), "100.64.0.3");	/* not at once */
+	assert_string_equal(next4(a, T0 + IPAM_REST_S - 1), "100.64.0.4");
+	assert_string_equal(next4(a, T0 + IPAM_REST_S), "100.64.0.1");
+	ipam_free(a);
+}
+
+static void
+test_exhausted(void **state)
+{
+	struct ipam *a = make("100.64.0.0/29", V6);
+	struct net_ip ip4, ip6, two = ip_of("100.64.0.2"), five = ip_of("100.64.0.5");
+	struct err_text why = { "" };
+
+	(void)state;
+	for (int i = 0; i < 6; i++)
+		next4(a, T0);
+	assert_int_equal(ipam_free_count(a, 4), 0);
+	assert_int_equal(ipam_reserve(a, T0, &ip4, &ip6, &why), ERR_FULL);
+	assert_non_null(strstr(why.s, "IPv4"));
+	ipam_release(a, &five, T0 + 1);
+	ipam_release(a, &two, T0 + 2);
+	assert_string_equal(next4(a, T0 + 3), "100.64.0.5");	/* rested longest */
+	assert_string_equal(next4(a, T0 + 3), "100.64.0.2");
+	assert_int_equal(ipam_reserve(a, T0 + 3, &ip4, &ip6, &why), ERR_FULL);
+	ipam_free(a);
+}
+
+/* Many releases and reservations: the queue of resting ones keeps its order, nothing is given twice. */
+static void
+test_churn(void **state)
+{
+	enum { N = 500, ROUNDS = 20000 };
+	struct ipam *a = make("100.64.0.0/20", V6);
+	static struct net_ip v4[N], v6[N];
+	static uint8_t used[4096];
+	unsigned seed = 7;
+	int64_t now = T0;
+
+	(void)state;
+	memset(used, 0, sizeof(used));
+	memset(v4, 0, sizeof(v4));
+	for (int i = 0; i < ROUNDS; i++) {
+		unsigned k = (unsigned)rand_r(&seed) % N;
+
+		now += rand_r(&seed) % 7200;
+		if (v4[k].family != 0) {
+			used[(v4[k].b[2] & 15) * 256 + v4[k].b[3]] = 0;
+			ipam_release(a, &v4[k], now);
+			ipam_release(a, &v6[k], now);
+			v4[k].family = 0;
+		} else {
+			assert_int_equal(ipam_reserve(a, now, &v4[k], &v6[k], NULL), ERR_OK);
+			assert_false(used[(v4[k].b[2] & 15) * 256 + v4[k].b[3]]++);
+		}
+	}
+	ipam_free(a);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_prefixes),
+		cmocka_unit_test(test_sequence),
+		cmocka_unit_test(test_reserved),
+		cmocka_unit_test(test_rest),
+		cmocka_unit_test(test_exhausted),
+		cmocka_unit_test(test_churn),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
