@@ -119,6 +119,8 @@ lint:
 bench: all
 	@sh tests/tools/bench.sh
 
+-include tests/bench/bench.mk
+
 install: all
 	install -d $(DESTDIR)$(PREFIX)/bin
 	install -m 755 $(BUILD)/fairlead $(DESTDIR)$(PREFIX)/bin/fairlead
