@@ -397,8 +397,8 @@ parse_proxy_v2(const uint8_t *p, size_t n, struct net_addr *peer, size_t *used)
 			return ERR_PROTO;
 		ip_from_v6(body, &peer->ip);
 		peer->port = wire_u16be(body + 32);
-	} else if (!is_local && p[13] != 0x00 && p[13] != 0x31) {	/* unspecified, Unix stream */
-		return ERR_PROTO;
+	} else if (!is_local && p[13] != 0x00 && p[13] != 0x31) {
+		return ERR_PROTO;			/* not unspecified, not a Unix stream */
 	}
 	*used = PROXY_V2_HDR_BYTES + body_bytes;
 	return ERR_OK;

@@ -45,13 +45,13 @@ bool door_str_lists(struct door_str s, const char *token);
 /* The same over all fields of that name. */
 bool door_http_lists(const struct door_head *h, const char *name, const char *token);
 
-#define DOOR_PROXY_MAX_BYTES 2048	/* longest PROXY header taken; real ones have some hundred */
+#define DOOR_PROXY_MAX_BYTES 2048	/* longest PROXY header taken */
 
 /* Does [p, p+n) begin a PROXY header? ERR_OK: yes; ERR_AGAIN: too short to say; ERR_NOTFOUND. */
 enum err door_proxy_sniff(const uint8_t *p, size_t n) MUST_USE;
 
-/* PROXY protocol header at the start: v1 text or v2 binary. ERR_AGAIN, ERR_PROTO. *used bytes belong
- * to it; *peer is untouched for LOCAL and UNKNOWN. */
+/* PROXY protocol header at the start: v1 text or v2 binary. ERR_AGAIN, ERR_PROTO. *used bytes
+ * belong to it; *peer is untouched for LOCAL and UNKNOWN. */
 enum err door_proxy_parse(const uint8_t *p, size_t n, struct net_addr *peer, size_t *used) MUST_USE;
 
 #endif

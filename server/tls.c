@@ -3,9 +3,7 @@
  * self-signed ECDSA P-256 certificate of its own in the data directory, which clients of the relay
  * know by its SHA-256 (tlsdial.SetConfigExpectedCertHash of the reference client: exactly one
  * certificate besides the meta certificate, within its dates, valid for the host name).
- *
- * Ciphers: AES-128-GCM first where the CPU has AES instructions (0.8 µs for 1,400 bytes), but
- * ChaCha20-Poly1305 for clients that put it first because they have none.
+ * Versions and ciphers are io_tls_ctx_init's.
  */
 #include "server/tls.h"
 
@@ -22,11 +20,6 @@
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 
-#if defined(__aarch64__)
-#include <asm/hwcap.h>
-#include <sys/auxv.h>
-#endif
-
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/rand.h"
@@ -40,11 +33,6 @@
 #define TLS_META_SERIAL		2	/* the DERP protocol version */
 #define TLS_CN_MAX		64	/* ub-common-name, RFC 5280 */
 #define TLS_PIN_PREFIX		"sha256-raw:"
-
-#define AES_FIRST_13 "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"
-#define CHACHA_FIRST_13 "TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384"
-#define AES_12 "ECDHE+AES128+AESGCM:ECDHE+AES256+AESGCM"
-#define CHACHA_12 "ECDHE+CHACHA20"
 
 struct tls {
 	uint32_t magic;
@@ -62,18 +50,6 @@ ssl_reason(void)
 
 	ERR_clear_error();
 	return text != NULL ? text : "unknown reason";
-}
-
-static bool
-cpu_has_aes(void)
-{
-#if defined(__x86_64__) || defined(__i386__)
-	return __builtin_cpu_supports("aes") != 0;
-#elif defined(__aarch64__)
-	return (getauxval(AT_HWCAP) & HWCAP_AES) != 0;
-#else
-	return false;
-#endif
 }
 
 /* --- the context ------------------------------------------------------------------------------ */
@@ -109,22 +85,15 @@ on_passphrase(char *out, int n, int is_writing, void *arg)
 static enum err
 ctx_new(SSL_CTX **out, struct err_text *why)
 {
-	bool has_aes = cpu_has_aes();
 	SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
 
 	if (ctx == NULL)
 		return err_say(why, ERR_NOMEM, "TLS cannot start: %s", ssl_reason());
 	io_tls_ctx_init(ctx);
-	SSL_CTX_set_options(ctx, SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA |
-	    SSL_OP_NO_COMPRESSION);
-	SSL_CTX_set_mode(ctx, SSL_MODE_NO_AUTO_CHAIN);
+	SSL_CTX_set_mode(ctx, SSL_MODE_NO_AUTO_CHAIN);	/* nothing is looked up per handshake */
 	SSL_CTX_set_default_passwd_cb(ctx, on_passphrase);
 	SSL_CTX_set_alpn_select_cb(ctx, on_alpn, NULL);
-	if (SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION) != 1 ||
-	    SSL_CTX_set_ciphersuites(ctx, has_aes ? AES_FIRST_13 : CHACHA_FIRST_13) != 1 ||
-	    SSL_CTX_set_cipher_list(ctx,
-		has_aes ? AES_12 ":" CHACHA_12 : CHACHA_12 ":" AES_12) != 1 ||
-	    SSL_CTX_set1_groups_list(ctx, "X25519:P-256:P-384") != 1) {
+	if (SSL_CTX_set1_groups_list(ctx, "X25519:P-256:P-384") != 1) {
 		SSL_CTX_free(ctx);
 		return err_say(why, ERR_CRYPTO, "TLS cannot start: %s", ssl_reason());
 	}
@@ -158,7 +127,8 @@ check_readable(const char *what, const char *path, struct err_text *why)
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 
 	if (fd < 0)
-		return err_say(why, ERR_IO, "%s %s cannot be read: %s", what, path, strerror(errno));
+		return err_say(why, ERR_IO, "%s %s cannot be read: %s", what, path,
+		    strerror(errno));
 	int rc = fstat(fd, &st);
 	close(fd);
 	if (rc != 0 || !S_ISREG(st.st_mode))
@@ -187,8 +157,8 @@ load_files(SSL_CTX *ctx, const char *cert, const char *key, struct err_text *why
 	    (rc = check_readable("tls.key_file", key, why)) != ERR_OK)
 		return rc;
 	if (SSL_CTX_use_certificate_chain_file(ctx, cert) != 1)
-		return err_say(why, ERR_INVAL, "tls.cert_file %s is not a PEM certificate: %s", cert,
-		    ssl_reason());
+		return err_say(why, ERR_INVAL, "tls.cert_file %s is not a PEM certificate: %s",
+		    cert, ssl_reason());
 	if (SSL_CTX_use_PrivateKey_file(ctx, key, SSL_FILETYPE_PEM) != 1) {
 		unsigned long e = ERR_peek_last_error();
 
@@ -200,8 +170,8 @@ load_files(SSL_CTX *ctx, const char *cert, const char *key, struct err_text *why
 		    "passphrase: %s", key, ssl_reason());
 	}
 	if (SSL_CTX_check_private_key(ctx) != 1)
-		return err_say(why, ERR_INVAL, "tls.key_file %s does not belong to the certificate in "
-		    "%s", key, cert);
+		return err_say(why, ERR_INVAL, "tls.key_file %s does not belong to the certificate "
+		    "in %s", key, cert);
 	warn_of_dates(cert, SSL_CTX_get0_certificate(ctx));
 	return ERR_OK;
 }
@@ -266,7 +236,7 @@ add_extension(X509 *cert, int nid, const char *value)
 }
 
 /* A certificate whose subject and issuer are CN=name, without extensions but the basic constraints.
- * NULL on failure. A name longer than 64 goes around OpenSSL's check, as the relay's meta name must. */
+ * NULL on failure. A name longer than 64 goes around OpenSSL's check, as the relay's must. */
 static X509 *
 cert_new(const char *name, EVP_PKEY *key, int days_before, int days_after)
 {
