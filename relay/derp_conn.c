@@ -13,9 +13,11 @@
 #include "relay/derp_hello.h"
 #include "relay/derp_read.h"
 
-/* Sealed in one go before the socket is asked: what a slow reader can make us hold besides its queue. */
+/* Sealed in one go before the socket is asked: what a slow reader can make us hold besides its
+ * queue. */
 #define FLUSH_BYTES	(64u << 10)
-/* A run of at least so many bytes is sealed from where it lies; shorter ones are worth collecting. */
+/* A run of at least so many bytes is sealed from where it lies; shorter ones are worth
+ * collecting. */
 #define DIRECT_MIN	(8u << 10)
 
 /* --- end -------------------------------------------------------------------------------------- */
@@ -30,22 +32,6 @@ derp_conn_on_limbo(struct worker_limbo *l)
 	free(c);
 }
 
-/* Its key has left the region: those who got packets from it drop their way back. What an older connection
- * of the same key had sent to is not known here; such a route ages out at the client. */
-static void
-derp_conn_tell_peers(struct derp_conn *c)
-{
-	uint8_t frame[DERP_FRAME_GONE_BYTES];
-	size_t n = derp_frame_put_gone(frame, c->key.b, DERP_FRAME_GONE_DISCONNECTED);
-
-	for (unsigned i = 0; i < c->n_peers; i++)
-		derp_worker_send(c->dw, &(struct derp_worker_run){
-			.to = c->peers[i], .lane = DERP_LANE_CONTROL, .frames = frame, .n = n,
-		});
-	c->dw->counts.gone_disconnected += c->n_peers;
-	derp_worker_touch(c->dw);
-}
-
 static void
 derp_conn_leave(struct derp_conn *c)
 {
@@ -55,8 +41,7 @@ derp_conn_leave(struct derp_conn *c)
 		return;
 	is_last = derp_route_remove(c->dw->shared->routes, c->entry, c->ref);
 	c->entry = NULL;
-	if (is_last && !c->dw->is_stopping)
-		derp_conn_tell_peers(c);
+	derp_peers_leave_take(&c->peers, c->dw, &c->key, is_last);
 	metric_add(METRIC_DERP_CONNS, -1);
 	if (c->is_home)
 		metric_add(METRIC_DERP_HOME, -1);
@@ -82,9 +67,6 @@ derp_conn_close(struct derp_conn *c, const char *why)
 	derp_queue_clear(&c->queue, &c->dw->pool);
 	derp_worker_touch(c->dw);
 	buf_fini(&c->carry);
-	free(c->peers);
-	c->peers = NULL;
-	c->n_peers = 0;
 	io_free(c->io);
 	c->io = NULL;
 	worker_conns_add(w, -1);
@@ -289,27 +271,6 @@ derp_conn_put_control(struct derp_conn *c, const uint8_t *frame, size_t n)
 	derp_conn_put(c, &(struct derp_worker_run){
 		.to = c->ref, .lane = DERP_LANE_CONTROL, .frames = frame, .n = n,
 	});
-}
-
-void
-derp_conn_remember(struct derp_conn *c, struct conn_ref ref)
-{
-	if (conn_ref_eq(ref, c->ref))
-		return;
-	for (unsigned i = 0; i < c->n_peers; i++) {
-		if (conn_ref_eq(c->peers[i], ref))
-			return;
-	}
-	if (c->n_peers == DERP_CONN_PEERS_MAX) {
-		c->peers[c->next_peer] = ref;
-		c->next_peer = (uint16_t)((c->next_peer + 1) % DERP_CONN_PEERS_MAX);
-		return;
-	}
-	if (c->n_peers == c->cap_peers) {
-		c->cap_peers = (uint16_t)(c->cap_peers == 0 ? 4 : c->cap_peers * 2);
-		c->peers = obj_realloc(c->peers, c->cap_peers * sizeof *c->peers);
-	}
-	c->peers[c->n_peers++] = ref;
 }
 
 /* --- greeting --------------------------------------------------------------------------------- */

@@ -1,9 +1,9 @@
 /*
  * One client of the relay: its life, its output and its fate. Its reading is in derp_read.
  *
- * HELLO -> STEADY -> CLOSED, or HELLO -> CLOSED. Closing is done at once, whoever asks; the memory stays
- * until the turn ends, so callers look at the state after anything that may have closed it.
- * Everything on the worker's thread.
+ * HELLO -> STEADY -> CLOSED, or HELLO -> CLOSED. Closing is done at once, whoever asks; the
+ * memory stays until the turn ends, so callers look at the state after anything that may have
+ * closed it. Everything on the worker's thread.
  */
 #ifndef RELAY_DERP_CONN_H
 #define RELAY_DERP_CONN_H
@@ -18,6 +18,7 @@
 #include "base/key.h"
 #include "base/list.h"
 #include "base/worker.h"
+#include "relay/derp_peers.h"
 #include "relay/derp_queue.h"
 #include "relay/derp_worker.h"
 
@@ -27,8 +28,6 @@
  * not fall together. */
 #define DERP_CONN_KEEPALIVE_MS	60000
 #define DERP_CONN_KEEPALIVE_SPREAD_MS 5000
-/* Receivers that a connection remembers, to tell them when it leaves; the oldest is forgotten first. */
-#define DERP_CONN_PEERS_MAX	256
 
 enum derp_conn_state { DERP_CONN_HELLO, DERP_CONN_STEADY, DERP_CONN_CLOSED };
 
@@ -39,10 +38,9 @@ struct derp_conn {
 	bool is_home : 1;
 	bool is_pong_waiting : 1;	/* in the control lane */
 	bool is_in_wheel : 1;
-	uint16_t n_peers, cap_peers, next_peer;
 	uint32_t skip_bytes;		/* of a frame nobody wants, still to come */
 	struct conn_ref ref;		/* our name for other workers */
-	struct conn_ref *peers;		/* who got packets from us; owned, NULL while none */
+	struct derp_peers peers;	/* who got packets from us */
 	struct derp_worker *dw;		/* borrowed */
 	struct io *io;			/* owned; NULL once closed */
 	struct derp_route_entry *entry;	/* our key's place in the table; NULL before STEADY */
@@ -53,7 +51,7 @@ struct derp_conn {
 	int64_t keepalive_ms;		/* our interval */
 	int64_t stalled_ms;		/* is_blocked: when the socket last took something */
 	uint64_t stalled_bytes;		/* io_bytes_out at that time */
-	int64_t gone_ms;		/* limiter of "not here" answers: when the bucket is full again */
+	int64_t gone_ms;		/* "not here" limiter: when its bucket is full again */
 	LIST_ENTRY(derp_conn) wheel;
 	struct worker_flush flush;	/* end of this turn: send */
 	struct worker_flush again;	/* next turn: read on */
@@ -68,11 +66,11 @@ void derp_conn_attach_take(struct derp_worker *dw, struct io *io, bool is_fast_s
 /* Ends it; why is for the log. Not twice. */
 void derp_conn_close(struct derp_conn *c, const char *why);
 
-/* The payload of its ClientInfo came. ERR_AGAIN: too many in this turn, come again with it in the next; any other error:
- * close. */
+/* The payload of its ClientInfo came. ERR_AGAIN: too many in this turn, come again with it in
+ * the next; any other error: close. */
 enum err derp_conn_hello(struct derp_conn *c, const uint8_t *payload, size_t n) MUST_USE;
-/* Sends the run to this client: at once if it is long and nothing is before it, else at the end of the turn. May
- * close c. */
+/* Sends the run to this client: at once if it is long and nothing is before it, else at the end
+ * of the turn. May close c. */
 void derp_conn_put(struct derp_conn *c, const struct derp_worker_run *run);
 /* A frame of our own, ahead of data. */
 void derp_conn_put_control(struct derp_conn *c, const uint8_t *frame, size_t n);
@@ -80,8 +78,6 @@ void derp_conn_put_control(struct derp_conn *c, const uint8_t *frame, size_t n);
 void derp_conn_flush(struct derp_conn *c);
 /* c has bytes pending that io_read put there (TLS): watch the socket for room. */
 void derp_conn_check_pending(struct derp_conn *c);
-/* ref got packets from c. */
-void derp_conn_remember(struct derp_conn *c, struct conn_ref ref);
 /* Deadlines, keep-alive, stall. Puts c into the wheel again, or closes it. */
 void derp_conn_tick(struct derp_conn *c, int64_t now_ms);
 

@@ -78,10 +78,12 @@ struct derp_frame_hdr {
 /* Header of the frame at p. ERR_AGAIN: not all 5 bytes yet. */
 enum err derp_frame_parse(const uint8_t *p, size_t n, struct derp_frame_hdr *out) MUST_USE;
 
-/* A stranger's first frame, which must be ClientInfo. ERR_PROTO: another one; ERR_LIMIT: its length. */
+/* A stranger's first frame, which must be ClientInfo. ERR_PROTO: another one; ERR_LIMIT: its
+ * length. */
 enum err derp_frame_check_hello(const struct derp_frame_hdr *h) MUST_USE;
-/* A client's frame after the greeting. ERR_UNSUPPORTED: a type we do nothing with, skip its payload
- * (whatever its length); ERR_LIMIT: too short or too long, close; ERR_DENIED: of a mesh peer only, close. */
+/* A client's frame after the greeting. ERR_UNSUPPORTED: a type we do nothing with, skip its
+ * payload (whatever its length); ERR_LIMIT: too short or too long, close; ERR_DENIED: of a mesh
+ * peer only, close. */
 enum err derp_frame_check_client(const struct derp_frame_hdr *h) MUST_USE;
 
 /* The writers need room for the frame at p and return its length. */
@@ -92,7 +94,8 @@ size_t derp_frame_put_gone(uint8_t *p, const uint8_t key[KEY_BYTES], enum derp_f
 /* Turns the SendPacket frame at p into RecvPacket from source, in place. */
 void derp_frame_readdress(uint8_t *p, const uint8_t source[KEY_BYTES]);
 
-/* Looks the packet of n bytes like a disco message (Tailscale disco/disco.go: magic, key, nonce)? */
+/* Looks the packet of n bytes like a disco message (Tailscale disco/disco.go: magic, key,
+ * nonce)? */
 bool derp_frame_is_disco(const uint8_t *packet, size_t n);
 
 #endif

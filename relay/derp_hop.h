@@ -1,7 +1,7 @@
 /*
- * From worker to worker: everything that one turn has for the receivers of another worker goes in one
- * message, so that a turn costs one wake-up. What is on its way to a worker is bounded in bytes; beyond
- * that packets are dropped and counted, nobody waits.
+ * From worker to worker: everything that one turn has for the receivers of another worker goes
+ * in one message, so that a turn costs one wake-up. What is on its way to a worker is bounded in
+ * bytes; beyond that packets are dropped and counted, nobody waits.
  */
 #ifndef RELAY_DERP_HOP_H
 #define RELAY_DERP_HOP_H

@@ -10,8 +10,8 @@
 
 /* Unused chunks kept by a worker: 1 MiB, a turn's worth for 64 receivers. */
 #define POOL_KEEP_MAX	64u
-/* A chunk takes frames for this part of wait_ms after its first one, so that one time stamp per chunk is
- * exact enough. */
+/* A chunk takes frames for this part of wait_ms after its first one, so that one time stamp per
+ * chunk is exact enough. */
 #define SPAN_PART	8
 
 struct derp_chunk {

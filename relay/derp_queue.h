@@ -1,14 +1,14 @@
 /*
- * What one client is still to be sent, in two lanes: control (disco and small frames of our own),
- * strictly ahead, and data. Pure: no socket, no clock.
+ * What one client is still to be sent, in two lanes: control (disco and small frames of our
+ * own), strictly ahead, and data. Pure: no socket, no clock.
  *
- * Frames lie whole and in order in chunks of 16 KiB, so that a chunk is one TLS record; a frame that does
- * not fit into one has a chunk of its own length. Chunks come from the worker's pool and go back when they
- * are empty: an idle client owns none.
+ * Frames lie whole and in order in chunks of 16 KiB, so that a chunk is one TLS record; a frame
+ * that does not fit into one has a chunk of its own length. Chunks come from the worker's pool
+ * and go back when they are empty: an idle client owns none.
  *
- * Bounds: bytes per lane (the oldest frame is dropped for the newest, and the newest if that does not help)
- * and time (a chunk whose first frame has waited too long is dropped). Never dropped is a frame of
- * which a part was taken already.
+ * Bounds: bytes per lane (the oldest frame is dropped for the newest, and the newest if that
+ * does not help) and time (a chunk whose first frame has waited too long is dropped). Never
+ * dropped is a frame of which a part was taken already.
  */
 #ifndef RELAY_DERP_QUEUE_H
 #define RELAY_DERP_QUEUE_H
@@ -49,6 +49,7 @@ struct derp_queue_pool {
 	uint32_t n_used;	/* chunks in queues */
 };
 
+/* An empty pool with these limits (copied). */
 void derp_queue_pool_init(struct derp_queue_pool *pool, const struct derp_queue_limits *limits);
 /* All queues were cleared before. */
 void derp_queue_pool_fini(struct derp_queue_pool *pool);
@@ -62,12 +63,15 @@ void derp_queue_put(struct derp_queue *q, struct derp_queue_pool *pool, enum der
 void derp_queue_expire(struct derp_queue *q, struct derp_queue_pool *pool, int64_t now_ms);
 /* Next bytes to send: valid until the next call. false: empty. */
 bool derp_queue_peek(const struct derp_queue *q, const uint8_t **p, size_t *n);
-/* n bytes of what derp_queue_peek gave were sent: all of them, or any part if it was longer than a chunk. */
+/* n bytes of what derp_queue_peek gave were sent: all of them, or any part if it was longer than
+ * a chunk. */
 void derp_queue_take(struct derp_queue *q, struct derp_queue_pool *pool, size_t n);
 /* Drops everything: the client has gone. */
 void derp_queue_clear(struct derp_queue *q, struct derp_queue_pool *pool);
 
+/* Nothing waits in either lane. */
 bool derp_queue_is_empty(const struct derp_queue *q);
+/* Of frames that wait in this lane. */
 size_t derp_queue_bytes(const struct derp_queue *q, enum derp_lane lane);
 
 /* Most that derp_queue_peek gives of frames that share a chunk. */

@@ -1,10 +1,11 @@
 /*
- * The packet path. A turn reads up to READ_TURN_BYTES of one client into the worker's scratch buffer
- * and parses there. A packet frame for a client becomes one from a client in place, so consecutive
- * packets for one receiver are one run of ready bytes, looked up once and handed over once.
+ * The packet path. A turn reads up to READ_TURN_BYTES of one client into the worker's scratch
+ * buffer and parses there. A packet frame for a client becomes one from a client in place, so
+ * consecutive packets for one receiver are one run of ready bytes, looked up once and handed
+ * over once.
  *
- * Frames nobody wants are skipped as they come, however long they say they are; only a frame that is
- * wanted and within its limit is ever kept until the rest comes.
+ * Frames nobody wants are skipped as they come, however long they say they are; only a frame
+ * that is wanted and within its limit is ever kept until the rest comes.
  */
 #include "relay/derp_read.h"
 
@@ -54,7 +55,8 @@ turn_end_run(struct turn *t)
 	t->run_packets = 0;
 }
 
-/* Finds the receiver; the answer holds for the rest of the turn or until another one is asked for. */
+/* Finds the receiver; the answer holds for the rest of the turn or until another one is asked
+ * for. */
 static void
 turn_find_dst(struct turn *t, const uint8_t key[KEY_BYTES])
 {
@@ -66,8 +68,8 @@ turn_find_dst(struct turn *t, const uint8_t key[KEY_BYTES])
 	memcpy(t->dst_key, key, KEY_BYTES);
 	t->has_dst = true;
 	t->is_dst_known = derp_route_find(t->c->dw->shared->routes, key, &t->dst);
-	if (t->is_dst_known)
-		derp_conn_remember(t->c, t->dst);
+	if (t->is_dst_known && !conn_ref_eq(t->dst, t->c->ref))
+		derp_peers_add(&t->c->peers, t->dst);
 }
 
 static void

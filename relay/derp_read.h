@@ -4,7 +4,8 @@
 
 #include "relay/derp_conn.h"
 
-/* Reads what c has, at most about 64 KiB, and deals with every whole frame. May close c. On its worker's thread. */
+/* Reads what c has, at most about 64 KiB, and deals with every whole frame. May close c. On its
+ * worker's thread. */
 void derp_read_run(struct derp_conn *c);
 
 #endif

@@ -1,7 +1,7 @@
 /*
- * The relay on one worker: what its connections share. All of it belongs to the worker's thread but for
- * struct derp_shared, which is written before the workers start and only read afterwards (its
- * route table has its own locks), and hop_bytes.
+ * The relay on one worker: what its connections share. All of it belongs to the worker's thread
+ * but for struct derp_shared, which is written before the workers start and only read afterwards
+ * (its route table has its own locks), and hop_bytes.
  */
 #ifndef RELAY_DERP_WORKER_H
 #define RELAY_DERP_WORKER_H
@@ -70,8 +70,8 @@ void derp_worker_free(struct derp_worker *dw);
 
 /* Something was counted, or put into a hop: both are dealt with at the end of this turn. */
 void derp_worker_touch(struct derp_worker *dw);
-/* The connection is looked at (derp_conn_tick) at this time, or up to a second later, instead of when it was
- * to be. It is in the wheel, or new and in no list. */
+/* The connection is looked at (derp_conn_tick) at this time, or up to a second later, instead of
+ * when it was to be. It is in the wheel, or new and in no list. */
 void derp_worker_arm(struct derp_worker *dw, struct derp_conn *c, int64_t at_ms);
 /* Looks at every connection whose time has come. Called each second. */
 void derp_worker_tick(struct derp_worker *dw, int64_t now_ms);

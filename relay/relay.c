@@ -145,8 +145,8 @@ enum err
 relay_stun_listen(struct relay *r, struct err_text *why)
 {
 	OBJ_CHECK(r, RELAY_MAGIC);
-	return stun_listen(&r->shared.cfg->listen_stun, worker_group_at(r->shared.group, 0), &r->stun,
-	    why);
+	return stun_listen(&r->shared.cfg->listen_stun, worker_group_at(r->shared.group, 0),
+	    &r->stun, why);
 }
 
 uint16_t

@@ -1,14 +1,14 @@
 /*
  * The DERP relay and STUN server: public face.
  *
- * A DERP connection lives on the worker where the door accepted it, and never leaves it. Frames are parsed in
- * place in the worker's scratch buffer; a packet is copied once, into the output queue of its
- * receiver; at the end of the turn every receiver that got something is flushed with as few, as
- * large TLS records as possible. A receiver on another worker gets its packets by one message per
- * turn. Nothing here waits for the coordinator or the disk.
+ * A DERP connection lives on the worker where the door accepted it, and never leaves it. Frames
+ * are parsed in place in the worker's scratch buffer; a packet is copied once, into the output
+ * queue of its receiver; at the end of the turn every receiver that got something is flushed
+ * with as few, as large TLS records as possible. A receiver on another worker gets its packets
+ * by one message per turn. Nothing here waits for the coordinator or the disk.
  *
- * Who may use it: node keys that relay_admit named (when config.derp.verify_clients). Two things are
- * shared between threads, both in derp_route: which keys are admitted, and key -> conn_ref.
+ * Who may use it: node keys that relay_admit named (when config.derp.verify_clients). Two things
+ * are shared between threads, both in derp_route: which keys are admitted, and key -> conn_ref.
  */
 #ifndef RELAY_RELAY_H
 #define RELAY_RELAY_H
@@ -20,19 +20,20 @@
 
 struct relay;
 
-/* Main thread, before the workers start. key: the relay's own (copied). ERR_NOMEM. */
+/* Main thread, before the workers start. key: the relay's own (copied). cfg and g are borrowed.
+ * Always ERR_OK. */
 enum err relay_new(const struct config *cfg, struct worker_group *g,
 	const struct private_key *key, struct relay **out) MUST_USE;
 void relay_free(struct relay *r);		/* after the workers stopped; NULL is fine */
 void relay_public_key(const struct relay *r, uint8_t out[KEY_BYTES]);
 
-/* Takes a connection whose upgrade request was read (bytes behind it are unread in io). is_fast_start: the client
- * sent "Derp-Fast-Start: 1" and wants no HTTP answer; otherwise the 101 is written here. On io's worker.
- * Failures close the connection. */
+/* Takes a connection whose upgrade request was read (bytes behind it are unread in io).
+ * is_fast_start: the client sent "Derp-Fast-Start: 1" and wants no HTTP answer; otherwise the
+ * 101 is written here. On io's worker. Failures close the connection. */
 void relay_attach_take(struct relay *r, struct io *io, bool is_fast_start);
 
-/* Admission of a node key; expel also closes its connections (derper never re-checks, we do). Any thread,
- * never waits for longer than a table operation. */
+/* Admission of a node key; expel also closes its connections (derper never re-checks, we do).
+ * Any thread, never waits for longer than a table operation. */
 void relay_admit(struct relay *r, const struct node_key *key);
 void relay_expel(struct relay *r, const struct node_key *key);
 /* Is the key admitted? Any thread. */
@@ -43,7 +44,8 @@ struct relay_stats {
 };
 void relay_stats(const struct relay *r, struct relay_stats *out);	/* any thread */
 
-/* STUN on config.listen_stun: sockets polled by worker 0. ERR_IO with *why. Main thread, before the workers start. */
+/* STUN on config.listen_stun: sockets polled by worker 0. ERR_IO with *why. Main thread, before
+ * the workers start. */
 enum err relay_stun_listen(struct relay *r, struct err_text *why) MUST_USE;
 uint16_t relay_stun_port(const struct relay *r);	/* of the first, 0: none */
 void relay_stun_close(struct relay *r);			/* main thread, after the workers stopped */

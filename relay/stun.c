@@ -1,6 +1,6 @@
 /*
- * The STUN server: parser and answer, and the sockets, served in bursts. Replies leave from the address that
- * was asked (IP_PKTINFO, IPV6_PKTINFO), which matters on machines with several.
+ * The STUN server: parser and answer, and the sockets, served in bursts. Replies leave from the
+ * address that was asked (IP_PKTINFO, IPV6_PKTINFO), which matters on machines with several.
  */
 #include "relay/stun.h"
 
@@ -32,7 +32,8 @@
 #define DATAGRAM_BYTES		128
 /* Datagrams in one turn: some 0.1 ms, so that a flood does not delay relayed packets. */
 #define BURST			32u
-/* Answers per source address (IPv6: /64), generous because many clients share a NAT; and for all. */
+/* Answers per source address (IPv6: /64), generous because many clients share a NAT; and for
+ * all. */
 #define SOURCE_PER_S		2000
 #define SOURCES_MAX		4096
 #define ALL_PER_S		100000
@@ -147,8 +148,8 @@ stun_may_answer(struct stun *s, const struct net_addr *from)
 	    ratelimit_take(s->all, "", 0, now_ms);
 }
 
-/* Copies the packet info, so that the address asked is the source of the answer; the route decides on
- * the interface. */
+/* Copies the packet info, so that the address asked is the source of the answer; the route
+ * decides on the interface. */
 static void
 copy_pktinfo(struct msghdr *out, struct msghdr *in, uint8_t *control)
 {

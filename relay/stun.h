@@ -1,14 +1,17 @@
 /*
  * STUN: tells a client the address and port we see it at. One request, one answer, no state.
  *
- * Request (Tailscale net/stun/stun.go; big-endian):
- *  0 2 00 01   2 2 attribute length   4 4 cookie 21 12 a4 42   8 12 transaction id
- *  20 attributes, each type 2, length 2, value, padded to 4: a SOFTWARE (0x8022) that is "tailnode", and
- *     FINGERPRINT (0x8028) last: CRC32 of what is before it, XOR 0x5354554e.
- * Anything else is dropped without an answer, so that the port reflects nothing for others; an answer is
- * shorter than a request or about as long.
- * Answer: 01 01, length, cookie, id, then XOR-MAPPED-ADDRESS (0x0020): 00, family 1 or 2, port and address,
- * XORed with the cookie (IPv6: cookie and id).
+ * Request (big-endian; Tailscale net/stun/stun.go):
+ *  0  2  00 01
+ *  2  2  length of the attributes
+ *  4  4  cookie 21 12 a4 42
+ *  8 12  transaction id
+ * 20     attributes of type 2, length 2, value padded to 4: a SOFTWARE (0x8022) "tailnode", and last
+ *        a FINGERPRINT (0x8028): CRC32 of what is before it, XOR 0x5354554e
+ * Anything else is dropped without an answer, so that the port reflects nothing for others.
+ *
+ * Answer: 01 01, length, cookie, id, then XOR-MAPPED-ADDRESS (0x0020): 0, family 1 or 2, port and
+ * address, XORed with the cookie (IPv6: cookie and id).
  */
 #ifndef RELAY_STUN_H
 #define RELAY_STUN_H
@@ -32,8 +35,9 @@ size_t stun_answer(uint8_t out[STUN_ANSWER_MAX_BYTES], const uint8_t id[STUN_ID_
 
 struct stun;
 
-/* Binds every "addr:port" of list ("[::]:port" serves IPv4 too, unless the list has an IPv4 address with that port),
- * polled by w. ERR_IO, ERR_INVAL with *why. Main thread, before the workers start. */
+/* Binds every "addr:port" of list ("[::]:port" serves IPv4 too, unless the list has an IPv4
+ * address with that port), polled by w. ERR_IO, ERR_INVAL with *why. Main thread, before the
+ * workers start. */
 enum err stun_listen(const struct config_list *list, struct worker *w, struct stun **out,
 	struct err_text *why) MUST_USE;
 uint16_t stun_port(const struct stun *s);	/* of the first socket; 0: none, or s is NULL */
