@@ -44,6 +44,7 @@ type server struct {
 	url               string
 	flags             []string
 	prefix            []string // e.g. ip netns exec NAME
+	argv              []string // whole command line, in place of all of the above
 
 	mu   sync.Mutex
 	cmd  *exec.Cmd
@@ -118,6 +119,9 @@ func startServer(t testing.TB, flags ...string) *server {
 }
 
 func (s *server) args() []string {
+	if s.argv != nil {
+		return s.argv
+	}
 	a := append([]string{}, s.prefix...)
 	a = append(a, s.bin, "serve", "--data-dir", s.dir, "--unix-socket", s.socket,
 		"--server-url", s.url,
