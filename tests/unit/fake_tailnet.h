@@ -1,0 +1,273 @@
+/*
+ * A tailnet for tests: a store that commits when told to, replies that are kept, users and auth keys ready-made. One
+ * test program each.
+ */
+#ifndef TESTS_UNIT_FAKE_TAILNET_H
+#define TESTS_UNIT_FAKE_TAILNET_H
+
+#include <event2/event.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "coord/store.h"
+#include "coord/tailnet_private.h"
+#include "fake_map.h"
+
+#define T0	1700000000	/* clocks stand here */
+#define DAY_S	86400
+
+/* --- the store ------------------------------------------------------------------------------- */
+
+static TAILQ_HEAD(, txn) fake_queue = TAILQ_HEAD_INITIALIZER(fake_queue);
+static unsigned fake_queued;
+static bool fake_store_is_full;
+static int64_t fake_user_id, fake_node_id;
+
+enum err
+store_submit_take(struct store *s, struct txn **x)
+{
+	(void)s;
+	if (fake_store_is_full)
+		return ERR_BUSY;
+	TAILQ_INSERT_TAIL(&fake_queue, *x, link);
+	fake_queued++;
+	*x = NULL;
+	return ERR_OK;
+}
+
+int64_t
+store_next_user_id(struct store *s)
+{
+	(void)s;
+	return ++fake_user_id;
+}
+
+int64_t
+store_next_node_id(struct store *s)
+{
+	(void)s;
+	return ++fake_node_id;
+}
+
+static unsigned fake_audits;	/* records committed */
+
+/* The oldest transaction is committed, or refused with rc. */
+static inline void
+fake_commit_one(enum err rc, const char *text)
+{
+	struct txn *x = TAILQ_FIRST(&fake_queue);
+
+	assert_non_null(x);
+	TAILQ_REMOVE(&fake_queue, x, link);
+	fake_queued--;
+	x->rc = rc;
+	snprintf(x->why.s, sizeof(x->why.s), "%s", text);
+	for (unsigned i = 0; rc == ERR_OK && i < x->n; i++)
+		fake_audits += x->list[i]->kind == MUTATION_AUDIT;
+	txn_finish_take(x);
+}
+
+static inline void
+fake_commit(void)
+{
+	while (!TAILQ_EMPTY(&fake_queue))
+		fake_commit_one(ERR_OK, "");
+}
+
+/* --- replies --------------------------------------------------------------------------------- */
+
+#define REPLIES_MAX 4096
+
+static struct fake_reply {
+	int n, status, retry_after_s;	/* n: answers to this stream */
+	char body[512];
+} fake_replies[REPLIES_MAX];
+
+void
+ts2021_reply(struct ts2021 *c, struct conn_ref conn, int32_t stream, int status,
+	int retry_after_s, struct shbuf *body)
+{
+	struct fake_reply *r = &fake_replies[stream];
+
+	(void)c;
+	(void)conn;
+	r->n++;
+	r->status = status;
+	r->retry_after_s = retry_after_s;
+	snprintf(r->body, sizeof(r->body), "%.*s", body == NULL ? 0 : (int)body->len,
+	    body == NULL ? "" : (const char *)body->bytes);
+	shbuf_drop(body);
+}
+
+/* --- relay admission ---------------------------------------------------------------------------- */
+
+static bool fake_is_admitted[256];	/* by first byte of the node key */
+
+static void
+fake_admit(void *arg, const struct node_key *key)
+{
+	(void)arg;
+	fake_is_admitted[key->b[0]] = true;
+}
+
+static void
+fake_expel(void *arg, const struct node_key *key)
+{
+	(void)arg;
+	fake_is_admitted[key->b[0]] = false;
+}
+
+/* --- the tailnet --------------------------------------------------------------------------------- */
+
+static struct fake {
+	struct event_base *base;
+	struct config cfg;
+	struct tailnet *t;
+	int64_t now;
+	int32_t stream;			/* of the last request */
+	struct tailnet_result res;	/* of the last hard change; its pointers are copied: */
+	char key_id[32], secret[AUTHKEY_TEXT_MAX];
+	int n_done;
+} fake;
+
+static const struct actor fake_actor = { .name = "test" };
+
+static inline void
+fake_done(void *arg, const struct tailnet_result *res)
+{
+	(void)arg;
+	fake.n_done++;
+	fake.res = *res;
+	snprintf(fake.key_id, sizeof(fake.key_id), "%s", res->key_id == NULL ? "" : res->key_id);
+	snprintf(fake.secret, sizeof(fake.secret), "%s", res->secret == NULL ? "" : res->secret);
+}
+
+static inline void
+fake_clock(int64_t now)
+{
+	fake.now = now;
+	clock_test_set((now - T0) * 1000 + 1000000, now);
+}
+
+static inline int64_t
+fake_user(const char *name, enum user_role role)
+{
+	struct tailnet_user_spec spec = { .name = name, .role = role };
+
+	tailnet_user_create(fake.t, &fake_actor, &spec, fake_done, NULL);
+	fake_commit();
+	return fake.res.id;
+}
+
+/* An auth key; its text is in fake.secret. flags: r reusable, e ephemeral. */
+static inline const char *
+fake_key(int64_t user_id, const char *flags, const char *tag, int64_t expires)
+{
+	struct tailnet_key_spec spec = {
+		.user_id = user_id, .description = "d", .tags = &tag, .n_tags = tag == NULL ? 0 : 1,
+		.is_reusable = strchr(flags, 'r') != NULL, .is_ephemeral = strchr(flags, 'e') != NULL,
+		.is_preauthorized = true, .expires_unix_s = expires,
+	};
+
+	tailnet_key_create(fake.t, &fake_actor, &spec, fake_done, NULL);
+	fake_commit();
+	assert_int_equal(fake.res.rc, ERR_OK);
+	return fake.secret;
+}
+
+static inline void
+fake_start(void)
+{
+	struct tailnet_deps deps = { 0 };
+
+	log_set_level(LOG_ERROR);
+	memset(&fake, 0, sizeof(fake));
+	memset(&fake_map, 0, sizeof(fake_map));
+	memset(fake_replies, 0, sizeof(fake_replies));
+	memset(fake_is_admitted, 0, sizeof(fake_is_admitted));
+	fake_user_id = fake_node_id = 0;
+	fake_audits = 0;
+	fake_store_is_full = false;
+	fake_clock(T0);
+	fake.base = event_base_new();
+	fake.cfg.prefixes.v4 = "100.64.0.0/24";
+	fake.cfg.prefixes.v6 = "fd7a:115c:a1e0::/48";
+	fake.cfg.dns.base_domain = "example.net";
+	fake.cfg.node.key_expiry_days = 180;
+	fake.cfg.node.ephemeral_timeout_s = 1800;
+	fake.cfg.limits.register_fail_per_min = 1000;
+	deps.base = fake.base;
+	deps.cfg = &fake.cfg;
+	deps.admit = fake_admit;
+	deps.expel = fake_expel;
+	fake.t = tailnet_new(1, "default", &deps);
+	tailnet_start(fake.t);
+}
+
+static inline void
+fake_stop(void)
+{
+	struct txn *x;
+
+	while ((x = TAILQ_FIRST(&fake_queue)) != NULL) {	/* as a closed mailbox does */
+		TAILQ_REMOVE(&fake_queue, x, link);
+		txn_free(x);
+	}
+	fake_queued = 0;
+	tailnet_free(fake.t);
+	event_base_free(fake.base);
+	clock_test_stop();
+}
+
+/* A request: keys by a byte that fills them (0: none), tags as a JSON array or NULL. */
+struct fake_req {
+	int machine, key, old;
+	const char *auth;	/* whole text, or NULL */
+	const char *tags, *hostname;
+	int64_t expiry;		/* 0: none */
+	bool is_ephemeral;
+};
+
+/* Sends it; its replies are in fake_replies[fake.stream]. */
+static inline void
+fake_register(const struct fake_req *q)
+{
+	struct ctl_peer from = { .conn = { .generation = 1 }, .stream = ++fake.stream,
+	    .noise_version = 145 };
+	struct register_req *req = obj_alloc(sizeof(*req));
+	char host[1024];
+
+	assert_true(fake.stream < REPLIES_MAX);
+	memset(from.machine.b, q->machine, KEY_BYTES);
+	assert_int_equal(net_addr_parse("192.0.2.9:5", 11, &from.addr), ERR_OK);
+	req->version = 145;
+	memset(req->node_key.b, q->key, KEY_BYTES);
+	memset(req->old_node_key.b, q->old, KEY_BYTES);
+	req->auth_key = q->auth == NULL ? NULL : obj_strdup(q->auth);
+	req->has_expiry = q->expiry != 0;
+	req->expiry_unix_s = q->expiry;
+	req->is_ephemeral = q->is_ephemeral;
+	snprintf(host, sizeof(host), "{\"OS\":\"linux\",\"Hostname\":\"%s\",\"RequestTags\":%s}",
+	    q->hostname == NULL ? "edge" : q->hostname, q->tags == NULL ? "[]" : q->tags);
+	assert_int_equal(hostinfo_parse(host, strlen(host), &req->host, NULL), ERR_OK);
+	tailnet_register(fake.t, &from, req);
+}
+
+static inline const struct fake_reply *
+fake_reply(void)
+{
+	return &fake_replies[fake.stream];
+}
+
+static inline struct node *
+fake_node(int key)
+{
+	struct node_key k;
+
+	memset(k.b, key, KEY_BYTES);
+	return map_find(&fake.t->nodes_by_key, &k);
+}
+
+#endif
