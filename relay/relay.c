@@ -48,7 +48,6 @@ relay_free(struct relay *r)
 {
 	if (r == NULL)
 		return;
-	OBJ_CHECK(r, RELAY_MAGIC);
 	relay_stun_close(r);
 	for (unsigned i = 0; i < WORKER_MAX; i++)
 		derp_worker_free(r->shared.workers[i]);
@@ -160,6 +159,9 @@ void
 relay_stun_close(struct relay *r)
 {
 	OBJ_CHECK(r, RELAY_MAGIC);
+	/* Nothing to do as a rule; but where boot failed before the workers started, their hooks are
+	 * still to be run, and we are what they hook. */
+	worker_group_stop(r->shared.group);
 	stun_close(r->stun);
 	r->stun = NULL;
 }

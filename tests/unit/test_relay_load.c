@@ -369,6 +369,26 @@ test_stop_with_everything_open(void **state)
 	}
 }
 
+/* A boot that failed: the workers never ran, nobody stopped them. */
+static void
+test_free_without_stop(void **state)
+{
+	struct err_text why;
+
+	(void)state;
+	net_open(&net, 2, false);
+	net.cfg.listen_stun = (struct config_list){ .items = (char *[]){ (char[]){ "127.0.0.1:0" } },
+		.n = 1 };
+	assert_int_equal(relay_stun_listen(net.relay, &why), ERR_OK);
+	assert_int_not_equal(relay_stun_port(net.relay), 0);
+	relay_stun_close(net.relay);
+	assert_int_equal(relay_stun_port(net.relay), 0);
+	relay_free(net.relay);
+	relay_free(NULL);
+	worker_group_free(net.g);
+	clock_test_stop();
+}
+
 /* --- threads ---------------------------------------------------------------------------------- */
 
 static void
@@ -437,6 +457,7 @@ main(void)
 		TWO(test_disco_overtakes_data), ONE(test_who_reads_nothing_is_closed),
 		TWO(test_who_reads_nothing_is_closed), TWO(test_hop_is_bounded),
 		ONE(test_stop_with_everything_open), TWO(test_stop_with_everything_open),
+		cmocka_unit_test(test_free_without_stop),
 		cmocka_unit_test(test_one_thread), cmocka_unit_test(test_two_threads),
 	};
 
