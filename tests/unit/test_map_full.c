@@ -1,0 +1,311 @@
+/* links: coord/map_full coord/map_world coord/map_delta coord/map_chunk coord/map_peer coord/map_zstd coord/policy_class */
+/* Proves: a full map is one valid JSON text of shared and private frames, with every node that the viewer sees, once,
+ * and without itself. */
+#include "map_world_fixture.h"
+
+static json_t *
+peers_of(json_t *map)
+{
+	json_t *peers = json_object_get(map, "Peers");
+
+	assert_true(json_is_array(peers));
+	return peers;
+}
+
+/* Ids ascending and each visible, the viewer not among them. Returns how many. */
+static size_t
+check_peers(struct fw *f, json_t *map, const struct node *viewer)
+{
+	json_t *v;
+	size_t i, want = 0;
+	int64_t last = 0;
+
+	json_array_foreach(peers_of(map), i, v) {
+		int64_t id = json_integer_value(json_object_get(v, "ID"));
+
+		assert_true(id > last && id != viewer->id && f->nodes[id] != NULL);
+		last = id;
+	}
+	for (unsigned k = 0; k < FW_NODES_MAX; k++)
+		want += f->nodes[k] != NULL && f->nodes[k] != viewer;
+	assert_int_equal(i, want);
+	return i;
+}
+
+static void
+alone(void **state)
+{
+	static const char *const members[] = { "Node", "DERPMap", "DNSConfig", "Domain",
+		"CollectServices", "PacketFilters", "SSHPolicy", "Debug", "ControlTime", "Health",
+		"UserProfiles", "Peers" };
+	struct fw *f = fw_new(1, NULL);
+	struct node *n = fw_join(f, 1);
+	struct map_full_result res;
+	json_t *map = fw_full(f, n, &res), *v;
+
+	(void)state;
+	assert_int_equal(json_object_size(map), COUNT_OF(members));
+	for (unsigned i = 0; i < COUNT_OF(members); i++)
+		assert_non_null(json_object_get(map, members[i]));
+	assert_int_equal(json_array_size(peers_of(map)), 0);
+	assert_false(res.has_peers);
+	assert_int_equal(res.from, f->w.published);
+	v = json_object_get(map, "Node");
+	assert_int_equal(json_integer_value(json_object_get(v, "ID")), 1);
+	assert_non_null(json_object_get(v, "Machine"));
+	v = json_object_get(json_object_get(map, "PacketFilters"), "base");
+	assert_int_equal(json_array_size(v), 1);
+	assert_true(json_is_true(json_object_get(json_object_get(map, "Debug"), "DisableLogTail")));
+	assert_true(json_is_false(json_object_get(map, "CollectServices")));
+	assert_int_equal(json_array_size(json_object_get(map, "Health")), 0);
+	assert_string_equal(json_string_value(json_object_get(map, "Domain")), "tail.example");
+	assert_string_equal(json_string_value(json_object_get(map, "ControlTime")),
+	    "2027-01-15T08:00:00Z");
+	json_decref(map);
+	fw_free(f);
+}
+
+static void
+a_thousand(void **state)
+{
+	struct fw *f = fw_new(1, NULL);
+	struct map_full_result res;
+
+	(void)state;
+	for (unsigned i = 0; i < 1000; i++)
+		fw_join(f, 1);
+	static const int64_t viewers[] = { 1, 64, 65, 500, 1000 };
+	for (unsigned i = 0; i < COUNT_OF(viewers); i++) {
+		json_t *map = fw_full(f, f->nodes[viewers[i]], &res);
+
+		assert_int_equal(check_peers(f, map, f->nodes[viewers[i]]), 999);
+		assert_true(res.has_peers);
+		assert_int_equal(json_array_size(json_object_get(map, "UserProfiles")), 2);
+		json_decref(map);
+	}
+	/* 16 chunks, each compressed once however many viewers there are */
+	assert_int_equal(f->w.chunks_made, 16);
+	fw_free(f);
+}
+
+static void
+frames_are_shared(void **state)
+{
+	struct fw *f = fw_new(1, NULL);
+	struct map_segs a = { .n = 0 }, b = { .n = 0 };
+	struct map_full_now now = { .mono_ms = 1, .unix_s = FX_NOW };
+	struct map_full_result res;
+	unsigned n_same = 0;
+
+	(void)state;
+	for (unsigned i = 0; i < 640; i++)
+		fw_join(f, 1);
+	map_full_put(&f->w, f->nodes[1], &now, &a, &res);
+	map_full_put(&f->w, f->nodes[640], &now, &b, &res);
+	for (unsigned i = 0; i < a.n; i++)
+		for (unsigned k = 0; k < b.n; k++)
+			n_same += a.v[i] == b.v[k] && a.v[i] != f->w.comma;
+	assert_int_equal(n_same, 8);	/* ten chunks but the two viewers' own */
+	assert_true(a.n <= 22);
+	map_full_segs_fini(&a);
+	map_full_segs_fini(&b);
+	fw_free(f);
+}
+
+/* Chunks of every filling, and viewers alone in theirs: commas are where they belong. */
+static void
+shrinking(void **state)
+{
+	struct fw *f = fw_new(1, NULL);
+	struct map_full_result res;
+	uint64_t x = 7;
+
+	(void)state;
+	for (unsigned i = 0; i < 200; i++)
+		fw_join(f, 1);
+	for (unsigned left = 200; left > 1; left--) {
+		int64_t id = 0;
+
+		do {
+			x = x * 6364136223846793005u + 1442695040888963407u;
+			id = (int64_t)((x >> 33) % 200) + 1;
+		} while (f->nodes[id] == NULL);
+		fw_remove(f, id);
+		for (int64_t v = 1; v <= 200; v++) {
+			if (f->nodes[v] == NULL || (v % 17 != 0 && left > 4))
+				continue;
+			json_t *map = fw_full(f, f->nodes[v], &res);
+
+			assert_int_equal(check_peers(f, map, f->nodes[v]), left - 2);
+			assert_int_equal(res.has_peers, left > 2);
+			json_decref(map);
+		}
+	}
+	fw_free(f);
+}
+
+/* A viewer alone in the first, a middle or the last chunk. */
+static void
+alone_in_chunk(void **state)
+{
+	struct map_full_result res;
+
+	(void)state;
+	for (int64_t pick = 0; pick < 3; pick++) {
+		struct fw *f = fw_new(1, NULL);
+		int64_t keep = pick * 64 + 7;
+
+		for (unsigned i = 0; i < 192; i++)
+			fw_join(f, 1);
+		/* neighbours are joined only up to MAP_CHUNK_JOIN: full ones keep it alone */
+		for (int64_t id = pick * 64 + 1; id <= pick * 64 + 64; id++)
+			if (id != keep)
+				fw_remove(f, id);
+		assert_int_equal(f->nodes[keep]->map->chunk->n, 1);
+		json_t *map = fw_full(f, f->nodes[keep], &res);
+		assert_int_equal(check_peers(f, map, f->nodes[keep]), 128);
+		json_decref(map);
+		fw_free(f);
+	}
+}
+
+static void
+stale_chunks(void **state)
+{
+	struct fw *f = fw_new(1, NULL);
+	struct map_full_result res;
+
+	(void)state;
+	for (unsigned i = 0; i < 200; i++)
+		fw_join(f, 1);
+	map_world_publish(&f->w);
+	json_decref(fw_full(f, f->nodes[1], &res));
+	assert_int_equal(res.from, f->w.published);
+	uint64_t made = f->w.chunks_made, before = f->w.published;
+
+	/* within the window: the old frame, and the stream begins before the change */
+	f->nodes[100]->is_online = true;
+	fw_note(f, f->nodes[100], CHANGE_ONLINE);
+	map_world_publish(&f->w);
+	f->mono_ms += MAP_CHUNK_STALE_MS - 1;
+	json_decref(fw_full(f, f->nodes[1], &res));
+	assert_int_equal(res.from, before);
+	assert_int_equal(f->w.chunks_made, made);
+	json_t *d = fw_delta(f, f->nodes[1], res.from);
+	assert_int_equal(json_array_size(json_object_get(d, "PeersChangedPatch")), 1);
+	json_decref(d);
+
+	/* after it: made anew */
+	f->mono_ms += 1;
+	json_decref(fw_full(f, f->nodes[1], &res));
+	assert_int_equal(res.from, f->w.published);
+	assert_int_equal(f->w.chunks_made, made + 1);
+
+	/* a removal waits for no window */
+	fw_remove(f, 100);
+	json_t *map = fw_full(f, f->nodes[1], &res);
+	check_peers(f, map, f->nodes[1]);
+	json_decref(map);
+	fw_free(f);
+}
+
+static void
+rows(void **state)
+{
+	int version = 1;
+	const struct policy_class_rules rules = { .arg = &version, .row_of = fw_row_of,
+		.sees = fw_sees, .filter_of = fw_filter_of };
+	struct fw *f = fw_new(40, &rules);
+	struct map_full_result res;
+	static const char *const tags[] = { "tag:all" };
+	size_t want[3] = { 0 };
+
+	(void)state;
+	for (unsigned i = 0; i < 300; i++) {
+		struct node *n = fw_join(f, 1 + i % 40);
+
+		if (i % 10 == 0) {
+			fx_tags(n, tags, 1);
+			fw_note(f, n, CHANGE_WHOLE | CHANGE_SELF);
+		}
+		want[n->map->class->row]++;
+	}
+	assert_true(want[0] > 0 && want[1] > 0 && want[2] == 30);
+	for (int64_t id = 1; id <= 300; id += 13) {
+		uint32_t row = f->nodes[id]->map->class->row;
+		json_t *map = fw_full(f, f->nodes[id], &res), *v;
+		size_t i, n_profiles = json_array_size(json_object_get(map, "UserProfiles"));
+		const char *src = json_string_value(json_array_get(json_object_get(json_array_get(
+		    json_object_get(json_object_get(map, "PacketFilters"), "base"), 0), "SrcIPs"), 0));
+
+		assert_int_equal(json_array_size(peers_of(map)),
+		    row == 2 ? 299 : want[row] + want[2] - 1);
+		json_array_foreach(peers_of(map), i, v) {
+			int64_t peer = json_integer_value(json_object_get(v, "ID"));
+
+			assert_true(fw_sees(NULL, row, f->nodes[peer]->map->class->row));
+		}
+		assert_int_equal(src[4] - '0', row);
+		/* 20 owners a row, less those with tagged nodes only, and tagged-devices, and one's own again */
+		assert_true(row == 2 ? n_profiles > 30 : n_profiles <= 22);
+		json_decref(map);
+	}
+	fw_free(f);
+}
+
+/* One user per node: still one row, chunks of 64, and the profiles in a shared frame. */
+static void
+user_per_node(void **state)
+{
+	struct fw *f = fw_new(1000, NULL);
+	struct map_full_result res;
+
+	(void)state;
+	for (int64_t i = 1; i <= 1000; i++)
+		fw_join(f, i);
+	assert_int_equal(f->w.n_groups, 1);
+	for (int64_t id = 1; id <= 1000; id += 333) {
+		json_t *map = fw_full(f, f->nodes[id], &res);
+
+		assert_int_equal(check_peers(f, map, f->nodes[id]), 999);
+		assert_int_equal(json_array_size(json_object_get(map, "UserProfiles")), 1001);
+		json_decref(map);
+	}
+	assert_int_equal(f->w.chunks_made, 16 + 1);
+	fw_free(f);
+}
+
+static void
+the_end(void **state)
+{
+	struct fw *f = fw_new(1, NULL);
+	struct node *n = fw_join(f, 1);
+	struct shbuf *s = map_full_end(&f->w, n);
+	json_t *map = fx_json(&s, 1);
+
+	(void)state;
+	assert_int_equal(json_object_size(map), 1);
+	assert_string_equal(json_string_value(json_object_get(json_object_get(map, "Node"),
+	    "KeyExpiry")), "1970-01-01T00:02:03Z");
+	json_decref(map);
+	shbuf_drop(s);
+	fw_free(f);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(alone),
+		cmocka_unit_test(a_thousand),
+		cmocka_unit_test(frames_are_shared),
+		cmocka_unit_test(shrinking),
+		cmocka_unit_test(alone_in_chunk),
+		cmocka_unit_test(stale_chunks),
+		cmocka_unit_test(rows),
+		cmocka_unit_test(user_per_node),
+		cmocka_unit_test(the_end),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
