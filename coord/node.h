@@ -51,7 +51,7 @@ struct node {
 	/* private to tailnet */
 	bool _is_expiry_told;
 	bool _is_removing;		/* its removal is under way */
-	bool _is_renaming;		/* a new name is under way */
+	unsigned _n_renaming;		/* new names under way */
 	int64_t _registered_unix_s;	/* last registration answered in this run */
 	struct node *_machine_next;	/* of the same machine key */
 	TAILQ_ENTRY(node) _dirty_link;

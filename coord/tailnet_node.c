@@ -42,7 +42,7 @@ rename_submit(struct tailnet_op *op, const struct actor *by, struct node *n, boo
 	struct txn *x = node_txn(op, n, NODE_GROUP_NAME, &m);
 
 	op->renaming_id = n->id;
-	n->_is_renaming = true;
+	n->_n_renaming++;
 	memcpy(m->u.node.name, op->held_name, sizeof(op->held_name));
 	m->u.node.is_name_given = is_given;
 	audit_node(x, by, "node.rename", n, &m->u.node, NODE_GROUP_NAME);
@@ -107,7 +107,7 @@ tailnet_node_hostname(struct tailnet *t, struct node *n)
 
 	OBJ_CHECK(n, NODE_MAGIC);
 	dns_label_from_host(n->host->hostname, base);
-	if (n->is_name_given || n->_is_renaming || n->_is_removing || strcmp(n->name, base) == 0)
+	if (n->is_name_given || n->_n_renaming > 0 || n->_is_removing || strcmp(n->name, base) == 0)
 		return;
 	if (dns_label_is_of(n->name, base) && !tailnet_name_is_free(t, base))
 		return;		/* numbered because another has the name: stays as it is */

@@ -48,7 +48,7 @@ on_txn(void *arg, enum err rc, const struct err_text *why)
 	if (op->removing_id != 0 && (n = map_find(&op->t->nodes, &op->removing_id)) != NULL)
 		n->_is_removing = false;
 	if (op->renaming_id != 0 && (n = map_find(&op->t->nodes, &op->renaming_id)) != NULL) {
-		n->_is_renaming = false;
+		n->_n_renaming--;
 		if (rc == ERR_OK)
 			tailnet_node_hostname(op->t, n);	/* may have changed meanwhile */
 	}
