@@ -151,8 +151,11 @@ serve_routes(struct serve *s)
 		{ "/bootstrap-dns", answer_bootstrap_dns },
 	};
 
-	for (size_t i = 0; i < COUNT_OF(answers); i++)
+	/* On a connection that libmicrohttpd has, each of these goes back to the door. */
+	for (size_t i = 0; i < COUNT_OF(answers); i++) {
 		door_on_answer(s->door, "GET", answers[i].path, answers[i].fn, s);
+		http_on_upgrade(s->http, answers[i].path, pass_back, s);
+	}
 	if (s->cfg->derp.is_enabled) {
 		door_on_upgrade(s->door, "/derp", "DERP", upgrade_derp, s);
 		http_on_upgrade(s->http, "/derp", pass_back, s);
