@@ -252,7 +252,6 @@ serve_run(struct serve *s, struct err_text *why)
 
 	if (rc != ERR_OK)
 		return rc;
-	s->are_workers_running = true;
 	if ((rc = serve_first(s, why)) != ERR_OK)
 		return rc;
 	coordinator_run(s->coordinator);
@@ -267,7 +266,7 @@ serve_free(struct serve *s)
 	OBJ_CHECK(s, SERVE_MAGIC);
 	if (s->door != NULL)
 		door_close(s->door);
-	if (s->are_workers_running)
+	if (s->workers != NULL)
 		worker_group_stop(s->workers);
 	http_free(s->http);
 	if (s->coord != NULL)

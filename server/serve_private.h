@@ -33,7 +33,6 @@ struct serve {
 	struct coordinator *coordinator;
 	struct coord *coord;
 	struct http *http;
-	bool are_workers_running;
 };
 
 /* serve_routes.c: which path goes where. Before the workers start. */
