@@ -65,8 +65,8 @@ void door_free(struct door *d);
  * connection of a reverse proxy): whatever was written to the passage so far is sent to the client,
  * then the upgrade route takes the connection, and writes the 101: none may be in the passage. Call
  * it before closing fd. head_bytes: the request as bytes, method to empty line; rest: what followed
- * it. Both are copied. A client that sent more, which is in the passage unread, is cut off. Any
- * thread.
+ * it. Both are copied. A client that sent more, which is in the passage unread, is cut off. The same
+ * for a path of door_on_answer that came after others: the door answers it. Any thread.
  */
 void door_pass_upgrade(struct door *d, struct conn_ref pass, const struct buf *head_bytes,
 	const struct buf *rest);

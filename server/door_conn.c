@@ -31,7 +31,7 @@ struct door_conn {
 	bool is_counted;		/* in the table of half-open connections, under source */
 	bool expects_proxy;		/* a PROXY header may come first */
 	bool closes;			/* after the answer that is written */
-	bool is_back;			/* came back from a passage: for an upgrade only */
+	bool is_back;			/* this request came back from a passage */
 	bool lingers;			/* and the client may still be sending then */
 	enum door_wait wait;
 	int64_t deadline_ms;
@@ -166,6 +166,7 @@ conn_next(struct door_conn *c)
 		return;
 	}
 	conn_uncount(c);
+	c->is_back = false;
 	c->state = CONN_HEAD;
 	if (c->in.len > 0 || io_has_more(c->io)) {
 		conn_disarm(c);

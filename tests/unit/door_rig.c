@@ -143,13 +143,15 @@ passage_main(void *arg)
 	while (read_head(p->fd, text, sizeof(text))) {
 		if (strstr(text, " /drop ") != NULL) {
 			break;
-		} else if (strstr(text, " /back ") != NULL) {
+		} else if (strstr(text, " /back ") != NULL || strstr(text, " /who ") != NULL) {
 			struct pollfd hangup = { p->fd, 0, 0 };
 			struct buf head = { 0 };
 
-			write_all(p->fd, "before", 6);
 			buf_str(&head, text);
-			buf_str(&rest, "left over\n");
+			if (strstr(text, " /back ") != NULL) {
+				write_all(p->fd, "before", 6);
+				buf_str(&rest, "left over\n");
+			}
 			door_pass_upgrade(f->d, p->ref, &head, &rest);
 			buf_fini(&head);
 			(void)poll(&hangup, 1, DOOR_RIG_GIVE_UP_S * 1000);	/* until the door closes it */

@@ -165,6 +165,15 @@ passages_come_back_for_upgrades(void **state)
 	assert_string_equal(client_until(&c, NULL, text), "before");
 	client_close(&c);
 	door_rig_expect_conns(f, 0);
+	/* a path that the door answers itself, and a passage again */
+	c = client_open(f, f->http_port, true);
+	for (int i = 0; i < 3; i++) {
+		client_say(&c, "GET /x HTTP/1.1\r\nHost: h\r\n\r\n");
+		client_until(&c, "passed", text);
+		client_say(&c, "GET /who HTTP/1.1\r\nHost: h\r\n\r\n");
+		client_until(&c, "GET 127.0.0.1 tls", text);
+	}
+	client_close(&c);
 	/* a name of a passage that has gone */
 	struct buf none = { 0 };
 	door_pass_upgrade(f->d, (struct conn_ref){ 0, 0, 1 }, &none, &none);
