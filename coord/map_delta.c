@@ -275,7 +275,7 @@ static void
 put_list(struct map_world *w, const char *name, const struct map_delta_item *first,
 	const struct map_delta_item *end, const struct map_node *without)
 {
-	if (first == end)
+	if (first == end || (end - first == 1 && first->mn == without))
 		return;
 	comma(&w->scratch);
 	buf_printf(&w->scratch, "\"%s\":[", name);
