@@ -1,0 +1,86 @@
+/* fairlead serve */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "server/cli_opt.h"
+#include "server/cmd.h"
+#include "server/config_load.h"
+#include "server/serve.h"
+
+static bool makes_new_key, wants_help;
+
+static const struct cli_opt opts[] = {
+	{ "new-key", 0, CLI_BOOL, &makes_new_key, NULL,
+	  "print a new auth key although this is not the first start" },
+	{ "help", 'h', CLI_BOOL, &wants_help, NULL, "this text" },
+	{ 0 },
+};
+
+static void
+usage(FILE *f)
+{
+	fprintf(f, "Runs the server in the foreground, until SIGINT or SIGTERM.\n\n"
+	    "Usage: fairlead serve [flags]\n\nThe first start makes a user and an auth key and prints how a"
+	    " node joins.\n\nFlags:\n");
+	cli_opt_usage(opts, f);
+	config_usage(f);
+}
+
+static int
+fail(const struct err_text *why)
+{
+	fprintf(stderr, "fairlead: %s\n", why->s);
+	return 1;
+}
+
+static int
+serve(const struct config *cfg)
+{
+	struct serve_options options = { .makes_new_key = makes_new_key };
+	struct serve *s = NULL;
+	struct err_text why = { "" };
+	enum log_level level;
+
+	if (log_level_parse(cfg->log.level, &level))
+		log_set_level(level);
+	enum err rc = serve_new(cfg, &options, &s, &why);
+	if (rc == ERR_OK)
+		rc = serve_run(s, &why);
+	serve_free(s);
+	return rc == ERR_OK ? 0 : fail(&why);
+}
+
+static int
+run(int argc, char **argv)
+{
+	static const struct cli_opt *const tables[] = { opts, NULL };
+	struct config *cfg = NULL;
+	struct err_text why = { "" };
+
+	/* Help first: it must not fail for a configuration that is broken. */
+	for (int i = 1; i < argc; i++) {
+		if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
+			usage(stdout);
+			return 0;
+		}
+	}
+	if (config_load(&argc, argv, &cfg, &why) != ERR_OK)
+		return fail(&why);
+	if (cli_opt_parse(tables, &argc, argv, &why) != ERR_OK) {
+		config_free(cfg);
+		fail(&why);
+		return 2;
+	}
+	if (argc > 1) {
+		fprintf(stderr, "fairlead: serve takes no \"%s\"; fairlead serve --help lists its flags\n",
+		    argv[1]);
+		config_free(cfg);
+		return 2;
+	}
+	int status = serve(cfg);
+	config_free(cfg);
+	return status;
+}
+
+const struct cmd cmd_serve = { "serve", "run the server", run, usage };
