@@ -323,8 +323,8 @@ socket_open(const struct config_list *list, const char *text, int *fd, struct er
 
 		close(s);
 		if (e == EADDRINUSE)
-			return err_say(why, ERR_IO, "UDP port %u of %s (STUN) is in use by another program",
-			    a.port, text);
+			return err_say(why, ERR_IO, "UDP %s (STUN) is in use by another program: stop it,"
+			    " or choose another port", text);
 		return err_say(why, ERR_IO, "cannot listen on %s (UDP, STUN): %s", text, strerror(e));
 	}
 	*fd = s;

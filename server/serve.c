@@ -57,7 +57,7 @@ find_host(struct serve *s, struct err_text *why)
 		if (rc != ERR_OK)
 			return rc;
 	} else if (s->cfg->tls.cert_file[0] != '\0') {
-		return err_say(why, ERR_INVAL, "server_url is needed beside tls.cert_file: clients"
+		return err_say(why, ERR_INVAL, "server_url is needed beside tls_cert_path: clients"
 		    " check the certificate's name (server_url: https://name)");
 	} else {
 		struct net_ip own;

@@ -108,8 +108,8 @@ say_warnings(const struct serve *s)
 
 	if (!s->url_parts.is_https)
 		printf("\n  Plain http: somebody in the middle could pose as this server at a node's first"
-		    " contact;\n  after that Noise protects everything. Two ways out: set tls.cert_file and"
-		    " tls.key_file, or put\n  this server behind a reverse proxy that has a certificate;"
+		    " contact;\n  after that Noise protects everything. Two ways out: set tls_cert_path and"
+		    " tls_key_path, or put\n  this server behind a reverse proxy that has a certificate;"
 		    " then set server_url: https://name\n");
 	if (s->cfg->server_url[0] == '\0' &&
 	    net_ip_parse(s->host, strlen(s->host), &ip) == ERR_OK && net_ip_is_private(&ip))

@@ -153,24 +153,24 @@ load_files(SSL_CTX *ctx, const char *cert, const char *key, struct err_text *why
 	enum err rc;
 
 	ERR_clear_error();
-	if ((rc = check_readable("tls.cert_file", cert, why)) != ERR_OK ||
-	    (rc = check_readable("tls.key_file", key, why)) != ERR_OK)
+	if ((rc = check_readable("tls_cert_path", cert, why)) != ERR_OK ||
+	    (rc = check_readable("tls_key_path", key, why)) != ERR_OK)
 		return rc;
 	if (SSL_CTX_use_certificate_chain_file(ctx, cert) != 1)
-		return err_say(why, ERR_INVAL, "tls.cert_file %s is not a PEM certificate: %s",
+		return err_say(why, ERR_INVAL, "tls_cert_path %s is not a PEM certificate: %s",
 		    cert, ssl_reason());
 	if (SSL_CTX_use_PrivateKey_file(ctx, key, SSL_FILETYPE_PEM) != 1) {
 		unsigned long e = ERR_peek_last_error();
 
 		if (ERR_GET_REASON(ERR_peek_error()) == X509_R_KEY_VALUES_MISMATCH ||
 		    ERR_GET_REASON(e) == X509_R_KEY_VALUES_MISMATCH)
-			return err_say(why, ERR_INVAL, "tls.key_file %s does not belong to the "
+			return err_say(why, ERR_INVAL, "tls_key_path %s does not belong to the "
 			    "certificate in %s", key, cert);
-		return err_say(why, ERR_INVAL, "tls.key_file %s is not a PEM private key without "
+		return err_say(why, ERR_INVAL, "tls_key_path %s is not a PEM private key without "
 		    "passphrase: %s", key, ssl_reason());
 	}
 	if (SSL_CTX_check_private_key(ctx) != 1)
-		return err_say(why, ERR_INVAL, "tls.key_file %s does not belong to the certificate "
+		return err_say(why, ERR_INVAL, "tls_key_path %s does not belong to the certificate "
 		    "in %s", key, cert);
 	warn_of_dates(cert, SSL_CTX_get0_certificate(ctx));
 	return ERR_OK;
@@ -432,9 +432,9 @@ tls_new(const struct config *cfg, const char *host, struct tls **out, struct err
 	t->magic = TLS_MAGIC;
 	t->is_self_signed = !is_given(cfg->tls.cert_file) && !is_given(cfg->tls.key_file);
 	if (!t->is_self_signed && !is_given(cfg->tls.key_file))
-		rc = err_say(why, ERR_INVAL, "tls.cert_file is given but tls.key_file is not");
+		rc = err_say(why, ERR_INVAL, "tls_cert_path is given but tls_key_path is not");
 	else if (!t->is_self_signed && !is_given(cfg->tls.cert_file))
-		rc = err_say(why, ERR_INVAL, "tls.key_file is given but tls.cert_file is not");
+		rc = err_say(why, ERR_INVAL, "tls_key_path is given but tls_cert_path is not");
 	else
 		rc = ctx_new(&t->ctx, why);
 	if (rc == ERR_OK && t->is_self_signed)

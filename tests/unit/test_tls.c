@@ -180,8 +180,8 @@ bad_files_are_named(void **state)
 	static const struct { const char *cert, *key, *want; enum err rc; } cases[] = {
 		{ "other.crt", "other.key", "", ERR_OK },
 		{ "other.crt", "selfsigned.key", "does not belong to the certificate", ERR_INVAL },
-		{ "other.crt", "", "tls.key_file is not", ERR_INVAL },
-		{ "", "other.key", "tls.cert_file is not", ERR_INVAL },
+		{ "other.crt", "", "tls_key_path is not", ERR_INVAL },
+		{ "", "other.key", "tls_cert_path is not", ERR_INVAL },
 		{ "none.crt", "other.key", "none.crt cannot be read: No such file", ERR_IO },
 		{ "other.crt", "none.key", "none.key cannot be read: No such file", ERR_IO },
 		{ ".", "other.key", "is not a file", ERR_IO },
