@@ -1,6 +1,6 @@
 /*
- * A tailnet for tests: a store that commits when told to, replies that are kept, users and auth keys ready-made. One
- * test program each.
+ * A tailnet for tests: a store that commits when told to (or, with FAKE_REAL_STORE defined, the real one on the file
+ * fake_db_path), replies that are kept, users and auth keys ready-made. One test program each.
  */
 #ifndef TESTS_UNIT_FAKE_TAILNET_H
 #define TESTS_UNIT_FAKE_TAILNET_H
@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "coord/store.h"
+#include "coord/store_load.h"
 #include "coord/tailnet_private.h"
 #include "fake_map.h"
 
@@ -19,6 +20,8 @@
 #define DAY_S	86400
 
 /* --- the store ------------------------------------------------------------------------------- */
+
+#ifndef FAKE_REAL_STORE
 
 static TAILQ_HEAD(, txn) fake_queue = TAILQ_HEAD_INITIALIZER(fake_queue);
 static unsigned fake_queued;
@@ -75,6 +78,7 @@ fake_commit(void)
 	while (!TAILQ_EMPTY(&fake_queue))
 		fake_commit_one(ERR_OK, "");
 }
+#endif
 
 /* --- replies --------------------------------------------------------------------------------- */
 
@@ -134,6 +138,36 @@ static struct fake {
 
 static const struct actor fake_actor = { .name = "test" };
 
+#ifdef FAKE_REAL_STORE
+static char fake_db_path[128];
+static struct store *fake_store;
+static struct mbox *fake_mbox;
+
+/* txn_done_fn */
+static inline void
+fake_count(void *arg, enum err rc, const struct err_text *why)
+{
+	(void)rc;
+	(void)why;
+	++*(int *)arg;
+}
+
+/* Runs the loop until everything sent to the store is answered. Twice: an answer may send more. */
+static inline void
+fake_commit(void)
+{
+	int n = 0;
+
+	for (int round = 1; round <= 2; round++) {
+		struct txn *x = txn_new(fake.t, fake_count, &n);
+
+		assert_int_equal(store_submit_take(fake_store, &x), ERR_OK);
+		while (n < round)
+			assert_int_equal(event_base_loop(fake.base, EVLOOP_ONCE), 0);
+	}
+}
+#endif
+
 static inline void
 fake_done(void *arg, const struct tailnet_result *res)
 {
@@ -187,9 +221,6 @@ fake_start(void)
 	memset(&fake_map, 0, sizeof(fake_map));
 	memset(fake_replies, 0, sizeof(fake_replies));
 	memset(fake_is_admitted, 0, sizeof(fake_is_admitted));
-	fake_user_id = fake_node_id = 0;
-	fake_audits = 0;
-	fake_store_is_full = false;
 	fake_clock(T0);
 	fake.base = event_base_new();
 	fake.cfg.prefixes.v4 = "100.64.0.0/24";
@@ -202,13 +233,40 @@ fake_start(void)
 	deps.cfg = &fake.cfg;
 	deps.admit = fake_admit;
 	deps.expel = fake_expel;
+#ifdef FAKE_REAL_STORE
+	struct err_text why = { "" };
+	int64_t id = 0;
+
+	fake_mbox = mbox_new(fake.base, NULL, 1000);
+	if (store_open(fake_db_path, fake_mbox, &fake_store, &why) != ERR_OK ||
+	    store_load_tailnet_id(fake_store, "default", &id, &why) != ERR_OK)
+		fail_msg("%s", why.s);
+	deps.store = fake_store;
+	fake.t = tailnet_new(id, "default", &deps);
+	if (store_load_tailnet(fake_store, fake.t, &why) != ERR_OK ||
+	    store_start(fake_store, &why) != ERR_OK)
+		fail_msg("%s", why.s);
+#else
+	fake_user_id = fake_node_id = 0;
+	fake_audits = 0;
+	fake_store_is_full = false;
 	fake.t = tailnet_new(1, "default", &deps);
+#endif
 	tailnet_start(fake.t);
 }
 
 static inline void
 fake_stop(void)
 {
+#ifdef FAKE_REAL_STORE
+	tailnet_flush_soft(fake.t);
+	store_stop(fake_store);
+	event_base_loop(fake.base, EVLOOP_NONBLOCK);
+	mbox_close(fake_mbox);
+	tailnet_free(fake.t);
+	store_free(fake_store);
+	mbox_free(fake_mbox);
+#else
 	struct txn *x;
 
 	while ((x = TAILQ_FIRST(&fake_queue)) != NULL) {	/* as a closed mailbox does */
@@ -217,6 +275,7 @@ fake_stop(void)
 	}
 	fake_queued = 0;
 	tailnet_free(fake.t);
+#endif
 	event_base_free(fake.base);
 	clock_test_stop();
 }
