@@ -1,6 +1,7 @@
 /*
- * Audit records: who changed what, before and after. Written in the transaction of the change itself; never
- * kept in memory. before and after are JSON objects of what changed, with no secret in them.
+ * Audit records: who changed what, before and after. Written in the transaction of the change
+ * itself; never kept in memory. before and after are JSON objects of what changed, with no
+ * secret in them.
  */
 #ifndef COORD_AUDIT_H
 #define COORD_AUDIT_H
@@ -23,9 +24,9 @@ struct audit {
 	char *before, *after;	/* owned JSON text; NULL: there was or is nothing */
 };
 
-/* Each adds the record to the transaction. before or after is NULL for what is added or removed; what is a static
- * text. groups (enum node_group): fields that are written down; those of before are read before
- * the change is applied, so call it while the old state is in memory. */
+/* Each adds the record to the transaction. before or after is NULL for what is added or removed;
+ * what is a static text. groups (enum node_group): fields that are written down; those of before
+ * are read before the change is applied, so call it while the old state is in memory. */
 void audit_node(struct txn *x, const struct actor *by, const char *what, const struct node *before,
 	const struct node *after, uint32_t groups);
 void audit_user(struct txn *x, const struct actor *by, const char *what, const struct user *before,

@@ -1,6 +1,7 @@
 /*
- * Pre-auth keys, written tskey-auth-<id>-<secret>: id 12 and secret 43 characters of [A-Za-z0-9] (256 bits).
- * Only SHA-256 of the secret is kept: a random secret of that length needs no slow hash.
+ * Pre-auth keys, written tskey-auth-<id>-<secret>: id 12 and secret 43 characters of [A-Za-z0-9]
+ * (256 bits). Only SHA-256 of the secret is kept: a random secret of that length needs no slow
+ * hash.
  */
 #ifndef COORD_AUTHKEY_H
 #define COORD_AUTHKEY_H
@@ -39,9 +40,9 @@ void authkey_make(struct authkey *k, char *text);
 /* Splits a text into id (NUL-terminated) and the secret's hash. ERR_INVAL: not of this form. */
 enum err authkey_parse(const char *text, size_t n, char id[AUTHKEY_ID_CHARS + 4],
 	uint8_t hash[AUTHKEY_HASH_BYTES]) MUST_USE;
-/* May it be used for a new node now? ERR_OK; ERR_DENIED with *why for people ("auth key k12… expired on …:
- * make a new one with `fairlead keys create`"); ERR_BUSY: single use, and a registration that is not committed
- * yet has reserved it. */
+/* May it be used for a new node now? ERR_OK; ERR_DENIED with *why for people ("auth key k12…
+ * expired on …: make a new one with `fairlead keys create`"); ERR_BUSY: single use, and a
+ * registration that is not committed yet has reserved it. */
 enum err authkey_is_usable(const struct authkey *k, int64_t now_unix_s, struct err_text *why)
 	MUST_USE;
 /* "active" | "used" | "expired" | "revoked"; static. */

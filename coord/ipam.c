@@ -253,7 +253,8 @@ ipam_unreserve(struct ipam *a, const struct net_ip *ip)
 	}
 }
 
-/* An address that is reserved by now, but was given out by an older configuration, is not counted. */
+/* An address that is reserved by now, but was given out by an older configuration, is not
+ * counted. */
 static bool
 is_usable_offset(const struct pool *p, uint32_t offset)
 {

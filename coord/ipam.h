@@ -1,13 +1,15 @@
 /*
- * Addresses of one tailnet's nodes: the lowest free one of the IPv4 and of the IPv6 range. Reserved ranges are left
- * out, and an address that was given back rests for IPAM_REST_S before it is given out again, unless nothing
- * else is left: then the longest rested one. The database's unique constraints are the last line.
+ * Addresses of one tailnet's nodes: the lowest free one of the IPv4 and of the IPv6 range.
+ * Reserved ranges are left out, and an address that was given back rests for IPAM_REST_S before
+ * it is given out again, unless nothing else is left: then the longest rested one. The
+ * database's unique constraints are the last line.
  *
- * Reserved (Tailscale net/tsaddr, reference client): first and last of the IPv4 range, 100.100.100.0/24 (service
- * and DNS), 100.115.92.0/23 (ChromeOS), and in fd7a:115c:a1e0::/48 the first, ::53 (service), b1a::/64
- * (4via6), ab12:4843:cd96:6200::/104 and efe3::/64.
+ * Reserved (Tailscale net/tsaddr, reference client): first and last of the IPv4 range,
+ * 100.100.100.0/24 (service and DNS), 100.115.92.0/23 (ChromeOS), and in fd7a:115c:a1e0::/48 the
+ * first, ::53 (service), b1a::/64 (4via6), ab12:4843:cd96:6200::/104 and efe3::/64.
  *
- * A bitmap of 2^22 bits at most for each family; a reservation costs a scan from the lowest free one.
+ * A bitmap of 2^22 bits at most for each family; a reservation costs a scan from the lowest free
+ * one.
  */
 #ifndef COORD_IPAM_H
 #define COORD_IPAM_H
@@ -32,8 +34,8 @@ enum err ipam_reserve(struct ipam *a, int64_t now_unix_s, struct net_ip *ip4, st
 	struct err_text *why) MUST_USE;
 /* A reservation came to nothing: free at once. */
 void ipam_unreserve(struct ipam *a, const struct net_ip *ip);
-/* A node has it (reserved before, or loaded). An address outside the ranges, which were changed, is left
- * alone. */
+/* A node has it (reserved before, or loaded). An address outside the ranges, which were changed,
+ * is left alone. */
 void ipam_use(struct ipam *a, const struct net_ip *ip);
 /* No node has it since then; rests. Calls must come in order of time. */
 void ipam_release(struct ipam *a, const struct net_ip *ip, int64_t released_unix_s);

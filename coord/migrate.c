@@ -137,7 +137,8 @@ migrate_apply_list(sqlite3 *db, const char *path, const struct migration *list, 
 			return rc;
 		log_info(LOG_STORE, "database copied before migration", "path", copy);
 	}
-	/* Off while tables are rebuilt (SQLite, ALTER TABLE section 7); apply_one checks instead. */
+	/* Off while tables are rebuilt (SQLite, ALTER TABLE section 7); apply_one checks
+	 * instead. */
 	snprintf(pragma, sizeof(pragma), "PRAGMA application_id=%d", MIGRATE_APPLICATION_ID);
 	if (sqlite3_exec(db, "PRAGMA foreign_keys=OFF", NULL, NULL, NULL) != SQLITE_OK ||
 	    sqlite3_exec(db, pragma, NULL, NULL, NULL) != SQLITE_OK)

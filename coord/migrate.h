@@ -1,4 +1,5 @@
-/* Applies the embedded migrations/NNNN_*.sql, each in one transaction, a backup of the database taken before. */
+/* Applies the embedded migrations/NNNN_*.sql, each in one transaction, a backup of the database
+ * taken before. */
 #ifndef COORD_MIGRATE_H
 #define COORD_MIGRATE_H
 
@@ -18,9 +19,9 @@ extern const unsigned migrations_count;
 #define MIGRATE_APPLICATION_ID 0x464c4544
 
 /* Brings db (file at path) to the newest version; one that holds something is first copied to
- * <path>.before-NNNN, NNNN the first migration applied. ERR_UNSUPPORTED with *why: made by a newer fairlead;
- * ERR_INVAL: not a fairlead database; ERR_IO: which migration failed and where the backup lies; the database is
- * then as it was before that migration. */
+ * <path>.before-NNNN, NNNN the first migration applied. ERR_UNSUPPORTED with *why: made by a
+ * newer fairlead; ERR_INVAL: not a fairlead database; ERR_IO: which migration failed and where
+ * the backup lies; the database is then as it was before that migration. */
 enum err migrate_apply(struct sqlite3 *db, const char *path, struct err_text *why) MUST_USE;
 /* The same with a list of one's own (tests). */
 enum err migrate_apply_list(struct sqlite3 *db, const char *path, const struct migration *list,

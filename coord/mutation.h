@@ -1,8 +1,9 @@
 /*
- * Changes as values: one encoding for the store and for memory. A mutation carries whole records for additions and
- * groups of fields for changes, so that two changes under way to one node cannot lose one another. A
- * txn is what is committed together; its mutations are applied to memory, in order, when the store has
- * acknowledged it. Loading at start goes through mutation_apply too.
+ * Changes as values: one encoding for the store and for memory. A mutation carries whole records
+ * for additions and groups of fields for changes, so that two changes under way to one node
+ * cannot lose one another. A txn is what is committed together; its mutations are applied to
+ * memory, in order, when the store has acknowledged it. Loading at start goes through
+ * mutation_apply too.
  */
 #ifndef COORD_MUTATION_H
 #define COORD_MUTATION_H
@@ -85,12 +86,13 @@ struct txn *txn_new(struct tailnet *t, txn_done_fn *done, void *arg) MUST_USE;
 /* Another mutation, zeroed, at the current time; it lives as long as the txn. */
 struct mutation *txn_add(struct txn *x, enum mutation_kind kind);
 void txn_free(struct txn *x);		/* NULL is fine */
-/* The store is done with it (x->rc): applies it on success, runs done, frees. Coordinator thread. */
+/* The store is done with it (x->rc): applies it on success, runs done, frees. Coordinator
+ * thread. */
 void txn_finish_take(struct txn *x);
 
-/* Makes the change in memory: tables, indexes, addresses, and, once the tailnet is started, what follows from it for
- * relay admission and map distribution. Owned parts of m's records are moved out. What the store
- * accepted cannot fail here. Coordinator thread. */
+/* Makes the change in memory: tables, indexes, addresses, and, once the tailnet is started, what
+ * follows from it for relay admission and map distribution. Owned parts of m's records are moved
+ * out. What the store accepted cannot fail here. Coordinator thread. */
 void mutation_apply(struct tailnet *t, struct mutation *m);
 
 #endif

@@ -190,7 +190,8 @@ batch_commit(struct store *s, struct txn_queue *batch)
 	metric_add(METRIC_STORE_FAILED, n_refused);
 }
 
-/* Moves the front of the queue to batch; waits for something to do. False: stopping, and nothing is left. */
+/* Moves the front of the queue to batch; waits for something to do. False: stopping, and nothing
+ * is left. */
 static bool
 batch_wait(struct store *s, struct txn_queue *batch)
 {

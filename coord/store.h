@@ -1,11 +1,12 @@
 /*
  * The store: one thread, the only writer of the database. Transactions come in through a bounded
- * queue; whatever queued while the last commit ran is one commit (group commit), each transaction in a
- * savepoint of its own, so that a refused one fails alone. Results go back in order to the
- * coordinator's mailbox, where txn_finish applies them to memory.
+ * queue; whatever queued while the last commit ran is one commit (group commit), each
+ * transaction in a savepoint of its own, so that a refused one fails alone. Results go back in
+ * order to the coordinator's mailbox, where txn_finish applies them to memory.
  *
- * What fails: constraint or vanished row: that transaction. Disk full, I/O error, lock: every transaction of
- * that commit, with a text; the server goes on and later ones are tried again. Corruption: log_fatal.
+ * What fails: constraint or vanished row: that transaction. Disk full, I/O error, lock: every
+ * transaction of that commit, with a text; the server goes on and later ones are tried again.
+ * Corruption: log_fatal.
  *
  * Order of calls of the one who wires it: coord/store_load.h.
  */
@@ -21,32 +22,34 @@
 struct store;
 struct sqlite3;
 
-/* Opens (makes, mode 0600) and migrates the database at path. Results will be posted to mbox (borrowed; until
- * store_stop returned). ERR_IO, ERR_INVAL (not ours), ERR_UNSUPPORTED (a newer fairlead's) with *why.
- * Main thread. */
+/* Opens (makes, mode 0600) and migrates the database at path. Results will be posted to mbox
+ * (borrowed; until store_stop returned). ERR_IO, ERR_INVAL (not ours), ERR_UNSUPPORTED (a newer
+ * fairlead's) with *why. Main thread. */
 enum err store_open(const char *path, struct mbox *mbox, struct store **out, struct err_text *why)
 	MUST_USE;
 /* Starts the thread; before it only store_load_* may be used. ERR_IO with *why. Main thread. */
 enum err store_start(struct store *s, struct err_text *why) MUST_USE;
-/* Commits what is queued, then ends the thread (if started). The results are in the mailbox afterwards: run the loop
- * once to have them delivered, or close the mailbox to have them discarded. Main thread. */
+/* Commits what is queued, then ends the thread (if started). The results are in the mailbox
+ * afterwards: run the loop once to have them delivered, or close the mailbox to have them
+ * discarded. Main thread. */
 void store_stop(struct store *s);
 /* After store_stop; NULL is fine. Closes the database. */
 void store_free(struct store *s);
 
-/* Queues *x and sets it to NULL. ERR_BUSY: the queue is full or the store is stopping; *x is still the caller's.
- * Never waits for the disk. Coordinator thread. */
+/* Queues *x and sets it to NULL. ERR_BUSY: the queue is full or the store is stopping; *x is
+ * still the caller's. Never waits for the disk. Coordinator thread. */
 enum err store_submit_take(struct store *s, struct txn **x) MUST_USE;
 
-/* A new id, never given out before, not even to something that is gone by now. Coordinator thread. */
+/* A new id, never given out before, not even to something that is gone by now. Coordinator
+ * thread. */
 int64_t store_next_user_id(struct store *s);
 int64_t store_next_node_id(struct store *s);
 
 /* For store_load, before store_start. */
 struct sqlite3 *store_db(struct store *s);
 
-/* Tests only: the n-th SQL step from now on fails with this SQLite result code (and, when is_lasting, all
- * after it). n = 0: none does. Any thread. */
+/* Tests only: the n-th SQL step from now on fails with this SQLite result code (and, when
+ * is_lasting, all after it). n = 0: none does. Any thread. */
 void store_test_fail_step(struct store *s, int n, int sqlite_rc, int is_lasting);
 /* Tests only: steps made so far. */
 int store_test_steps(struct store *s);

@@ -25,9 +25,9 @@ struct tailnet;
 /* Id of the tailnet of that name, made when there is none. ERR_IO with *why. Before store_start. */
 enum err store_load_tailnet_id(struct store *s, const char *name, int64_t *id, struct err_text *why)
 	MUST_USE;
-/* Fills an empty tailnet. What cannot be understood in a row (a Hostinfo, a role) is replaced by its
- * default and logged; it never keeps the server from starting. ERR_IO with *why: the database cannot be read.
- * Before store_start. */
+/* Fills an empty tailnet. What cannot be understood in a row (a Hostinfo, a role) is replaced by
+ * its default and logged; it never keeps the server from starting. ERR_IO with *why: the
+ * database cannot be read. Before store_start. */
 enum err store_load_tailnet(struct store *s, struct tailnet *t, struct err_text *why) MUST_USE;
 
 #endif

@@ -148,8 +148,8 @@ injected_fault(struct store_sql *q)
 	return atomic_load(&q->fail_rc);
 }
 
-/* SQLite's codes as ours. A constraint is ERR_EXISTS. Corruption ends the process: memory may be newer than what
- * could be saved, and every further write would make it worse. */
+/* SQLite's codes as ours. A constraint is ERR_EXISTS. Corruption ends the process: memory may be
+ * newer than what could be saved, and every further write would make it worse. */
 static enum err
 sql_err(struct store_sql *q, int sqlite_rc, struct err_text *why)
 {
@@ -200,7 +200,8 @@ use(struct store_sql *q, enum statement s)
 	q->arg = 0;
 }
 
-/* Binding fails only by our own fault: wrong number, or a text beyond SQLite's limit of 1e9 bytes. */
+/* Binding fails only by our own fault: wrong number, or a text beyond SQLite's limit of 1e9
+ * bytes. */
 static void
 bind_int(struct store_sql *q, int64_t v)
 {

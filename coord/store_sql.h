@@ -1,6 +1,6 @@
 /*
- * The store's SQL: one connection, its prepared statements, one function per kind of mutation. On whichever
- * thread owns the store: the main one until store_start, then the store's.
+ * The store's SQL: one connection, its prepared statements, one function per kind of mutation.
+ * On whichever thread owns the store: the main one until store_start, then the store's.
  */
 #ifndef COORD_STORE_SQL_H
 #define COORD_STORE_SQL_H
@@ -22,8 +22,8 @@ enum err store_sql_commit(struct store_sql *q, struct err_text *why) MUST_USE;
 void store_sql_rollback(struct store_sql *q);
 
 /* Writes one transaction in a savepoint; x->rc and x->why are set. Returns ERR_OK also when that
- * transaction alone was refused and undone (ERR_EXISTS: constraint, ERR_NOTFOUND: a row has gone, ERR_DENIED:
- * the auth key's use), else the error that ends the whole commit. */
+ * transaction alone was refused and undone (ERR_EXISTS: constraint, ERR_NOTFOUND: a row has
+ * gone, ERR_DENIED: the auth key's use), else the error that ends the whole commit. */
 enum err store_sql_txn(struct store_sql *q, struct txn *x, struct err_text *why) MUST_USE;
 
 /* See store_test_fail_step. */

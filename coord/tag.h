@@ -9,11 +9,12 @@
 
 #define TAG_TEXT_MAX 64		/* with NUL */
 
-/* "tag:", a letter, then letters, digits and '-' (tailcfg.CheckTag), TAG_TEXT_MAX - 1 characters at most. */
+/* "tag:", a letter, then letters, digits and '-' (tailcfg.CheckTag), TAG_TEXT_MAX - 1 characters
+ * at most. */
 bool tag_is_valid(const char *tag);
 
-/* Sorted copy without doubles into *out (owned by the caller: tag_list_free), its length into *n_out. in may be NULL
- * when n is 0; then *out is NULL. */
+/* Sorted copy without doubles into *out (owned by the caller: tag_list_free), its length into
+ * *n_out. in may be NULL when n is 0; then *out is NULL. */
 void tag_list_copy(const char *const *in, unsigned n, char ***out, unsigned *n_out);
 void tag_list_free(char **tags, unsigned n);	/* NULL is fine */
 bool tag_list_has(char *const *tags, unsigned n, const char *tag);

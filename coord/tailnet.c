@@ -1,4 +1,5 @@
-/* A tailnet: made, started, freed; names; look-ups. Its changes are in tailnet_*.c, mutation.c makes them. */
+/* A tailnet: made, started, freed; names; look-ups. Its changes are in tailnet_*.c, mutation.c
+ * makes them. */
 #include "coord/tailnet.h"
 
 #include <stdio.h>
@@ -130,8 +131,8 @@ tailnet_name_hold(struct tailnet *t, const char name[DNS_LABEL_MAX])
 	return true;
 }
 
-/* With thousands of equal host names, counting up would be quadratic: doubles the step until a free one is found, then
- * halves back to one whose predecessor is taken. */
+/* With thousands of equal host names, counting up would be quadratic: doubles the step until a
+ * free one is found, then halves back to one whose predecessor is taken. */
 void
 tailnet_name_take(struct tailnet *t, const char *base, char out[DNS_LABEL_MAX])
 {

@@ -1,12 +1,12 @@
 /*
- * One tailnet's state and its mutations. Only the coordinator thread touches it; it is loaded from the store at start
- * and lives in memory.
+ * One tailnet's state and its mutations. Only the coordinator thread touches it; it is loaded
+ * from the store at start and lives in memory.
  *
- * Hard changes (users, nodes' identity, keys, names, tags, settings) are checked and reserved at once, but
- * become visible in memory, and are answered, only when the store acknowledges the commit: the done
- * function runs then (or before the call returns, when the change is refused). Soft ones (endpoints, disco key, home
- * relay, Hostinfo, online, last seen) are made in memory by whoever learns of them, who then calls
- * tailnet_soft_dirty.
+ * Hard changes (users, nodes' identity, keys, names, tags, settings) are checked and reserved at
+ * once, but become visible in memory, and are answered, only when the store acknowledges the
+ * commit: the done function runs then (or before the call returns, when the change is refused).
+ * Soft ones (endpoints, disco key, home relay, Hostinfo, online, last seen) are made in memory
+ * by whoever learns of them, who then calls tailnet_soft_dirty.
  */
 #ifndef COORD_TAILNET_H
 #define COORD_TAILNET_H
@@ -26,8 +26,8 @@ struct store;
 struct ipam;
 struct map_state;
 
-/* What a tailnet needs from outside; function pointers are never NULL, may be called on the coordinator thread
- * only. */
+/* What a tailnet needs from outside; function pointers are never NULL, may be called on the
+ * coordinator thread only. */
 struct tailnet_deps {
 	struct event_base *base;
 	const struct config *cfg;
@@ -78,18 +78,20 @@ typedef void tailnet_done_fn(void *arg, const struct tailnet_result *res);
 struct tailnet *tailnet_new(int64_t id, const char *name, const struct tailnet_deps *deps) MUST_USE;
 void tailnet_free(struct tailnet *t);
 
-/* Everything is loaded: admits nodes to the relay, starts timers (expiry, soft writes, ephemeral). */
+/* Everything is loaded: admits nodes to the relay, starts timers (expiry, soft writes,
+ * ephemeral). */
 void tailnet_start(struct tailnet *t);
 /* Writes soft state that is still dirty (last call before the store stops). */
 void tailnet_flush_soft(struct tailnet *t);
 
-/* A registration (req is taken); answers with ts2021_reply when it is durable. The rules are control.md 5.3 and 5.4. */
+/* A registration (req is taken); answers with ts2021_reply when it is durable. The rules are
+ * control.md 5.3 and 5.4. */
 void tailnet_register(struct tailnet *t, const struct ctl_peer *from, struct register_req *req);
 /* The register stream has gone: a waiting follow-up is forgotten. */
 void tailnet_register_gone(struct tailnet *t, struct conn_ref conn, int32_t stream);
 
-/* Users. name: 1-127 characters of [A-Za-z0-9._@+-]. ERR_EXISTS, ERR_INVAL; remove: ERR_NOTFOUND, ERR_DENIED
- * while it has nodes or keys. */
+/* Users. name: 1-127 characters of [A-Za-z0-9._@+-]. ERR_EXISTS, ERR_INVAL; remove:
+ * ERR_NOTFOUND, ERR_DENIED while it has nodes or keys. */
 struct tailnet_user_spec {
 	const char *name, *display_name;
 	enum user_role role;
@@ -128,7 +130,8 @@ void tailnet_node_expire(struct tailnet *t, const struct actor *by, int64_t node
 	tailnet_done_fn *done, void *arg);
 void tailnet_node_remove(struct tailnet *t, const struct actor *by, int64_t node_id,
 	tailnet_done_fn *done, void *arg);
-/* The client's hostname changed (soft state already updated): a name not given by an administrator follows. */
+/* The client's hostname changed (soft state already updated): a name not given by an
+ * administrator follows. */
 void tailnet_node_hostname(struct tailnet *t, struct node *n);
 
 /* Soft state of n changed: written within seconds. */

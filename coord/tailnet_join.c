@@ -1,9 +1,10 @@
 /*
- * The rules of registration: what a request comes to, and the transaction that it takes. Facts of the
- * clients' side: Tailscale controlclient/direct.go doLogin, tailcfg RegisterRequest.
+ * The rules of registration: what a request comes to, and the transaction that it takes. Facts
+ * of the clients' side: Tailscale controlclient/direct.go doLogin, tailcfg RegisterRequest.
  *
- * Everything is decided from memory; what a commit will change is reserved (address, name, node key, one use of the
- * auth key), so that two requests cannot be promised the same thing while the disk works.
+ * Everything is decided from memory; what a commit will change is reserved (address, name, node
+ * key, one use of the auth key), so that two requests cannot be promised the same thing while
+ * the disk works.
  */
 #include <openssl/crypto.h>
 #include <stdio.h>
@@ -138,8 +139,8 @@ fitness(const struct node *n, const struct grant *g, int64_t now)
 	return is_same_user && tailnet_node_is_expired(n, now) ? 1 : 0;
 }
 
-/* The node that this registration continues: the one whose key it replaces, or the machine's node of the same owner
- * or tags, or one of the user that was logged out. NULL: a new one. */
+/* The node that this registration continues: the one whose key it replaces, or the machine's
+ * node of the same owner or tags, or one of the user that was logged out. NULL: a new one. */
 static struct node *
 node_continued(struct registration *r, const struct grant *g)
 {
@@ -162,7 +163,8 @@ node_continued(struct registration *r, const struct grant *g)
 	return best;
 }
 
-/* Reserves what both kinds of registration use, and starts their transaction with the use of the auth key. */
+/* Reserves what both kinds of registration use, and starts their transaction with the use of the
+ * auth key. */
 static struct txn *
 txn_begin(struct registration *r, const struct grant *g)
 {
@@ -249,7 +251,8 @@ node_again_txn(struct registration *r, const struct grant *g, const struct node 
 	return x;
 }
 
-/* Would a valid key change a node that is registered already? Only what its owner asks for in so many words. */
+/* Would a valid key change a node that is registered already? Only what its owner asks for in so
+ * many words. */
 static bool
 wants_other_tags(const struct node *n, const struct hostinfo *host, const struct authkey *k)
 {

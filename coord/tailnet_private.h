@@ -56,9 +56,11 @@ struct tailnet_op {
 	const char *exists_text;		/* said for a violated constraint; static, or NULL */
 };
 
+/* With the caller's done and arg; freed when it is answered. */
 struct tailnet_op *tailnet_op_new(struct tailnet *t, tailnet_done_fn *done, void *arg) MUST_USE;
 /* Sends the transaction off; ERR_BUSY is answered at once. Consumes both. */
 void tailnet_op_submit_take(struct tailnet_op *op, struct txn *x);
+/* A transaction that answers op at its end. */
 struct txn *tailnet_op_txn(struct tailnet_op *op) MUST_USE;
 /* Answers without a transaction: refused, or nothing to do (ERR_OK). */
 void tailnet_op_answer(tailnet_done_fn *done, void *arg, enum err rc, const struct err_text *why,
@@ -76,12 +78,12 @@ void tailnet_name_give(struct tailnet *t, const char name[DNS_LABEL_MAX]);
 struct machine *tailnet_machine_get(struct tailnet *t, const struct machine_key *key) MUST_USE;
 void tailnet_machine_drop(struct tailnet *t, struct machine *m);
 
-/* May this user's devices bear the tag? The one place where the policy's tagOwners will be asked; until a policy
- * is set, an administrator's may bring any tag, and it is logged. */
+/* May this user's devices bear the tag? The one place where the policy's tagOwners will be
+ * asked; until a policy is set, an administrator's may bring any tag, and it is logged. */
 bool tailnet_tag_is_permitted(const struct tailnet *t, const struct user *u, const char *tag);
 
-/* Key expiry of a node registered now: 0 for tagged ones, else by configuration; asked_unix_s (0: nothing) may
- * only shorten it. */
+/* Key expiry of a node registered now: 0 for tagged ones, else by configuration; asked_unix_s
+ * (0: nothing) may only shorten it. */
 int64_t tailnet_expiry_of_new(const struct tailnet *t, bool is_tagged, int64_t now_unix_s,
 	int64_t asked_unix_s);
 
@@ -91,8 +93,8 @@ void tailnet_due_note(struct tailnet *t, int64_t unix_s);
 int64_t tailnet_ephemeral_due(const struct tailnet *t, const struct node *n);
 void tailnet_timers_start(struct tailnet *t);
 void tailnet_timers_stop(struct tailnet *t);
-/* What the timers do: tells of expired keys, removes ephemeral nodes; one batch of soft state (false: none was
- * dirty, or the store took none). Tests call them. */
+/* What the timers do: tells of expired keys, removes ephemeral nodes; one batch of soft state
+ * (false: none was dirty, or the store took none). Tests call them. */
 void tailnet_due_run(struct tailnet *t);
 bool tailnet_soft_run(struct tailnet *t);
 
@@ -123,7 +125,8 @@ enum join {
 
 /* The rules: what this request comes to (coord/tailnet_join). */
 enum join tailnet_join_decide(struct registration *r, struct txn **x, struct err_text *why) MUST_USE;
-/* The transaction is decided: gives back what decide reserved; a committed node keeps its addresses. */
+/* The transaction is decided: gives back what decide reserved; a committed node keeps its
+ * addresses. */
 void tailnet_join_release(struct registration *r, bool is_committed);
 /* A transaction's done function: answers, then lets the machine's next one run. */
 void tailnet_register_done(void *arg, enum err rc, const struct err_text *why);

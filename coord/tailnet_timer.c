@@ -1,4 +1,5 @@
-/* What happens to a tailnet by time alone: keys expire, ephemeral nodes go, soft state is written. */
+/* What happens to a tailnet by time alone: keys expire, ephemeral nodes go, soft state is
+ * written. */
 #include <event2/event.h>
 #include <string.h>
 

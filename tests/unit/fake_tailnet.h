@@ -1,6 +1,7 @@
 /*
- * A tailnet for tests: a store that commits when told to (or, with FAKE_REAL_STORE defined, the real one on the file
- * fake_db_path), replies that are kept, users and auth keys ready-made. One test program each.
+ * A tailnet for tests: a store that commits when told to (or, with FAKE_REAL_STORE defined, the
+ * real one on the file fake_db_path), replies that are kept, users and auth keys ready-made. One
+ * test program each.
  */
 #ifndef TESTS_UNIT_FAKE_TAILNET_H
 #define TESTS_UNIT_FAKE_TAILNET_H
@@ -105,7 +106,8 @@ ts2021_reply(struct ts2021 *c, struct conn_ref conn, int32_t stream, int status,
 	shbuf_drop(body);
 }
 
-/* --- relay admission ---------------------------------------------------------------------------- */
+/* --- relay admission
+ * ---------------------------------------------------------------------------- */
 
 static bool fake_is_admitted[256];	/* by first byte of the node key */
 
@@ -123,7 +125,8 @@ fake_expel(void *arg, const struct node_key *key)
 	fake_is_admitted[key->b[0]] = false;
 }
 
-/* --- the tailnet --------------------------------------------------------------------------------- */
+/* --- the tailnet
+ * --------------------------------------------------------------------------------- */
 
 static struct fake {
 	struct event_base *base;

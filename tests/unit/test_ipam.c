@@ -177,7 +177,8 @@ test_exhausted(void **state)
 	ipam_free(a);
 }
 
-/* Many releases and reservations: the queue of resting ones keeps its order, nothing is given twice. */
+/* Many releases and reservations: the queue of resting ones keeps its order, nothing is given
+ * twice. */
 static void
 test_churn(void **state)
 {

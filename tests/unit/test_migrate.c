@@ -1,5 +1,6 @@
 /* links: coord/migrate gen/migrations */
-/* Migrations: order, backup, failure leaves everything as it was, newer and foreign databases are refused. */
+/* Migrations: order, backup, failure leaves everything as it was, newer and foreign databases
+ * are refused. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -115,7 +116,8 @@ test_stepwise_with_backup(void **state)
 	sqlite3_close(copy);
 }
 
-/* A migration that fails, by its SQL or by rows left dangling, is undone whole; earlier ones stay. */
+/* A migration that fails, by its SQL or by rows left dangling, is undone whole; earlier ones
+ * stay. */
 static void
 test_failure(void **state)
 {
