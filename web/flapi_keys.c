@@ -116,11 +116,12 @@ static void
 on_changed(void *arg, const struct tailnet_result *res)
 {
 	struct http_req *q = arg;
+	const char *id = res->key_id != NULL ? res->key_id : q->params[0];
 	const struct authkey *k;
 
 	if (res->rc != ERR_OK)
 		http_reply_err(q, res->rc, &res->why);
-	else if (res->key_id != NULL && (k = key_find(flapi_tailnet(q), res->key_id)) != NULL)
+	else if ((k = key_find(flapi_tailnet(q), id)) != NULL)
 		reply_key(q, k, res->secret);
 	else
 		flapi_reply_empty(q);

@@ -415,7 +415,7 @@ on_log(void *cls, const char *fmt, va_list args)
 {
 	/* Socket options that Unix sockets do not have; clients that leave; our own MHD_NO. */
 	static const char *const harmless[] = {
-		"NODELAY", "Failed to push the data", "no longer available for sending",
+		"NODELAY", "TCP_CORK", "Failed to push the data", "no longer available for sending",
 		"Application reported internal error",
 	};
 	struct http *h = cls;

@@ -1,0 +1,79 @@
+/* The table of subcommands, help, and what happens to words that are none. */
+#include "server/cmd.h"
+
+#include <stdbool.h>
+#include <string.h>
+
+#include "base/obj.h"
+#include "server/suggest.h"
+
+static const struct cmd *const cmds[] = {
+	&cmd_serve, &cmd_users, &cmd_keys, &cmd_nodes, &cmd_status, &cmd_config, &cmd_version,
+};
+
+/* Words of other control servers' commands. */
+static const struct { const char *word; const struct cmd *cmd; } aliases[] = {
+	{ "user", &cmd_users }, { "node", &cmd_nodes }, { "machines", &cmd_nodes }, { "key", &cmd_keys },
+	{ "preauthkeys", &cmd_keys }, { "preauthkey", &cmd_keys }, { "authkeys", &cmd_keys },
+	{ "server", &cmd_serve }, { "--version", &cmd_version }, { "-v", &cmd_version },
+};
+
+static void
+usage(FILE *f)
+{
+	fprintf(f, "Fairlead: a private control server and relay for Tailscale clients.\n\n"
+	    "Usage: fairlead COMMAND [...]\n\nCommands:\n");
+	for (size_t i = 0; i < COUNT_OF(cmds); i++)
+		fprintf(f, "  %-10s %s\n", cmds[i]->name, cmds[i]->summary);
+	fprintf(f, "  %-10s %s\n\nfairlead COMMAND --help says more.\n", "help", "this text, or help COMMAND");
+}
+
+static const struct cmd *
+find(const char *word)
+{
+	for (size_t i = 0; i < COUNT_OF(cmds); i++)
+		if (strcmp(cmds[i]->name, word) == 0)
+			return cmds[i];
+	for (size_t i = 0; i < COUNT_OF(aliases); i++)
+		if (strcmp(aliases[i].word, word) == 0)
+			return aliases[i].cmd;
+	return NULL;
+}
+
+static int
+unknown(const char *word)
+{
+	struct suggest s = { .word = word };
+
+	for (size_t i = 0; i < COUNT_OF(cmds); i++)
+		suggest_try(&s, cmds[i]->name);
+	suggest_try(&s, "help");
+	if (s.best != NULL)
+		fprintf(stderr, "fairlead: unknown command \"%s\"; did you mean \"%s\"?\n", word, s.best);
+	else
+		fprintf(stderr, "fairlead: unknown command \"%s\"; fairlead help lists them\n", word);
+	return 2;
+}
+
+int
+cmd_main(int argc, char **argv)
+{
+	const struct cmd *c;
+
+	if (argc < 2) {
+		usage(stderr);
+		return 2;
+	}
+	bool is_help = strcmp(argv[1], "help") == 0;
+	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || (is_help && argc == 2)) {
+		usage(stdout);
+		return 0;
+	}
+	if ((c = find(argv[is_help ? 2 : 1])) == NULL)
+		return unknown(argv[is_help ? 2 : 1]);
+	if (is_help) {
+		c->usage(stdout);
+		return 0;
+	}
+	return c->run(argc - 1, argv + 1);
+}

@@ -1,0 +1,19 @@
+/* The subcommands of the fairlead binary. Each runs in its own process life: exit codes are 0, 1 (failed) and 2 (bad
+ * usage). */
+#ifndef SERVER_CMD_H
+#define SERVER_CMD_H
+
+#include <stdio.h>
+
+struct cmd {
+	const char *name, *summary;
+	int (*run)(int argc, char **argv);	/* argv[0] is the subcommand; returns the exit code */
+	void (*usage)(FILE *f);
+};
+
+extern const struct cmd cmd_serve, cmd_users, cmd_keys, cmd_nodes, cmd_status, cmd_config, cmd_version;
+
+/* Finds the subcommand and runs it. argv as main has it. Returns the exit code. */
+int cmd_main(int argc, char **argv);
+
+#endif

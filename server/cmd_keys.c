@@ -1,0 +1,192 @@
+/* fairlead keys */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/json.h"
+#include "server/cli.h"
+#include "server/cmd.h"
+
+static const char *user, *expiration, *tags, *description;
+static bool is_reusable, is_ephemeral, is_quiet;
+
+static void
+put_kind(const json_t *o, int64_t now, struct buf *out)
+{
+	(void)now;
+	buf_str(out, json_get_bool(o, "reusable", false) ? "reusable" : "one-off");
+	if (json_get_bool(o, "ephemeral", false))
+		buf_str(out, ",ephemeral");
+}
+
+static const struct cli_column columns[] = {
+	{ .head = "ID", .member = "id" },
+	{ .head = "USER", .member = "user" },
+	{ .head = "KIND", .put = put_kind },
+	{ .head = "TAGS", .member = "tags" },
+	{ .head = "STATE", .member = "state" },
+	{ .head = "USES", .member = "uses" },
+	{ .head = "CREATED", .member = "created", .is_time = true },
+	{ .head = "EXPIRES", .member = "expires", .is_time = true },
+	{ .head = "DESCRIPTION", .member = "description" },
+};
+
+static int
+keys_list(struct cli *c)
+{
+	json_t *v;
+	int code = cli_call("GET", "/keys", NULL, &v);
+
+	return code != 0 ? code : cli_print_list(c, v, "keys", columns, COUNT_OF(columns),
+	    "There are no auth keys: fairlead keys create");
+}
+
+/* "tag:a,tag:b" -> array; words without "tag:" get it. */
+static json_t *
+tags_split(const char *text)
+{
+	json_t *list = json_array();
+	char *copy = obj_strdup(text), *rest = copy, *word;
+
+	while ((word = strsep(&rest, ",")) != NULL) {
+		word += strspn(word, " ");
+		word[strcspn(word, " ")] = 0;
+		if (*word != 0)
+			json_array_append_new(list, json_sprintf("%s%s",
+			    strncmp(word, "tag:", 4) == 0 ? "" : "tag:", word));
+	}
+	free(copy);
+	return list;
+}
+
+/* NULL: the sentence is printed. */
+static json_t *
+create_body(void)
+{
+	json_t *body = json_pack("{s:b, s:b, s:s*, s:s*}", "reusable", is_reusable, "ephemeral", is_ephemeral,
+	    "user", user, "description", description);
+	struct err_text why;
+	int64_t expiry_s;
+
+	if (body == NULL) {
+		cli_fail("user and description must be UTF-8");
+		return NULL;
+	}
+	if (expiration != NULL) {
+		if (cli_duration_parse(expiration, &expiry_s, &why) != ERR_OK) {
+			cli_fail("--expiration: %s", why.s);
+			json_decref(body);
+			return NULL;
+		}
+		json_object_set_new(body, "expirySeconds", json_integer(expiry_s));
+	}
+	if (tags != NULL)
+		json_object_set_new(body, "tags", tags_split(tags));
+	return body;
+}
+
+static void
+print_created(const json_t *v)
+{
+	json_t *status = NULL;
+	struct buf expires = { .len = 0 };
+	const char *key = json_get_str(v, "key", "");
+
+	if (cli_call("GET", "/status", NULL, &status) != 0)
+		status = NULL;		/* the key is there all the same */
+	cli_put_time(v, "expires", clock_wall_s(), &expires);
+	printf("Auth key %s of user %s, %s%s, expires %s. It is shown only once:\n\n    %s\n\n"
+	    "Join a node with:\n\n    sudo tailscale up --login-server=%s --authkey=%s\n\n",
+	    json_get_str(v, "id", "?"), json_get_str(v, "user", "?"),
+	    json_get_bool(v, "reusable", false) ? "reusable" : "for one node",
+	    json_get_bool(v, "ephemeral", false) ? ", for ephemeral nodes" : "", buf_cstr(&expires), key,
+	    json_get_str(status, "serverUrl", "URL"), key);
+	buf_fini(&expires);
+	json_decref(status);
+}
+
+static int
+keys_create(struct cli *c)
+{
+	json_t *v, *body = create_body();
+	int code;
+
+	if (body == NULL)
+		return 2;
+	if ((code = cli_call("POST", "/keys", body, &v)) != 0)
+		return code;
+	if (c->is_json)
+		cli_print_json(v);
+	else if (is_quiet)
+		printf("%s\n", json_get_str(v, "key", ""));
+	else
+		print_created(v);
+	json_decref(v);
+	return 0;
+}
+
+static int
+change(const struct cli *c, const char *method, const char *after, const char *done)
+{
+	char *path = cli_path("/keys/", c->argv[0], after);
+	json_t *v;
+	int code = cli_call(method, path, NULL, &v);
+
+	free(path);
+	if (code != 0)
+		return code;
+	if (c->is_json)
+		cli_print_json(v);
+	else
+		printf("Auth key %s is %s; nodes that joined with it stay.\n", c->argv[0], done);
+	json_decref(v);
+	return 0;
+}
+
+static int
+keys_revoke(struct cli *c)
+{
+	return change(c, "POST", "/revoke", "revoked");
+}
+
+static int
+keys_delete(struct cli *c)
+{
+	return change(c, "DELETE", "", "deleted");
+}
+
+static const struct cli_opt create_opts[] = {
+	{ "user", 'u', CLI_STRING, &user, "NAME", "owner; not needed when there is only one user" },
+	{ "reusable", 0, CLI_BOOL, &is_reusable, NULL, "for any number of nodes" },
+	{ "ephemeral", 0, CLI_BOOL, &is_ephemeral, NULL, "nodes are deleted some time after they went offline" },
+	{ "expiration", 'e', CLI_STRING, &expiration, "TIME", "30m, 24h, 7d or never; default 90d" },
+	{ "tags", 't', CLI_STRING, &tags, "LIST", "nodes get these tags: tag:a,tag:b" },
+	{ "description", 'd', CLI_STRING, &description, "TEXT", "what it is for" },
+	{ "quiet", 'q', CLI_BOOL, &is_quiet, NULL, "print the key alone" },
+	{ NULL, 0, CLI_BOOL, NULL, NULL, NULL },
+};
+
+static const struct cli_verb verbs[] = {
+	{ "list", "ls", "", 0, 0, "Lists auth keys, without their secrets", NULL, keys_list },
+	{ "create", "add", "", 0, 0, "Makes an auth key and prints it", create_opts, keys_create },
+	{ "revoke", "expire", "ID", 1, 1, "Makes a key useless from now on", NULL, keys_revoke },
+	{ "delete", "destroy", "ID", 1, 1, "Deletes a key", NULL, keys_delete },
+};
+
+static const struct cli_noun noun = {
+	"keys", "Auth keys: what nodes join with.", verbs, COUNT_OF(verbs), false,
+};
+
+static int
+run(int argc, char **argv)
+{
+	return cli_main(&noun, argc, argv);
+}
+
+static void
+usage(FILE *f)
+{
+	cli_usage(&noun, f);
+}
+
+const struct cmd cmd_keys = { "keys", "auth keys: create, list, revoke, delete", run, usage };

@@ -1,0 +1,101 @@
+/* fairlead status */
+#include <inttypes.h>
+
+#include "base/json.h"
+#include "server/cli.h"
+#include "server/cmd.h"
+
+static void
+put_uptime(const json_t *o, int64_t now, struct buf *out)
+{
+	char text[CLI_TIME_MAX];
+
+	(void)now;
+	buf_str(out, cli_span_put(json_get_int(o, "uptimeSeconds", 0), text));
+}
+
+static void
+put_listen(const json_t *o, int64_t now, struct buf *out)
+{
+	static const struct { const char *member, *word; } kinds[] = {
+		{ "https", "https" }, { "http", "http" }, { "stun", "stun (UDP)" },
+	};
+	const json_t *listen = json_object_get(o, "listen");
+
+	(void)now;
+	for (size_t i = 0; i < COUNT_OF(kinds); i++) {
+		if (json_array_size(json_object_get(listen, kinds[i].member)) == 0)
+			continue;
+		buf_printf(out, "%s%s ", out->len > 0 ? "; " : "", kinds[i].word);
+		cli_put_member(listen, kinds[i].member, out);
+	}
+}
+
+static void
+put_nodes(const json_t *o, int64_t now, struct buf *out)
+{
+	(void)now;
+	buf_printf(out, "%" PRId64 ", %" PRId64 " online", json_get_int(o, "nodes", 0),
+	    json_get_int(o, "nodesOnline", 0));
+}
+
+static void
+put_keys(const json_t *o, int64_t now, struct buf *out)
+{
+	(void)now;
+	buf_printf(out, "%" PRId64 ", %" PRId64 " active", json_get_int(o, "keys", 0),
+	    json_get_int(o, "keysActive", 0));
+}
+
+static void
+put_relay(const json_t *o, int64_t now, struct buf *out)
+{
+	const json_t *m = json_object_get(o, "metrics");
+
+	(void)now;
+	buf_printf(out, "%" PRId64 " connections, %" PRId64 " packets, %" PRId64 " bytes",
+	    json_get_int(m, "relayConnections", 0), json_get_int(m, "relayPacketsSent", 0),
+	    json_get_int(m, "relayBytesSent", 0));
+}
+
+static const struct cli_column lines[] = {
+	{ .head = "version", .member = "version" },
+	{ .head = "login server", .member = "serverUrl" },
+	{ .head = "up for", .put = put_uptime },
+	{ .head = "listens on", .put = put_listen },
+	{ .head = "data", .member = "dataDir" },
+	{ .head = "domain", .member = "baseDomain" },
+	{ .head = "users", .member = "users" },
+	{ .head = "nodes", .put = put_nodes },
+	{ .head = "auth keys", .put = put_keys },
+	{ .head = "relay", .put = put_relay },
+};
+
+static int
+status_show(struct cli *c)
+{
+	json_t *v;
+	int code = cli_call("GET", "/status", NULL, &v);
+
+	return code != 0 ? code : cli_print_object(c, v, lines, COUNT_OF(lines));
+}
+
+static const struct cli_verb verbs[] = {
+	{ "", NULL, "", 0, 0, "Shows what the server on this machine does.", NULL, status_show },
+};
+
+static const struct cli_noun noun = { "status", "", verbs, COUNT_OF(verbs), false };
+
+static int
+run(int argc, char **argv)
+{
+	return cli_main(&noun, argc, argv);
+}
+
+static void
+usage(FILE *f)
+{
+	cli_usage(&noun, f);
+}
+
+const struct cmd cmd_status = { "status", "what the server on this machine does", run, usage };

@@ -1,0 +1,114 @@
+/* fairlead users */
+#include <stdlib.h>
+
+#include "base/json.h"
+#include "server/cli.h"
+#include "server/cmd.h"
+
+static const char *display_name, *role;
+
+static const struct cli_column columns[] = {
+	{ .head = "ID", .member = "id" },
+	{ .head = "NAME", .member = "name" },
+	{ .head = "DISPLAY NAME", .member = "displayName" },
+	{ .head = "ROLE", .member = "role" },
+	{ .head = "NODES", .member = "nodes" },
+	{ .head = "KEYS", .member = "keys" },
+	{ .head = "CREATED", .member = "created", .is_time = true },
+};
+
+static int
+users_list(struct cli *c)
+{
+	json_t *v;
+	int code = cli_call("GET", "/users", NULL, &v);
+
+	return code != 0 ? code : cli_print_list(c, v, "users", columns, COUNT_OF(columns),
+	    "There are no users yet: fairlead users create NAME");
+}
+
+static int
+users_create(struct cli *c)
+{
+	json_t *v, *body = json_pack("{s:s, s:s*, s:s*}", "name", c->argv[0], "displayName", display_name,
+	    "role", role);
+	int code;
+
+	if (body == NULL)
+		return cli_fail("the name is not UTF-8");
+	if ((code = cli_call("POST", "/users", body, &v)) != 0)
+		return code;
+	if (c->is_json)
+		cli_print_json(v);
+	else
+		printf("User %s is made (id %s).\n", json_get_str(v, "name", "?"), json_get_str(v, "id", "?"));
+	json_decref(v);
+	return 0;
+}
+
+static int
+users_rename(struct cli *c)
+{
+	char *path = cli_path("/users/", c->argv[0], "");
+	json_t *v, *body = json_pack("{s:s}", "name", c->argv[1]);
+	int code = body == NULL ? cli_fail("the name is not UTF-8") : cli_call("PATCH", path, body, &v);
+
+	free(path);
+	if (code != 0)
+		return code;
+	if (c->is_json)
+		cli_print_json(v);
+	else
+		printf("User %s is now %s.\n", c->argv[0], json_get_str(v, "name", "?"));
+	json_decref(v);
+	return 0;
+}
+
+static int
+users_delete(struct cli *c)
+{
+	char *path = cli_path("/users/", c->argv[0], "");
+	json_t *v;
+	int code = cli_call("DELETE", path, NULL, &v);
+
+	free(path);
+	if (code != 0)
+		return code;
+	if (c->is_json)
+		cli_print_json(v);
+	else
+		printf("User %s is deleted.\n", c->argv[0]);
+	json_decref(v);
+	return 0;
+}
+
+static const struct cli_opt create_opts[] = {
+	{ "display-name", 0, CLI_STRING, &display_name, "TEXT", "as clients show the user" },
+	{ "role", 0, CLI_STRING, &role, "ROLE", "owner, admin, network-admin, auditor or member (default)" },
+	{ NULL, 0, CLI_BOOL, NULL, NULL, NULL },
+};
+
+static const struct cli_verb verbs[] = {
+	{ "list", "ls", "", 0, 0, "Lists users", NULL, users_list },
+	{ "create", "add", "NAME", 1, 1, "Makes a user", create_opts, users_create },
+	{ "rename", NULL, "NAME NEW-NAME", 2, 2, "Gives a user another name", NULL, users_rename },
+	{ "delete", "destroy", "NAME", 1, 1, "Deletes a user without nodes and keys", NULL, users_delete },
+};
+
+static const struct cli_noun noun = {
+	"users", "Users: who owns nodes and auth keys.", verbs, COUNT_OF(verbs), false,
+};
+
+static int
+run(int argc, char **argv)
+{
+	return cli_main(&noun, argc, argv);
+}
+
+static void
+usage(FILE *f)
+{
+	cli_usage(&noun, f);
+}
+
+const struct cmd cmd_users = { "users", "users: create, list, rename, delete", run, usage };

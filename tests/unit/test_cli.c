@@ -1,0 +1,421 @@
+/* links: server/cmd server/cmd_users server/cmd_keys server/cmd_nodes server/cmd_status server/cmd_config server/cmd_version server/cli server/cli_opt server/cli_text server/cli_print server/cli_client server/suggest server/config_load server/config_file server/config_table server/address */
+/* The command line: durations, tables, flags, and every verb against a scripted server on a Unix socket. */
+#include <stdarg.h>
+#include <setjmp.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "server/cli_opt.h"
+#include "server/cli_text.h"
+#include "server/cmd.h"
+#include "server/suggest.h"
+
+#define NOW	1800000000
+#define ARGS_MAX 12
+
+static int
+serve_run(int argc, char **argv)
+{
+	(void)argv;
+	return 40 + argc;
+}
+
+static void
+serve_usage(FILE *f)
+{
+	fputs("serve's help\n", f);
+}
+
+const struct cmd cmd_serve = { "serve", "runs the server", serve_run, serve_usage };
+
+static void
+test_durations(void **state)
+{
+	static const struct { const char *text; int64_t want; } cases[] = {
+		{ "30m", 1800 }, { "24h", 86400 }, { "7d", 604800 }, { "90d", 7776000 }, { "2w", 1209600 }, { "5s", 5 },
+		{ "1d12h", 129600 }, { "never", 0 }, { "0", 0 }, { "3650d", 315360000 },
+		{ "", -1 }, { "5", -1 }, { "d", -1 }, { "-1d", -1 }, { "1x", -1 }, { "1d ", -1 }, { "0d", -1 },
+		{ "3651d", -1 }, { "9999999999d", -1 }, { "999999999w", -1 }, { "1d5", -1 }, { "Never", -1 },
+	};
+	(void)state;
+
+	for (size_t i = 0; i < COUNT_OF(cases); i++) {
+		int64_t v = -1;
+		struct err_text why = { "" };
+		enum err rc = cli_duration_parse(cases[i].text, &v, &why);
+		if (v != cases[i].want || (rc == ERR_OK) != (cases[i].want >= 0) || (rc != ERR_OK) != (why.s[0] != 0))
+			fail_msg("\"%s\" gave %lld", cases[i].text, (long long)v);
+	}
+}
+
+static void
+test_times(void **state)
+{
+	static const struct { int64_t at; const char *want; } cases[] = {
+		{ 0, "never" }, { NOW, "just now" }, { NOW - 1, "just now" }, { NOW - 59, "59 seconds ago" },
+		{ NOW - 60, "1 minute ago" }, { NOW - 7199, "1 hour ago" }, { NOW - 90 * 86400, "90 days ago" },
+		{ NOW + 86400, "in 1 day" }, { NOW + 7200, "in 2 hours" }, { NOW + 5, "in 5 seconds" },
+	};
+	char out[CLI_TIME_MAX];
+	(void)state;
+
+	for (size_t i = 0; i < COUNT_OF(cases); i++)
+		assert_string_equal(cli_time_put(cases[i].at, NOW, out), cases[i].want);
+}
+
+static void
+test_table(void **state)
+{
+	static const char *const heads[] = { "ID", "NAME", "LAST" };
+	static const char *const cells[] = { "1", "z\xc3\xbcrich", "x", "100", "", "a\033[31m\xc2\x9b" "b\n" };
+	char *text = NULL;
+	size_t n = 0;
+	(void)state;
+
+	struct cli_table *t = cli_table_new(heads, 3);
+	for (size_t i = 0; i < COUNT_OF(cells); i++)
+		cli_table_cell(t, cells[i]);
+	FILE *f = open_memstream(&text, &n);
+	cli_table_print(t, f);
+	fclose(f);
+	assert_string_equal(text, "ID   NAME    LAST\n1    z\xc3\xbcrich  x\n100  -       a?[31m?b?\n");
+	free(text);
+	cli_table_free(t);
+}
+
+static void
+test_suggest(void **state)
+{
+	static const struct { const char *a, *b; unsigned want; } cases[] = {
+		{ "", "", 0 }, { "abc", "abc", 0 }, { "ab", "ba", 1 }, { "creat", "create", 1 }, { "kitten", "sitting", 3 },
+		{ "a", "", 1 }, { "", "abc", 3 },
+	};
+	(void)state;
+
+	for (size_t i = 0; i < COUNT_OF(cases); i++)
+		assert_int_equal(suggest_distance(cases[i].a, cases[i].b), cases[i].want);
+	struct suggest s = { .word = "xyz" };
+	suggest_try(&s, "create");
+	assert_null(s.best);
+}
+
+static void
+test_options(void **state)
+{
+	static bool flag;
+	static const char *text;
+	static const struct cli_opt opts[] = {
+		{ "reusable", 0, CLI_BOOL, &flag, NULL, "" }, { "user", 'u', CLI_STRING, &text, "NAME", "" },
+		{ NULL, 0, CLI_BOOL, NULL, NULL, NULL },
+	};
+	static const struct { const char *args[6]; const char *words, *text; bool flag; const char *why; } cases[] = {
+		{ { "a", "--user", "x", "b" }, "a b", "x", false, NULL },
+		{ { "--user=x=y", "--reusable" }, "", "x=y", true, NULL },
+		{ { "-u", "x", "-" }, "-", "x", false, NULL },
+		{ { "-ux", "--", "--user" }, "--user", "x", false, NULL },
+		{ { "--reusable=false", "a" }, "a", NULL, false, NULL },
+		{ { "--user=" }, "", "", false, NULL },
+		{ { "--usr", "x" }, NULL, NULL, false, "unknown flag --usr; did you mean --user?" },
+		{ { "--nonsense" }, NULL, NULL, false, "unknown flag --nonsense; --help lists them" },
+		{ { "-x" }, NULL, NULL, false, "unknown flag -x; --help lists them" },
+		{ { "--user" }, NULL, NULL, false, "--user needs a value: NAME" },
+		{ { "--reusable=maybe" }, NULL, NULL, false, "--reusable takes no value but true or false" },
+	};
+	const struct cli_opt *const tables[] = { opts, NULL };
+	(void)state;
+
+	for (size_t i = 0; i < COUNT_OF(cases); i++) {
+		char *argv[8] = { (char[]){ "verb" } }, words[64] = "";
+		int argc = 1;
+		struct err_text why = { "" };
+		for (unsigned k = 0; k < 6 && cases[i].args[k] != NULL; k++)
+			argv[argc++] = (char *)(uintptr_t)cases[i].args[k];
+		flag = false;
+		text = NULL;
+		enum err rc = cli_opt_parse(tables, &argc, argv, &why);
+		assert_string_equal(why.s, cases[i].why != NULL ? cases[i].why : "");
+		assert_int_equal(rc, cases[i].why != NULL ? ERR_INVAL : ERR_OK);
+		if (rc != ERR_OK)
+			continue;
+		for (int k = 1; k < argc; k++)
+			snprintf(words + strlen(words), sizeof(words) - strlen(words), "%s%s", k > 1 ? " " : "", argv[k]);
+		assert_string_equal(words, cases[i].words);
+		assert_int_equal(flag, cases[i].flag);
+		assert_true((text == NULL) == (cases[i].text == NULL));
+		if (text != NULL)
+			assert_string_equal(text, cases[i].text);
+	}
+}
+
+struct exchange {
+	const char *request;		/* "METHOD path body" that must come */
+	const char *status, *answer;
+};
+
+struct run_case {
+	const char *args[ARGS_MAX];
+	struct exchange exchanges[2];
+	int code;
+	const char *out, *err;		/* whole stdout; NULL: not looked at. stderr */
+};
+
+static char dir[64], sock[96];
+static int listener;
+
+static int
+server_make(void **state)
+{
+	struct sockaddr_un sa = { .sun_family = AF_UNIX };
+
+	(void)state;
+	snprintf(dir, sizeof(dir), "/tmp/fairlead-test-XXXXXX");
+	if (mkdtemp(dir) == NULL)
+		return -1;
+	snprintf(sock, sizeof(sock), "%s/x.sock", dir);
+	memcpy(sa.sun_path, sock, sizeof(sock));
+	listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	setenv("FAIRLEAD_SOCKET", sock, 1);
+	unsetenv("FAIRLEAD_CONFIG");
+	return bind(listener, (struct sockaddr *)&sa, sizeof(sa)) != 0 || listen(listener, 4) != 0 ? -1 : 0;
+}
+
+static int
+server_remove(void **state)
+{
+	(void)state;
+	close(listener);
+	unlink(sock);
+	return rmdir(dir);
+}
+
+/* Reads one request: "METHOD path body". */
+static void
+request_read(int fd, char *out, size_t n_out)
+{
+	char text[8192];
+	size_t len = 0, need = SIZE_MAX;
+
+	while (len < need) {
+		ssize_t n = recv(fd, text + len, sizeof(text) - 1 - len, 0);
+		assert_true(n > 0);
+		len += (size_t)n;
+		text[len] = 0;
+		char *end = strstr(text, "\r\n\r\n"), *length = strstr(text, "Content-Length: ");
+		if (end != NULL)
+			need = (size_t)(end - text) + 4 + (length != NULL ? strtoul(length + 16, NULL, 10) : 0);
+	}
+	char *body = strstr(text, "\r\n\r\n") + 4, *version = strstr(text, " HTTP/1.1");
+	snprintf(out, n_out, "%.*s%s%s", (int)(version - text), text, *body != 0 ? " " : "", body);
+}
+
+static void
+exchange(const struct exchange *e)
+{
+	struct pollfd p = { .fd = listener, .events = POLLIN };
+	char request[4096];
+
+	assert_int_equal(poll(&p, 1, 10000), 1);
+	int fd = accept(listener, NULL, NULL);
+	request_read(fd, request, sizeof(request));
+	assert_string_equal(request, e->request);
+	dprintf(fd, "HTTP/1.1 %s\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: %zu\r\n\r\n%s",
+	    e->status, strlen(e->answer), e->answer);
+	close(fd);
+}
+
+static void
+read_all(int fd, char *out, size_t n_out)
+{
+	size_t len = 0;
+	ssize_t n;
+
+	while ((n = read(fd, out + len, n_out - 1 - len)) > 0)
+		len += (size_t)n;
+	out[len] = 0;
+	close(fd);
+}
+
+/* The command runs in a child, because flags live in static variables; we are its server. */
+static void
+run_case(const struct run_case *c)
+{
+	int out[2], err[2], status, argc = 1;
+	char *argv[ARGS_MAX + 2] = { (char[]){ "fairlead" } }, text[16384];
+
+	while (c->args[argc - 1] != NULL) {
+		argv[argc] = (char *)(uintptr_t)c->args[argc - 1];
+		argc++;
+	}
+	assert_int_equal(pipe(out) | pipe(err), 0);
+	fflush(NULL);
+	pid_t pid = fork();
+	if (pid == 0) {
+		clock_test_set(0, NOW);
+		dup2(out[1], 1);
+		dup2(err[1], 2);
+		int code = cmd_main(argc, argv);
+		fflush(NULL);
+		_exit(code);
+	}
+	close(out[1]);
+	close(err[1]);
+	for (unsigned i = 0; i < 2 && c->exchanges[i].request != NULL; i++)
+		exchange(&c->exchanges[i]);
+	read_all(out[0], text, sizeof(text));
+	if (c->out != NULL)
+		assert_string_equal(text, c->out);
+	read_all(err[0], text, sizeof(text));
+	assert_string_equal(text, c->err != NULL ? c->err : "");
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), c->code);
+}
+
+static void
+test_verbs(void **state)
+{
+	static const struct run_case cases[] = {
+		{ { "users", "list" }, { { "GET /api/fairlead/v1/users", "200 OK", "{\"users\":["
+		  "{\"id\":\"1\",\"name\":\"ann\",\"displayName\":\"Ann\",\"role\":\"owner\",\"nodes\":2,\"keys\":1,"
+		  "\"created\":\"2027-01-15T07:00:00Z\"}]}" } }, 0,
+		  "ID  NAME  DISPLAY NAME  ROLE   NODES  KEYS  CREATED\n"
+		  "1   ann   Ann           owner  2      1     1 hour ago\n", NULL },
+		{ { "users", "ls" }, { { "GET /api/fairlead/v1/users", "200 OK", "{\"users\":[]}" } }, 0,
+		  "There are no users yet: fairlead users create NAME\n", NULL },
+		{ { "users", "create", "bob", "--role=admin" },
+		  { { "POST /api/fairlead/v1/users {\"name\":\"bob\",\"role\":\"admin\"}", "200 OK",
+		      "{\"id\":\"2\",\"name\":\"bob\"}" } }, 0, "User bob is made (id 2).\n", NULL },
+		{ { "users", "create", "bob" }, { { "POST /api/fairlead/v1/users {\"name\":\"bob\"}", "409 Conflict",
+		  "{\"message\":\"there is already a user bob\",\"status\":409}" } }, 1, "",
+		  "fairlead: there is already a user bob\n" },
+		{ { "users", "rename", "a/b", "c" }, { { "PATCH /api/fairlead/v1/users/a%2Fb {\"name\":\"c\"}", "200 OK",
+		  "{\"name\":\"c\"}" } }, 0, "User a/b is now c.\n", NULL },
+		{ { "users", "destroy", "bob" }, { { "DELETE /api/fairlead/v1/users/bob", "200 OK", "{}" } }, 0,
+		  "User bob is deleted.\n", NULL },
+		{ { "preauthkeys", "create", "--reusable", "-e", "24h", "--tags", "tag:a,b", "--user", "ann" },
+		  { { "POST /api/fairlead/v1/keys {\"reusable\":true,\"ephemeral\":false,\"user\":\"ann\","
+		      "\"expirySeconds\":86400,\"tags\":[\"tag:a\",\"tag:b\"]}", "200 OK",
+		      "{\"id\":\"k1\",\"user\":\"ann\",\"reusable\":true,\"key\":\"tskey-auth-k1-s\","
+		      "\"expires\":\"2027-01-16T08:00:00Z\"}" },
+		    { "GET /api/fairlead/v1/status", "200 OK", "{\"serverUrl\":\"https://vpn.example.com\"}" } }, 0,
+		  "Auth key k1 of user ann, reusable, expires in 1 day. It is shown only once:\n\n    tskey-auth-k1-s\n\n"
+		  "Join a node with:\n\n"
+		  "    sudo tailscale up --login-server=https://vpn.example.com --authkey=tskey-auth-k1-s\n\n", NULL },
+		{ { "keys", "create", "-q" }, { { "POST /api/fairlead/v1/keys {\"reusable\":false,\"ephemeral\":false}",
+		  "200 OK", "{\"key\":\"tskey-auth-k1-s\"}" } }, 0, "tskey-auth-k1-s\n", NULL },
+		{ { "keys", "create", "--expiration", "soon" }, { { NULL, NULL, NULL } }, 2, "",
+		  "fairlead: --expiration: \"soon\" is not a duration like 30m, 24h, 7d or never\n" },
+		{ { "keys", "expire", "k1", "-o", "json" }, { { "POST /api/fairlead/v1/keys/k1/revoke", "200 OK",
+		  "{\"id\":\"k1\"}" } }, 0, "{\n  \"id\": \"k1\"\n}\n", NULL },
+		{ { "nodes", "list" }, { { "GET /api/fairlead/v1/nodes", "200 OK", "{\"nodes\":["
+		  "{\"id\":\"7\",\"name\":\"edge\",\"tags\":[\"tag:a\",\"tag:b\"],\"user\":\"ann\","
+		  "\"addresses\":[\"100.64.0.1\",\"fd7a::1\"],\"online\":true,\"keyExpires\":null},"
+		  "{\"id\":\"8\",\"name\":\"x\\u001b\",\"tags\":[],\"user\":\"ann\",\"addresses\":[\"100.64.0.2\"],"
+		  "\"online\":false,\"lastSeen\":\"2027-01-15T07:58:00Z\",\"keyExpires\":\"2027-01-15T07:00:00Z\","
+		  "\"expired\":true}]}" } }, 0,
+		  "ID  NAME  OWNER        ADDRESSES           STATE                   KEY EXPIRES\n"
+		  "7   edge  tag:a,tag:b  100.64.0.1,fd7a::1  online                  never\n"
+		  "8   x?    ann          100.64.0.2          offline, 2 minutes ago  expired 1 hour ago\n", NULL },
+		{ { "nodes", "tag", "edge", "a,tag:b" }, { { "PATCH /api/fairlead/v1/nodes/edge"
+		  " {\"tags\":[\"tag:a\",\"tag:b\"]}", "200 OK", "{\"tags\":[\"tag:a\",\"tag:b\"]}" } }, 0,
+		  "Node edge now has the tags tag:a,tag:b.\n", NULL },
+		{ { "nodes", "expire", "100.64.0.1" }, { { "POST /api/fairlead/v1/nodes/100.64.0.1/expire", "200 OK", "{}" } }, 0,
+		  "Node 100.64.0.1 must log in again: its key is expired.\n", NULL },
+		{ { "nodes", "rename", "7", "new" }, { { "PATCH /api/fairlead/v1/nodes/7 {\"name\":\"new\"}", "200 OK",
+		  "{\"name\":\"new\"}" } }, 0, "Node 7 is now new.\n", NULL },
+		{ { "nodes", "delete", "7" }, { { "DELETE /api/fairlead/v1/nodes/7", "200 OK", "{}" } }, 0,
+		  "Node 7 is deleted.\n", NULL },
+		{ { "nodes", "show", "7" }, { { "GET /api/fairlead/v1/nodes/7", "404 Not Found",
+		  "{\"message\":\"there is no node \\\"7\\\"\"}" } }, 1, "", "fairlead: there is no node \"7\"\n" },
+		{ { "nodes", "list" }, { { "GET /api/fairlead/v1/nodes", "200 OK", "<html>" } }, 1, "",
+		  "fairlead: the server answered with status 200 and no JSON\n" },
+	};
+	(void)state;
+
+	for (size_t i = 0; i < COUNT_OF(cases); i++)
+		run_case(&cases[i]);
+}
+
+static void
+test_status(void **state)
+{
+	static const struct run_case c = { { "status" }, { { "GET /api/fairlead/v1/status", "200 OK",
+	    "{\"version\":\"v1\",\"serverUrl\":\"https://a\",\"uptimeSeconds\":7300,\"dataDir\":\"/d\",\"baseDomain\":\"t\","
+	    "\"listen\":{\"https\":[\"0.0.0.0:443\",\"[::]:443\"],\"http\":[],\"stun\":[\"0.0.0.0:3478\"]},"
+	    "\"users\":1,\"nodes\":3,\"nodesOnline\":2,\"keys\":4,\"keysActive\":1,"
+	    "\"metrics\":{\"relayConnections\":5,\"relayPacketsSent\":6,\"relayBytesSent\":7}}" } }, 0,
+	    "version          v1\nlogin server     https://a\nup for           2 hours\n"
+	    "listens on       https 0.0.0.0:443,[::]:443; stun (UDP) 0.0.0.0:3478\ndata             /d\n"
+	    "domain           t\nusers            1\nnodes            3, 2 online\nauth keys        4, 1 active\n"
+	    "relay            5 connections, 6 packets, 7 bytes\n", NULL };
+	(void)state;
+
+	run_case(&c);
+}
+
+static void
+test_usage(void **state)
+{
+	static const struct run_case cases[] = {
+		{ { "user", "creat", "x" }, { { NULL, NULL, NULL } }, 2, "",
+		  "fairlead: users has no verb \"creat\"; did you mean \"create\"?\n" },
+		{ { "users", "frobnicate" }, { { NULL, NULL, NULL } }, 2, "",
+		  "fairlead: users has no verb \"frobnicate\"; fairlead users --help lists them\n" },
+		{ { "nodse", "list" }, { { NULL, NULL, NULL } }, 2, "",
+		  "fairlead: unknown command \"nodse\"; did you mean \"nodes\"?\n" },
+		{ { "x" }, { { NULL, NULL, NULL } }, 2, "",
+		  "fairlead: unknown command \"x\"; fairlead help lists them\n" },
+		{ { "users", "create" }, { { NULL, NULL, NULL } }, 2, "",
+		  "fairlead: something is missing; usage: fairlead users create NAME\n" },
+		{ { "users", "delete", "a", "b" }, { { NULL, NULL, NULL } }, 2, "",
+		  "fairlead: too much: \"b\"; usage: fairlead users delete NAME\n" },
+		{ { "users", "list", "x" }, { { NULL, NULL, NULL } }, 2, "",
+		  "fairlead: too much: \"x\"; usage: fairlead users list\n" },
+		{ { "keys", "create", "--reusble" }, { { NULL, NULL, NULL } }, 2, "",
+		  "fairlead: unknown flag --reusble; did you mean --reusable?\n" },
+		{ { "nodes", "list", "-o", "yaml" }, { { NULL, NULL, NULL } }, 2, "",
+		  "fairlead: unknown output format \"yaml\": json or table\n" },
+		{ { "help" }, { { NULL, NULL, NULL } }, 0, NULL, NULL },
+		{ { "--help" }, { { NULL, NULL, NULL } }, 0, NULL, NULL },
+		{ { "help", "serve" }, { { NULL, NULL, NULL } }, 0, "serve's help\n", NULL },
+		{ { "help", "keys" }, { { NULL, NULL, NULL } }, 0, NULL, NULL },
+		{ { "users", "--help" }, { { NULL, NULL, NULL } }, 0, NULL, NULL },
+		{ { "users", "create", "--help" }, { { NULL, NULL, NULL } }, 0, NULL, NULL },
+		{ { "status", "--help" }, { { NULL, NULL, NULL } }, 0, NULL, NULL },
+		{ { "config", "check", "--help" }, { { NULL, NULL, NULL } }, 0, NULL, NULL },
+		{ { "config", "check", "/nonexistent/c.yaml" }, { { NULL, NULL, NULL } }, 1, "",
+		  "fairlead: cannot open /nonexistent/c.yaml: No such file or directory\n" },
+		{ { "config", "check", "docs/config.example.yaml" }, { { NULL, NULL, NULL } }, 0, "ok\n", NULL },
+		{ { "serve", "--x", "y" }, { { NULL, NULL, NULL } }, 43, "", NULL },
+		{ { "status", "--socket", "/nonexistent/x.sock" }, { { NULL, NULL, NULL } }, 1, "",
+		  "fairlead is not running here: no answer on /nonexistent/x.sock; start it with"
+		  " `fairlead serve`\n" },
+	};
+	(void)state;
+
+	for (size_t i = 0; i < COUNT_OF(cases); i++)
+		run_case(&cases[i]);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_durations), cmocka_unit_test(test_times), cmocka_unit_test(test_table),
+		cmocka_unit_test(test_suggest), cmocka_unit_test(test_options), cmocka_unit_test(test_verbs),
+		cmocka_unit_test(test_status), cmocka_unit_test(test_usage),
+	};
+
+	return cmocka_run_group_tests(tests, server_make, server_remove);
+}
