@@ -23,11 +23,14 @@ enum change_what {
 	CHANGE_REMOVED = 1 << 8		/* node is about to be freed: PeersRemoved */
 };
 
-/* A change of node n, already made in memory (CHANGE_REMOVED: n is still there, freed by the caller right
- * after). Distribution is scheduled: at once when the system is quiet, within at most 250 ms in a storm. */
+/* A change of node n, already made in memory (CHANGE_REMOVED: n is still there, freed by the
+ * caller right after). Distribution is scheduled: at once when the system is quiet, within at
+ * most 250 ms in a storm. */
 void change_note(struct tailnet *t, struct node *n, uint32_t what);
 /* A change that every node is told of: users' profiles, DNS, DERP map. what: CHANGE_ALL_*. */
-enum change_all { CHANGE_ALL_DNS = 1, CHANGE_ALL_DERP = 2, CHANGE_ALL_POLICY = 4, CHANGE_ALL_USERS = 8 };
+enum change_all {
+	CHANGE_ALL_DNS = 1, CHANGE_ALL_DERP = 2, CHANGE_ALL_POLICY = 4, CHANGE_ALL_USERS = 8
+};
 void change_note_all(struct tailnet *t, uint32_t what);
 
 #endif

@@ -1,9 +1,9 @@
 /*
  * The DERP map of one region with one relay, this server.
  *
- * IPv6 is always stated: without it clients send IPv6 STUN probes that cannot succeed and wait three
- * seconds for them. A host that is a literal of one family excludes the other, so that no client
- * asks DNS for it.
+ * IPv6 is always stated: without it clients send IPv6 STUN probes that cannot succeed and wait
+ * three seconds for them. A host that is a literal of one family excludes the other, so that no
+ * client asks DNS for it.
  */
 #include "coord/derpmap.h"
 

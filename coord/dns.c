@@ -1,7 +1,7 @@
 /*
- * DNSConfig. Reverse zones are left out: a client with Proxied set adds those of 100.64.0.0/10 and of our
- * IPv6 range by itself (ipn/ipnlocal magicDNSRootDomains). CertDomains stay absent until certificates
- * can be had for nodes' names.
+ * DNSConfig. Reverse zones are left out: a client with Proxied set adds those of 100.64.0.0/10 and
+ * of our IPv6 range by itself (ipn/ipnlocal magicDNSRootDomains). CertDomains stay absent until
+ * certificates can be had for nodes' names.
  */
 #include "coord/dns.h"
 

@@ -68,7 +68,8 @@ map_chunk_frame_usable(const struct map_frame *f, int64_t now_ms, uint64_t *from
 	return true;
 }
 
-/* Index of the chunk that id belongs in: the last one that begins at or below it. The group is not empty. */
+/* Index of the chunk that id belongs in: the last one that begins at or below it. The group is
+ * not empty. */
 static unsigned
 chunk_index(const struct map_group *g, int64_t id)
 {

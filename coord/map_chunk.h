@@ -2,14 +2,15 @@
  * Chunks: nodes with the same visibility (one row), 64 together, compressed as one zstd frame that
  * everybody's full map shares. Pure.
  *
- * A group holds the nodes of one row, in the order of their ids, in chunks of at most MAP_CHUNK_NODES. Ids only
- * grow, so chunks fill up one after the other; neighbours that emptied are joined. Bound on what a full
- * map is made of: at most (visible nodes / (MAP_CHUNK_JOIN / 2)) + visible rows frames, however many
- * classes there are.
+ * A group holds the nodes of one row, in the order of their ids, in chunks of at most
+ * MAP_CHUNK_NODES. Ids only grow, so chunks fill up one after the other; neighbours that emptied
+ * are joined. Bound on what a full map is made of: at most (visible nodes / (MAP_CHUNK_JOIN / 2)) +
+ * visible rows frames, however many classes there are.
  *
- * A frame may be used while it is younger than MAP_CHUNK_STALE_MS although members have changed: the map
- * made of it then begins at the sequence before the first change that it lacks, and the delta follows. So a
- * chunk is compressed at most once per window, whatever happens. Who leaves a chunk takes its frame away at once.
+ * A frame may be used while it is younger than MAP_CHUNK_STALE_MS although members have changed:
+ * the map made of it then begins at the sequence before the first change that it lacks, and the
+ * delta follows. So a chunk is compressed at most once per window, whatever happens. Who leaves a
+ * chunk takes its frame away at once.
  */
 #ifndef COORD_MAP_CHUNK_H
 #define COORD_MAP_CHUNK_H
@@ -59,7 +60,8 @@ void map_chunk_group_free(struct map_group *g);		/* NULL is fine; nodes stay */
 void map_chunk_add(struct map_group *g, struct map_node *mn, uint64_t seq);
 /* The node goes: the frame that showed it is dropped. */
 void map_chunk_remove(struct map_node *mn);
-/* Something that the fragment shows changed: the fragment is dropped, the frame is stale from seq on. */
+/* Something that the fragment shows changed: the fragment is dropped, the frame is stale from
+ * seq on. */
 void map_chunk_touch(struct map_node *mn, uint64_t seq);
 
 /* Marks a frame as lacking change seq. */
@@ -67,7 +69,8 @@ void map_chunk_frame_stale(struct map_frame *f, uint64_t seq);
 /* May it be used at now_ms as it is? If so lowers *from_seq to the sequence that it shows. */
 bool map_chunk_frame_usable(const struct map_frame *f, int64_t now_ms, uint64_t *from_seq);
 
-/* Appends the members' fragments with commas between, without `without` (NULL: all). Returns how many. */
+/* Appends the members' fragments with commas between, without `without` (NULL: all). Returns how
+ * many. */
 unsigned map_chunk_put(struct buf *b, const struct map_chunk *c, const struct map_node *without,
 	const char *base_domain);
 

@@ -3,8 +3,11 @@
  *
  *   {"Node":…,"PeersRemoved":[…],"UserProfiles":[…],…,"PeersChanged":[…],"PeersChangedPatch":[…]}
  *
- * Long ones are the frames: head up to "PeersChanged":[ | slices | ],"PeersChangedPatch":[ | slices | ]} with
- * frames of one comma between slices. Only Node is private.
+ * Long ones are the frames
+ *
+ *   {…,"PeersChanged":[ | slices | ],"PeersChangedPatch":[ | slices | ]}
+ *
+ * with frames of one comma between slices. Only Node is private.
  */
 #include "coord/map_delta.h"
 
@@ -12,7 +15,8 @@
 
 /* Kinds that make a whole node of a change, and those that a patch can carry. */
 #define BITS_WHOLE	((uint32_t)(CHANGE_WHOLE | CHANGE_JOINED) | MAP_CHANGE_OWNER)
-#define BITS_PATCH	((uint32_t)(CHANGE_ENDPOINTS | CHANGE_HOME | CHANGE_DISCO | CHANGE_ONLINE | CHANGE_KEY))
+#define BITS_PATCH	((uint32_t)(CHANGE_ENDPOINTS | CHANGE_HOME | CHANGE_DISCO | \
+	CHANGE_ONLINE | CHANGE_KEY))
 #define BITS_SELF	((uint32_t)(CHANGE_SELF | CHANGE_KEY))
 
 struct map_delta_item {
@@ -196,7 +200,8 @@ head_profiles(struct map_world *w, struct map_delta *d)
 		json_w_arr_open(&jw, NULL);
 		for (size_t i = 0; i < n; i++)
 			if (i == 0 || ids[i] != ids[i - 1])
-				map_peer_profile_put(&jw, ids[i], map_find(w->user_records, &ids[i]));
+				map_peer_profile_put(&jw, ids[i],
+				    map_find(w->user_records, &ids[i]));
 		json_w_arr_close(&jw);
 	}
 	free(ids);
@@ -225,7 +230,8 @@ delta_find(struct map_world *w, uint32_t row, uint64_t from, struct shbuf *filte
 	struct map_delta *d;
 
 	TAILQ_FOREACH(d, &w->deltas, link)
-		if (d->row == row && d->from == from && d->to == w->published && d->filter == filter)
+		if (d->row == row && d->from == from && d->to == w->published &&
+		    d->filter == filter)
 			return d;
 	if (w->n_deltas == MAP_DELTA_CACHE_MAX) {
 		d = TAILQ_FIRST(&w->deltas);
@@ -294,7 +300,8 @@ put_self(struct map_world *w, const struct node *viewer)
 	map_peer_self_put(&jw, NULL, viewer, w->base_domain, viewer->key_expiry_unix_s);
 }
 
-/* A short delta as one text. without: the viewer if it is among the items; self: its Node if that changed. */
+/* A short delta as one text. without: the viewer if it is among the items; self: its Node if
+ * that changed. */
 static struct shbuf *
 text_make(struct map_world *w, const struct map_delta *d, const struct map_node *without,
 	const struct node *self)

@@ -1,11 +1,11 @@
 /*
- * Deltas: everything that happened between two sequences and that one row of classes sees, as one message.
- * Pure but for the cache in the world.
+ * Deltas: everything that happened between two sequences and that one row of classes sees, as one
+ * message. Pure but for the cache in the world.
  *
- * A delta is made once for all viewers of the row who are at the same sequence, and compressed once. A viewer
- * who is itself among the changed nodes gets its own: without itself, and with its Node when that changed. Long
- * deltas are cut in slices of MAP_DELTA_SLICE nodes, each a frame, of which only the one with the viewer is
- * made for it alone.
+ * A delta is made once for all viewers of the row who are at the same sequence, and compressed
+ * once. A viewer who is itself among the changed nodes gets its own: without itself, and with its
+ * Node when that changed. Long deltas are cut in slices of MAP_DELTA_SLICE nodes, each a frame, of
+ * which only the one with the viewer is made for it alone.
  *
  * Per node the last value wins, a whole node swallows patches, a removal swallows everything.
  */
@@ -20,8 +20,9 @@
 /* A stream at sequence from cannot go on by deltas: removals that it lacks are forgotten. */
 bool map_delta_is_overrun(const struct map_world *w, uint64_t from);
 
-/* Appends to out the frames of the delta from..w->published for viewer (n->map is set); nothing when there is no
- * news for it. filter_sent: the packet filter that it was sent last; NULL: it shall not be sent one. */
+/* Appends to out the frames of the delta from..w->published for viewer (n->map is set); nothing
+ * when there is no news for it. filter_sent: the packet filter that it was sent last; NULL: it
+ * shall not be sent one. */
 void map_delta_put(struct map_world *w, const struct node *viewer, uint64_t from,
 	const struct shbuf *filter_sent, struct map_segs *out);
 

@@ -77,7 +77,8 @@ put_group_profiles(struct map_world *w, struct json_writer *jw, const struct map
 		put_profile(w, jw, o->user_id);
 }
 
-/* Members up to the open array UserProfiles, with the profiles of the viewer and of small groups. */
+/* Members up to the open array UserProfiles, with the profiles of the viewer and of small
+ * groups. */
 static void
 put_head(struct map_world *w, struct json_writer *jw, const struct node *n, int64_t now_unix_s)
 {
@@ -107,7 +108,8 @@ put_head(struct map_world *w, struct json_writer *jw, const struct node *n, int6
 	for (unsigned i = 0; i < w->n_groups; i++) {
 		const struct map_group *g = w->groups[i];
 
-		if (g != NULL && g->owners.count <= PROFILES_INLINE_MAX && map_world_sees(w, row, i))
+		if (g != NULL && g->owners.count <= PROFILES_INLINE_MAX &&
+		    map_world_sees(w, row, i))
 			put_group_profiles(w, jw, g);
 	}
 }

@@ -1,7 +1,7 @@
 /*
- * Full maps: a private frame (everything that concerns the viewer alone, and the opening of Peers), the
- * shared frames of the chunks that it sees, its own chunk without itself, and the end. Together the
- * frames are one JSON text. Pure.
+ * Full maps: a private frame (everything that concerns the viewer alone, and the opening of Peers),
+ * the shared frames of the chunks that it sees, its own chunk without itself, and the end. Together
+ * the frames are one JSON text. Pure.
  */
 #ifndef COORD_MAP_FULL_H
 #define COORD_MAP_FULL_H
@@ -14,6 +14,7 @@ struct map_segs {
 	unsigned n, cap;
 };
 
+/* One more at the end; the reference is taken. */
 void map_full_segs_add(struct map_segs *s, struct shbuf *take);
 /* The references were given away. */
 void map_full_segs_taken(struct map_segs *s);

@@ -1,9 +1,9 @@
 /*
  * Node, PeerChange and UserProfile objects, written straight into a buffer.
  *
- * Peers get what they need: no machine key, and of the Hostinfo what hostinfo.c leaves in peer_json.
- * Text that came from a client goes through the writer, which escapes it; hostinfo's texts are made by
- * jansson. So one node's strings cannot spoil another's map.
+ * Peers get what they need: no machine key, and of the Hostinfo what hostinfo.c leaves in
+ * peer_json. Text that came from a client goes through the writer, which escapes it; hostinfo's
+ * texts are made by jansson. So one node's strings cannot spoil another's map.
  */
 #include "coord/map_peer.h"
 
@@ -139,7 +139,8 @@ map_peer_fragment(struct map_node *mn, const char *base_domain)
 	mn->fragment_bytes = (uint32_t)b.len;
 }
 
-/* What every node may: be administered, share files, run ssh; updates are the machine's own affair. */
+/* What every node may: be administered, share files, run ssh; updates are the machine's own
+ * affair. */
 static void
 put_capabilities(struct json_writer *w)
 {
@@ -195,7 +196,8 @@ put_patch(struct json_writer *w, const struct node *n, uint32_t what)
 		put_disco(w, n);
 	if ((what & CHANGE_ONLINE) || ((what & CHANGE_DISCO) && n->is_online))
 		json_w_bool(w, "Online", n->is_online);
-	/* With Online true as well: newer clients on Apple's systems show the node as offline otherwise. */
+	/* With Online true as well: newer clients on Apple's systems show the node as offline
+	 * otherwise. */
 	if ((what & CHANGE_ONLINE) && n->last_seen_unix_s != 0)
 		json_w_time(w, "LastSeen", n->last_seen_unix_s);
 	json_w_obj_close(w);
@@ -204,7 +206,8 @@ put_patch(struct json_writer *w, const struct node *n, uint32_t what)
 void
 map_peer_patch_put(struct json_writer *w, const struct node *n, uint32_t what)
 {
-	/* Clients drop a whole patch with a disco key, Online false and a LastSeen no newer than theirs. */
+	/* Clients drop a whole patch with a disco key, Online false and a LastSeen no newer than
+	 * theirs. */
 	if ((what & CHANGE_DISCO) && (what & CHANGE_ONLINE) && !n->is_online) {
 		put_patch(w, n, CHANGE_DISCO);
 		what &= ~(uint32_t)CHANGE_DISCO;

@@ -1,6 +1,6 @@
 /*
- * A node as clients see it: the JSON that its peers get, its own Node, patches, user profiles. Pure.
- * Source: Tailscale tailcfg/tailcfg.go Node, PeerChange, UserProfile.
+ * A node as clients see it: the JSON that its peers get, its own Node, patches, user profiles.
+ * Pure. Source: Tailscale tailcfg/tailcfg.go Node, PeerChange, UserProfile.
  */
 #ifndef COORD_MAP_PEER_H
 #define COORD_MAP_PEER_H
@@ -22,7 +22,8 @@
 struct map_chunk;
 struct policy_class;
 
-/* Positions of the kinds of change in map_node.seq: the bits of enum change_what, and one of our own. */
+/* Positions of the kinds of change in map_node.seq: the bits of enum change_what, and one of our
+ * own. */
 enum map_kind {
 	MAP_KIND_ENDPOINTS, MAP_KIND_HOME, MAP_KIND_DISCO, MAP_KIND_ONLINE, MAP_KIND_KEY,
 	MAP_KIND_WHOLE, MAP_KIND_SELF, MAP_KIND_JOINED,
@@ -64,15 +65,18 @@ void map_peer_put(struct buf *b, const struct node *n, const char *base_domain, 
 /* The node's fragment, made if it is not there: mn->fragment, mn->fragment_bytes. */
 void map_peer_fragment(struct map_node *mn, const char *base_domain);
 
-/* Writes the Node object for the node itself as member name. key_expiry_unix_s stands for the node's own. */
+/* Writes the Node object for the node itself as member name. key_expiry_unix_s stands for the
+ * node's own. */
 void map_peer_self_put(struct json_writer *w, const char *name, const struct node *n,
 	const char *base_domain, int64_t key_expiry_unix_s);
 
-/* Writes the PeerChange with the members that the bits of enum change_what name: ENDPOINTS, HOME, DISCO,
- * ONLINE, KEY; two of them where clients would drop a single one. A home relay of 0 cannot be patched. */
+/* Writes the PeerChange with the members that the bits of enum change_what name: ENDPOINTS,
+ * HOME, DISCO, ONLINE, KEY; two of them where clients would drop a single one. A home relay of 0
+ * cannot be patched. */
 void map_peer_patch_put(struct json_writer *w, const struct node *n, uint32_t what);
 
-/* Writes the UserProfile of user_id. u: its record; NULL for that of tagged nodes, and for a user who is gone. */
+/* Writes the UserProfile of user_id. u: its record; NULL for that of tagged nodes, and for a
+ * user who is gone. */
 void map_peer_profile_put(struct json_writer *w, int64_t user_id, const struct user *u);
 
 #endif

@@ -1,12 +1,14 @@
 /*
  * When changes are spread: the pace of rounds. Pure: the caller's clock comes in as microseconds.
  *
- * A change in a quiet tailnet is due at once. While changes keep coming, the next round waits so long
- * after the start of the last one that spreading takes a bounded part of the time: MAP_SPREAD_WINDOW_COSTS
- * times what the last one cost here and on the workers, at most MAP_SPREAD_WINDOW_MAX_US. So the
- * cost of a join storm is bounded by time, not by its square. There is no fixed tick.
+ * A change in a quiet tailnet is due at once. While changes keep coming, the next round waits so
+ * long after the start of the last one that spreading takes a bounded part of the time:
+ * MAP_SPREAD_WINDOW_COSTS times what the last one cost here and on the workers, at most
+ * MAP_SPREAD_WINDOW_MAX_US. So the cost of a join storm is bounded by time, not by its square.
+ * There is no fixed tick.
  *
- * An urgent change (a new home relay) waits for no window, only until the round before can have left.
+ * An urgent change (a new home relay) waits for no window, only until the round before can have
+ * left.
  */
 #ifndef COORD_MAP_SPREAD_H
 #define COORD_MAP_SPREAD_H
@@ -18,7 +20,8 @@
 
 #define MAP_SPREAD_WINDOW_MAX_US	250000
 #define MAP_SPREAD_WINDOW_COSTS		3
-/* What one small message costs a worker: nghttp2, Noise, write(2). Measured: reference/control-costs, 7-9 us. */
+/* What one small message costs a worker: nghttp2, Noise, write(2). Measured:
+ * reference/control-costs, 7-9 us. */
 #define MAP_SPREAD_MESSAGE_US		10
 
 /* All zero is the start. */

@@ -144,7 +144,8 @@ tomb_put(struct map_world *w, int64_t node_id, uint32_t row, uint64_t seq)
 		.seq = seq, .node_id = node_id, .row = row };
 }
 
-/* Owner or tags may be others: moves the node. Returns the bits to add; *is_moved: to another row. */
+/* Owner or tags may be others: moves the node. Returns the bits to add; *is_moved: to another
+ * row. */
 static uint32_t
 replace(struct map_world *w, struct map_node *mn, uint64_t seq, bool *is_moved)
 {
@@ -258,7 +259,8 @@ map_world_note_text(struct map_world *w, struct map_text *which, struct shbuf *j
 {
 	struct shbuf *old = which->json;
 
-	if (old != NULL && old->len == json->len && memcmp(old->bytes, json->bytes, old->len) == 0) {
+	if (old != NULL && old->len == json->len &&
+	    memcmp(old->bytes, json->bytes, old->len) == 0) {
 		shbuf_drop(json);
 		return;
 	}

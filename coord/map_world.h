@@ -2,13 +2,14 @@
  * The world that maps are made of: nodes with what changed when, classes, groups of chunks, and the
  * parts that all share. Pure: time comes in as a number. map_full and map_delta read it.
  *
- * The change log is kept by node, not by event: every node knows the sequence of its last change of each
- * kind and stands in a list by the newest of them. What happened after a sequence is the tail of that list,
- * already merged (the last value wins because values are taken from the node), and it cannot overrun.
- * Only removals are kept apart, in a bounded ring: who is behind its oldest entry needs a full map.
+ * The change log is kept by node, not by event: every node knows the sequence of its last change of
+ * each kind and stands in a list by the newest of them. What happened after a sequence is the tail
+ * of that list, already merged (the last value wins because values are taken from the node), and it
+ * cannot overrun. Only removals are kept apart, in a bounded ring: who is behind its oldest entry
+ * needs a full map.
  *
- * Sequence numbers are published in rounds: deltas always end at `published`, so that streams are at few
- * different sequences and share their deltas.
+ * Sequence numbers are published in rounds: deltas always end at `published`, so that streams are
+ * at few different sequences and share their deltas.
  */
 #ifndef COORD_MAP_WORLD_H
 #define COORD_MAP_WORLD_H
@@ -60,7 +61,7 @@ struct map_world {
 	struct map users;		/* struct map_user, owned */
 	uint64_t users_seq;		/* newest of them */
 	struct map_text derp, dns;
-	TAILQ_HEAD(, map_delta) deltas;	/* cache of map_delta; dropped with each round and removal */
+	TAILQ_HEAD(, map_delta) deltas;	/* cache of map_delta, until a round or a removal */
 	unsigned n_deltas;
 	struct buf scratch;		/* text that is to become a frame */
 	uint64_t chunks_made;		/* compressed, since start */
@@ -72,6 +73,7 @@ struct map_world_params {
 	const char *base_domain;	/* likewise */
 };
 
+/* An empty world in the caller's memory, which must stay where it is. */
 void map_world_init(struct map_world *w, const struct map_world_params *p);
 /* Frees the map_node of every node that is left (node->map becomes NULL). */
 void map_world_fini(struct map_world *w);
@@ -81,8 +83,8 @@ void map_world_add(struct map_world *w, struct node *n, int64_t now_unix_s);
 /* Frees n->map. Peers must have been told by map_world_note(…, CHANGE_REMOVED) before. */
 void map_world_remove(struct map_world *w, struct node *n);
 
-/* A change of n, already made: bits of enum change_what. After CHANGE_REMOVED nobody sees n any more. Returns
- * true when what n itself may see changed (another row): it needs a full map. */
+/* A change of n, already made: bits of enum change_what. After CHANGE_REMOVED nobody sees n any
+ * more. Returns true when what n itself may see changed (another row): it needs a full map. */
 bool map_world_note(struct map_world *w, struct node *n, uint32_t what, int64_t now_unix_s);
 /* Users' names may have changed: finds out whose. */
 void map_world_note_users(struct map_world *w);

@@ -2,11 +2,11 @@
  * Zstandard frames for map messages. Pure.
  *
  * A message may be several frames one after another; the client decodes them as one text
- * (util/zstdframe AppendDecode of the reference client: checked). Each frame here is complete in itself,
- * states its content size and has no checksum.
+ * (util/zstdframe AppendDecode of the reference client: checked). Each frame here is complete in
+ * itself, states its content size and has no checksum.
  *
- * One compression context (about 550 KiB) serves everybody who calls map_zstd_new on a thread: never
- * one per node.
+ * One compression context (about 550 KiB) serves everybody who calls map_zstd_new on a thread:
+ * never one per node.
  */
 #ifndef COORD_MAP_ZSTD_H
 #define COORD_MAP_ZSTD_H

@@ -5,7 +5,8 @@
 
 /* tailcfg.FilterRule: any source, any destination and port; IPProto absent = TCP, UDP, ICMP. */
 static const char allow_all_filter[] =
-	"[{\"SrcIPs\":[\"*\"],\"DstPorts\":[{\"IP\":\"*\",\"Ports\":{\"First\":0,\"Last\":65535}}]}]";
+	"[{\"SrcIPs\":[\"*\"],\"DstPorts\":[{\"IP\":\"*\","
+	"\"Ports\":{\"First\":0,\"Last\":65535}}]}]";
 
 static uint32_t
 allow_all_row_of(void *arg, const struct policy_class *c)

@@ -2,14 +2,14 @@
  * Classes: nodes that are alike to the policy (same owner, same tags), and what the policy says of
  * classes. Pure.
  *
- * A *row* is a set of classes that see, and are seen by, the same classes: visibility is
- * symmetric (a node sees those it may reach and those that may reach it), so one number says both who
- * is in a viewer's map and who is told of a node's changes. Ten thousand nodes are usually a few dozen
- * classes and a handful of rows; under a policy that lets everybody see everybody there is one row, even
- * with one user per node.
+ * A *row* is a set of classes that see, and are seen by, the same classes: visibility is symmetric
+ * (a node sees those it may reach and those that may reach it), so one number says both who is in a
+ * viewer's map and who is told of a node's changes. Ten thousand nodes are usually a few dozen
+ * classes and a handful of rows; under a policy that lets everybody see everybody there is one row,
+ * even with one user per node.
  *
- * The policy engine plugs in here as a struct policy_class_rules; policy_class_allow_all is what holds as
- * long as no policy was set.
+ * The policy engine plugs in here as a struct policy_class_rules; policy_class_allow_all is what
+ * holds as long as no policy was set.
  */
 #ifndef COORD_POLICY_CLASS_H
 #define COORD_POLICY_CLASS_H
@@ -30,7 +30,7 @@ struct policy_class {
 	char **tags;			/* owned, sorted */
 	unsigned n_tags;
 	unsigned n_nodes;
-	struct shbuf *filter;		/* owned reference: text of its packet filter rules, an array */
+	struct shbuf *filter;		/* owned reference: array of FilterRules as text */
 };
 
 struct policy_class_rules {
@@ -39,7 +39,8 @@ struct policy_class_rules {
 	uint32_t (*row_of)(void *arg, const struct policy_class *c);
 	/* Symmetric; a row need not see itself. */
 	bool (*sees)(void *arg, uint32_t row_a, uint32_t row_b);
-	/* The FilterRules that hold at nodes of this class: JSON array, one reference for the caller. */
+	/* The FilterRules that hold at nodes of this class: JSON array, one reference for the
+	 * caller. */
 	struct shbuf *(*filter_of)(void *arg, const struct policy_class *c);
 };
 
@@ -50,6 +51,7 @@ struct policy_class_table {
 	struct map _by_key;
 };
 
+/* An empty table in the caller's memory; rules are copied. */
 void policy_class_init(struct policy_class_table *t, const struct policy_class_rules *rules);
 void policy_class_fini(struct policy_class_table *t);
 

@@ -1,6 +1,6 @@
 /*
- * One long-poll: the sequence number it has, and whether it can be written to. Map requests come in here.
- * Coordinator thread.
+ * One long-poll: the sequence number it has, and whether it can be written to. Map requests come in
+ * here. Coordinator thread.
  */
 #ifndef COORD_SESSION_H
 #define COORD_SESSION_H
@@ -11,16 +11,17 @@
 struct tailnet;
 struct node;
 
-/* A map request (req is taken): applies what it says of the node (soft state), then answers: 404 for an
- * unknown node key, 401 when the machine key does not own it, empty 200 for a lite update, or a stream that begins with a
- * full map. A newer stream of the same node ends the older one. */
+/* A map request (req is taken): applies what it says of the node (soft state), then answers: 404
+ * for an unknown node key, 401 when the machine key does not own it, empty 200 for a lite
+ * update, or a stream that begins with a full map. A newer stream of the same node ends the
+ * older one. */
 void session_on_map(struct tailnet *t, const struct ctl_peer *from, struct map_req *req);
 void session_on_drained(struct tailnet *t, struct conn_ref conn, int32_t stream);
 /* The stream ended: the node goes offline after the grace of config.node.offline_grace_s. */
 void session_on_gone(struct tailnet *t, struct conn_ref conn, int32_t stream);
 
-/* The node is about to be removed or its machine logged out: tells its client (a last Node with KeyExpiry in
- * the past) and ends its stream. Before change_note(…, CHANGE_REMOVED). */
+/* The node is about to be removed or its machine logged out: tells its client (a last Node with
+ * KeyExpiry in the past) and ends its stream. Before change_note(…, CHANGE_REMOVED). */
 void session_end_node(struct tailnet *t, struct node *n);
 
 /* State of the distribution: made by tailnet_new, freed with it. */

@@ -1,7 +1,7 @@
 /*
- * What a map request says of its node: soft state, published at once. A request that says nothing new
- * causes no change and no write; lite and streaming requests of one client arrive in any order, and
- * what is absent in one leaves the state as it is.
+ * What a map request says of its node: soft state, published at once. A request that says nothing
+ * new causes no change and no write; lite and streaming requests of one client arrive in any order,
+ * and what is absent in one leaves the state as it is.
  */
 #include <string.h>
 
@@ -47,7 +47,8 @@ apply_host(struct tailnet *t, struct node *n, struct map_req *req, bool *is_news
 	if (!hostinfo_peer_eq(host, old))
 		what |= CHANGE_WHOLE;
 	/* 0 is "none found now": the last one known is where its peers best look for it. */
-	if (host->has_netinfo && host->preferred_derp != 0 && host->preferred_derp != n->home_derp) {
+	if (host->has_netinfo && host->preferred_derp != 0 &&
+	    host->preferred_derp != n->home_derp) {
 		n->home_derp = host->preferred_derp;
 		what |= CHANGE_HOME;
 	}

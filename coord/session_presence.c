@@ -1,7 +1,8 @@
 /*
- * Online and offline. A node is online from the first answerable stream until the grace after its last one
- * is over; a node that is back within it causes no change at all, so a restart of links or of the server
- * costs nothing. All graces are equally long: the queue is in the order of their ends.
+ * Online and offline. A node is online from the first answerable stream until the grace after its
+ * last one is over; a node that is back within it causes no change at all, so a restart of links or
+ * of the server costs nothing. All graces are equally long: the queue is in the order of their
+ * ends.
  */
 #include <event2/event.h>
 

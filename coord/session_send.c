@@ -69,8 +69,8 @@ send_segs(struct map_state *m, struct session *s, bool is_last)
 	for (unsigned i = 0; i < m->segs.n; i++)
 		n_bytes += (int64_t)m->segs.v[i]->len;
 	metric_add(METRIC_MAP_BYTES, n_bytes);
-	ts2021_map_send(m->t->deps.control, conn_of(s), (int32_t)s->key.stream, m->segs.v, m->segs.n,
-	    is_last);
+	ts2021_map_send(m->t->deps.control, conn_of(s), (int32_t)s->key.stream, m->segs.v,
+	    m->segs.n, is_last);
 	map_full_segs_taken(&m->segs);
 	m->round_messages++;
 	if (is_last)
@@ -120,7 +120,8 @@ serve_full(struct map_state *m, struct session *s)
 	map_full_put(&m->w, s->node, &now, &m->segs, &res);
 	metric_add(METRIC_CHUNKS_MADE, (int64_t)(m->w.chunks_made - made));
 	if (s->had_full && !res.has_peers) {
-		/* An empty list means "no change" to a client that has peers: it has to begin anew. */
+		/* An empty list means "no change" to a client that has peers: it has to begin
+		 * anew. */
 		struct node *n = s->node;
 
 		map_full_segs_fini(&m->segs);
@@ -185,7 +186,8 @@ round_end(struct map_state *m)
 	m->is_round = false;
 }
 
-/* Streams that need a full map and those of the round take turns, so that neither waits for all of the others. */
+/* Streams that need a full map and those of the round take turns, so that neither waits for all
+ * of the others. */
 void
 session_send_run(struct map_state *m)
 {

@@ -9,8 +9,8 @@
  *   BUSY     an answer is under way                            in no queue
  *   ENDING   busy, and `last` follows as the end               in no queue
  *
- * A round publishes the newest sequence and makes every CURRENT stream BEHIND. Streams are served in slices of
- * SESSION_SLICE_US, between which the loop does other things.
+ * A round publishes the newest sequence and makes every CURRENT stream BEHIND. Streams are served
+ * in slices of SESSION_SLICE_US, between which the loop does other things.
  */
 #ifndef COORD_SESSION_STATE_H
 #define COORD_SESSION_STATE_H
@@ -60,7 +60,7 @@ struct map_state {
 	TAILQ_HEAD(, map_node) grace;	/* streams ended, by offline_due_ms */
 	struct event *run_timer, *grace_timer;
 	int64_t armed_us;		/* when run_timer fires; INT64_MAX: not armed */
-	bool is_round;			/* BEHIND streams of the last round are still being served */
+	bool is_round;			/* streams of the last round are still being served */
 	int64_t round_spent_us;
 	unsigned round_messages;
 	struct map_segs segs;		/* scratch */
@@ -73,15 +73,16 @@ void session_send_arm(struct map_state *m);
 void session_send_run(struct map_state *m);
 /* Puts the stream in the queue of that state, out of that of its old one. */
 void session_send_queue(struct map_state *m, struct session *s, enum session_state state);
-/* Sends the last message, or notes it for when the stream can be written to. Detaches it from its node. */
+/* Sends the last message, or notes it for when the stream can be written to. Detaches it from
+ * its node. */
 void session_send_end_take(struct map_state *m, struct session *s, struct shbuf *last);
 /* An ENDING stream can be written to: sends its last message and forgets it. */
 void session_send_last(struct map_state *m, struct session *s);
 /* Forgets a stream; nothing is said to its client. Its node, if any, has none afterwards. */
 void session_send_forget(struct map_state *m, struct session *s);
 
-/* session_apply.c: takes over what the request says of the node (members are moved out of req). Returns bits of enum
- * change_what, which the caller notes. */
+/* session_apply.c: takes over what the request says of the node (members are moved out of req).
+ * Returns bits of enum change_what, which the caller notes. */
 uint32_t session_apply(struct tailnet *t, struct node *n, struct map_req *req);
 
 /* session_presence.c: online and offline. */

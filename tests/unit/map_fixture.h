@@ -1,7 +1,8 @@
 /*
  * For the tests of map distribution: nodes and users out of nothing, messages decoded as the client
- * decodes them (one text from all frames, by libzstd's streaming decoder), and a client that applies messages by the
- * rules of the reference client (control/controlclient/map.go updatePeersStateFromResponse).
+ * decodes them (one text from all frames, by libzstd's streaming decoder), and a client that
+ * applies messages by the rules of the reference client (control/controlclient/map.go
+ * updatePeersStateFromResponse).
  */
 #ifndef TESTS_MAP_FIXTURE_H
 #define TESTS_MAP_FIXTURE_H

@@ -1,6 +1,6 @@
 /* links: coord/map_full coord/map_world coord/map_delta coord/map_chunk coord/map_peer coord/map_zstd coord/policy_class */
-/* Proves: a full map is one valid JSON text of shared and private frames, with every node that the viewer sees, once,
- * and without itself. */
+/* Proves: a full map is one valid JSON text of shared and private frames, with every node that
+ * the viewer sees, once, and without itself. */
 #include "map_world_fixture.h"
 
 static json_t *
@@ -246,7 +246,8 @@ rows(void **state)
 			assert_true(fw_sees(NULL, row, f->nodes[peer]->map->class->row));
 		}
 		assert_int_equal(src[4] - '0', row);
-		/* 20 owners a row, less those with tagged nodes only, and tagged-devices, and one's own again */
+		/* 20 owners a row, less those with tagged nodes only, and tagged-devices, and
+		 * one's own again */
 		assert_true(row == 2 ? n_profiles > 30 : n_profiles <= 22);
 		json_decref(map);
 	}

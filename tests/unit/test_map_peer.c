@@ -1,5 +1,6 @@
 /* links: coord/map_peer */
-/* Proves: a node is written as clients expect it, to peers without its secrets, with hostile strings escaped. */
+/* Proves: a node is written as clients expect it, to peers without its secrets, with hostile
+ * strings escaped. */
 #include "map_fixture.h"
 
 #include "base/clock.h"

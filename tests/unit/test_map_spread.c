@@ -1,6 +1,6 @@
 /* links: coord/map_spread */
-/* Proves: a quiet system spreads at once; a storm's window follows the cost of a round and is bounded; urgent changes
- * wait for no window. */
+/* Proves: a quiet system spreads at once; a storm's window follows the cost of a round and is
+ * bounded; urgent changes wait for no window. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,5 +1,6 @@
 /* links: coord/policy_class */
-/* Proves: nodes with the same owner or the same tags are one class, and a class goes with its last node. */
+/* Proves: nodes with the same owner or the same tags are one class, and a class goes with its
+ * last node. */
 #include "map_fixture.h"
 
 #include "coord/policy_class.h"
