@@ -19,30 +19,36 @@
 static enum err
 read_failed(sqlite3 *db, struct err_text *why)
 {
-	return err_say(why, ERR_IO, "the database cannot be read: %s", sqlite3_errmsg(db));
+	return err_say(why, ERR_IO, "the database cannot be used: %s", sqlite3_errmsg(db));
 }
 
+/* A start writes nothing unless it must: it has to work on a full disk. */
 enum err
 store_load_tailnet_id(struct store *s, const char *name, int64_t *id, struct err_text *why)
 {
 	sqlite3 *db = store_db(s);
 	sqlite3_stmt *add = NULL, *find = NULL;
 	enum err rc = ERR_IO;
+	int step;
 
-	if (sqlite3_prepare_v2(db, "INSERT INTO tailnets (name, created_unix_s) VALUES (?, ?)"
-	    " ON CONFLICT (name) DO NOTHING", -1, &add, NULL) != SQLITE_OK ||
+	if (sqlite3_prepare_v2(db, "INSERT INTO tailnets (name, created_unix_s) VALUES (?, ?)", -1,
+	    &add, NULL) != SQLITE_OK ||
 	    sqlite3_prepare_v2(db, "SELECT id FROM tailnets WHERE name = ?", -1, &find, NULL) !=
 	    SQLITE_OK ||
 	    sqlite3_bind_text(add, 1, name, -1, SQLITE_STATIC) != SQLITE_OK ||
 	    sqlite3_bind_int64(add, 2, clock_wall_s()) != SQLITE_OK ||
-	    sqlite3_bind_text(find, 1, name, -1, SQLITE_STATIC) != SQLITE_OK ||
-	    sqlite3_step(add) != SQLITE_DONE || sqlite3_step(find) != SQLITE_ROW) {
-		read_failed(db, why);
+	    sqlite3_bind_text(find, 1, name, -1, SQLITE_STATIC) != SQLITE_OK)
 		goto out;
-	}
-	*id = sqlite3_column_int64(find, 0);
+	if ((step = sqlite3_step(find)) == SQLITE_ROW)
+		*id = sqlite3_column_int64(find, 0);
+	else if (step == SQLITE_DONE && sqlite3_step(add) == SQLITE_DONE)
+		*id = sqlite3_last_insert_rowid(db);
+	else
+		goto out;
 	rc = ERR_OK;
 out:
+	if (rc != ERR_OK)
+		read_failed(db, why);
 	sqlite3_finalize(add);
 	sqlite3_finalize(find);
 	return rc;
