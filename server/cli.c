@@ -18,7 +18,8 @@ static const struct cli_opt common_opts[] = {
 };
 
 static const struct cli_opt remote_opts[] = {
-	{ "socket", 0, CLI_STRING, &cli_client_socket, "PATH", "of the server; default $FAIRLEAD_SOCKET, else its own" },
+	{ "socket", 0, CLI_STRING, &cli_client_socket, "PATH",
+	  "of the server; default $FAIRLEAD_SOCKET, else its own" },
 	{ NULL, 0, CLI_BOOL, NULL, NULL, NULL },
 };
 

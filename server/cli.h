@@ -1,6 +1,7 @@
 /*
- * What the subcommands that talk to a running server share: verbs by table with their flags and help, requests to
- * /api/fairlead/v1 over the Unix socket, and output as tables or JSON. One command per process.
+ * What the subcommands that talk to a running server share: verbs by table with their flags and
+ * help, requests to /api/fairlead/v1 over the Unix socket, and output as tables or JSON. One
+ * command per process.
  */
 #ifndef SERVER_CLI_H
 #define SERVER_CLI_H
@@ -38,8 +39,8 @@ struct cli_noun {
 int cli_main(const struct cli_noun *noun, int argc, char **argv);
 void cli_usage(const struct cli_noun *noun, FILE *f);
 
-/* One request. path behind /api/fairlead/v1; body may be NULL (taken). 0: *out (may be NULL) is the answer, the caller's
- * reference. Otherwise the exit code; the sentence is printed already. */
+/* One request. path behind /api/fairlead/v1; body may be NULL (taken). 0: *out (may be NULL) is the
+ * answer, the caller's reference. Otherwise the exit code; the sentence is printed already. */
 int cli_call(const char *method, const char *path, json_t *body_taken, json_t **out);
 /* before + percent-encoded id + after; the caller frees it. */
 char *cli_path(const char *before, const char *id, const char *after) MUST_USE;
@@ -57,8 +58,8 @@ struct cli_column {
 	/* Instead of the member, unless NULL: appends the cell. */
 	void (*put)(const json_t *object, int64_t now_unix_s, struct buf *out);
 };
-/* Prints the answer's array as a table, or `none` when it is empty; or the answer as JSON. Drops the reference. Returns the
- * exit code. */
+/* Prints the answer's array as a table, or `none` when it is empty; or the answer as JSON. Drops
+ * the reference. Returns the exit code. */
 int cli_print_list(const struct cli *c, json_t *answer_taken, const char *array,
 	const struct cli_column *columns, unsigned n, const char *none);
 /* The same for one object: "head: value" lines. */

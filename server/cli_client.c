@@ -60,9 +60,11 @@ say_no_answer(CURL *curl, CURLcode rc, const char *path)
 
 	curl_easy_getinfo(curl, CURLINFO_OS_ERRNO, &os_errno);
 	if (rc == CURLE_COULDNT_CONNECT && os_errno == EACCES)
-		return cli_fail("no permission to use %s: run it with sudo, or join the group of that socket", path);
+		return cli_fail("no permission to use %s: run it with sudo, or join the group of "
+		    "that socket", path);
 	if (rc == CURLE_COULDNT_CONNECT) {
-		fprintf(stderr, "fairlead is not running here: no answer on %s; start it with `fairlead serve`\n",
+		fprintf(stderr,
+		    "fairlead is not running here: no answer on %s; start it with `fairlead serve`\n",
 		    path);
 		return 1;
 	}

@@ -1,4 +1,5 @@
-/* The HTTP client of the subcommands: libcurl over the server's Unix socket (cli_call and cli_path of cli.h). */
+/* The HTTP client of the subcommands: libcurl over the server's Unix socket (cli_call and cli_path
+ * of cli.h). */
 #ifndef SERVER_CLI_CLIENT_H
 #define SERVER_CLI_CLIENT_H
 

@@ -1,4 +1,5 @@
-/* Flags by table: "--name value", "--name=value", "-n value", flags anywhere between the words, "--" ends them. */
+/* Flags by table: "--name value", "--name=value", "-n value", flags anywhere between the words,
+ * "--" ends them. */
 #ifndef SERVER_CLI_OPT_H
 #define SERVER_CLI_OPT_H
 
@@ -18,8 +19,8 @@ struct cli_opt {
 	const char *help;
 };
 
-/* Takes the flags out of argv[1..]; words stay in order and *argc is lowered. tables ends with NULL. ERR_INVAL with *why:
- * unknown flag (with the nearest one), missing or needless value. */
+/* Takes the flags out of argv[1..]; words stay in order and *argc is lowered. tables ends with
+ * NULL. ERR_INVAL with *why: unknown flag (with the nearest one), missing or needless value. */
 enum err cli_opt_parse(const struct cli_opt *const *tables, int *argc, char **argv, struct err_text *why)
 	MUST_USE;
 /* One line each. */

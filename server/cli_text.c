@@ -33,7 +33,8 @@ cli_duration_parse(const char *text, int64_t *out_s, struct err_text *why)
 			goto bad;
 		sum += v * units[i].seconds;
 		if (sum > DURATION_MAX_S)
-			return err_say(why, ERR_INVAL, "\"%.60s\" is longer than 3650 days: use \"never\"", text);
+			return err_say(why, ERR_INVAL,
+			    "\"%.60s\" is longer than 3650 days: use \"never\"", text);
 		p++;
 	} while (*p != 0);
 	if (sum == 0)
@@ -69,8 +70,8 @@ cli_time_put(int64_t unix_s, int64_t now_unix_s, char out[CLI_TIME_MAX])
 		snprintf(out, CLI_TIME_MAX, "never");
 	else if (ago > -2 && ago < 2)
 		snprintf(out, CLI_TIME_MAX, "just now");
-	else if (ago < 0)
-		snprintf(out, CLI_TIME_MAX, "in %.30s", cli_span_put(-ago, span));
+	else if (ago < 0)	/* what was to last 90 days is not 89 a moment later */
+		snprintf(out, CLI_TIME_MAX, "in %.30s", cli_span_put(-ago + (-ago > 59 ? 5 : 0), span));
 	else
 		snprintf(out, CLI_TIME_MAX, "%.30s ago", cli_span_put(ago, span));
 	return out;

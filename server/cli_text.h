@@ -8,7 +8,8 @@
 #include "base/buf.h"
 #include "base/err.h"
 
-/* "30m", "24h", "7d", "1d12h", "2w" -> seconds; "never" and "0" are 0. At most 3650 days. ERR_INVAL with *why. */
+/* "30m", "24h", "7d", "1d12h", "2w" -> seconds; "never" and "0" are 0. At most 3650 days. ERR_INVAL
+ * with *why. */
 enum err cli_duration_parse(const char *text, int64_t *out_s, struct err_text *why) MUST_USE;
 
 #define CLI_TIME_MAX 48

@@ -1,5 +1,5 @@
-/* The subcommands of the fairlead binary. Each runs in its own process life: exit codes are 0, 1 (failed) and 2 (bad
- * usage). */
+/* The subcommands of the fairlead binary. Each runs in its own process life: exit codes are 0, 1
+ * (failed) and 2 (bad usage). */
 #ifndef SERVER_CMD_H
 #define SERVER_CMD_H
 

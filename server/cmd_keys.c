@@ -158,7 +158,8 @@ keys_delete(struct cli *c)
 static const struct cli_opt create_opts[] = {
 	{ "user", 'u', CLI_STRING, &user, "NAME", "owner; not needed when there is only one user" },
 	{ "reusable", 0, CLI_BOOL, &is_reusable, NULL, "for any number of nodes" },
-	{ "ephemeral", 0, CLI_BOOL, &is_ephemeral, NULL, "nodes are deleted some time after they went offline" },
+	{ "ephemeral", 0, CLI_BOOL, &is_ephemeral, NULL,
+	  "nodes are deleted some time after they went offline" },
 	{ "expiration", 'e', CLI_STRING, &expiration, "TIME", "30m, 24h, 7d or never; default 90d" },
 	{ "tags", 't', CLI_STRING, &tags, "LIST", "nodes get these tags: tag:a,tag:b" },
 	{ "description", 'd', CLI_STRING, &description, "TEXT", "what it is for" },

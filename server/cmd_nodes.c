@@ -103,7 +103,8 @@ print_changed(const struct cli *c, json_t *v, const char *what, const char *memb
 	} else {
 		if (member != NULL)
 			cli_put_member(v, member, &cell);
-		printf("Node %s %s%s.\n", c->argv[0], what, member == NULL ? "" : cell.len > 0 ? buf_cstr(&cell) : "none");
+		printf("Node %s %s%s.\n", c->argv[0], what, member == NULL ? "" : cell.len > 0 ?
+		    buf_cstr(&cell) : "none");
 	}
 	buf_fini(&cell);
 	json_decref(v);

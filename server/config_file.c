@@ -1,7 +1,7 @@
 /*
- * YAML by libcyaml. It has no line numbers for values, and those of its errors point at the enclosing mapping. Both
- * are found by loading ever longer beginnings of the file: the first one that shows the value, or the
- * same error, ends with the line in question.
+ * YAML by libcyaml. It has no line numbers for values, and those of its errors point at the
+ * enclosing mapping. Both are found by loading ever longer beginnings of the file: the first one
+ * that shows the value, or the same error, ends with the line in question.
  */
 #include "server/config_file.h"
 
@@ -197,8 +197,8 @@ line_end(const struct buf *b, size_t from)
 	return nl == NULL ? b->len : (size_t)(nl - b->p) + 1;
 }
 
-/* The line where the error first shows. Those of the YAML syntax (an open quote) may come and go: the first line
- * from which on they stay. */
+/* The line where the error first shows. Those of the YAML syntax (an open quote) may come and go:
+ * the first line from which on they stay. */
 static unsigned
 line_of_error(const struct buf *b, const struct load *whole)
 {
@@ -384,7 +384,8 @@ config_file_line(const struct config_file *f, unsigned setting, unsigned item)
 		line++;
 		load_first(&f->bytes, end, &l);
 		const struct value *v = tree_value(l.tree, setting);
-		is_there = is_empty ? l.err == CYAML_ERR_SEQUENCE_ENTRIES_MIN : v != NULL && (v->n > item || (v->text != NULL && whole != NULL &&
+		is_there = is_empty ? l.err == CYAML_ERR_SEQUENCE_ENTRIES_MIN : v != NULL &&
+		    (v->n > item || (v->text != NULL && whole != NULL &&
 		    whole->text != NULL && strcmp(v->text, whole->text) == 0));
 		tree_free(l.tree);
 	}

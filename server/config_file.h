@@ -1,6 +1,6 @@
 /*
- * The YAML file of `fairlead serve`: libcyaml by a schema made from config_table, every value as text. What is wrong
- * becomes one sentence with file and line.
+ * The YAML file of `fairlead serve`: libcyaml by a schema made from config_table, every value as
+ * text. What is wrong becomes one sentence with file and line.
  */
 #ifndef SERVER_CONFIG_FILE_H
 #define SERVER_CONFIG_FILE_H
@@ -10,7 +10,8 @@
 
 struct config_file;
 
-/* Reads the file. ERR_IO (cannot be read) or ERR_INVAL (no YAML, unknown key, wrong type) with *why. Main thread. */
+/* Reads the file. ERR_IO (cannot be read) or ERR_INVAL (no YAML, unknown key, wrong type) with
+ * *why. Main thread. */
 enum err config_file_load(const char *path, struct config_file **out, struct err_text *why) MUST_USE;
 void config_file_free(struct config_file *f);		/* NULL is fine */
 

@@ -362,12 +362,15 @@ config_free(struct config *cfg)
 void
 config_usage(FILE *f)
 {
-	fprintf(f, "  -c, --config FILE\n        configuration file; default $FAIRLEAD_CONFIG, else %s\n", ETC_PATH);
+	fprintf(f,
+	    "  -c, --config FILE\n        configuration file; default $FAIRLEAD_CONFIG, else %s\n",
+	    ETC_PATH);
 	for (unsigned i = 0; i < config_settings_count; i++) {
 		const struct config_setting *s = &config_settings[i];
 		char name[CONFIG_NAME_MAX];
 		fprintf(f, "      --%s%s%s\n        %s", config_setting_flag(s, name),
-		    s->kind == CONFIG_BOOL ? "[=true|false]" : " ", s->kind == CONFIG_BOOL ? "" : s->arg, s->help);
+		    s->kind == CONFIG_BOOL ? "[=true|false]" : " ", s->kind == CONFIG_BOOL ? "" :
+		    s->arg, s->help);
 		if (s->dflt != NULL && *s->dflt != 0)
 			fprintf(f, " [%s]", geteuid() == 0 && s->dflt_root != NULL ? s->dflt_root : s->dflt);
 		fputc('\n', f);

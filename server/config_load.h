@@ -12,10 +12,10 @@
 #include "base/config.h"
 #include "base/err.h"
 
-/* Takes the flags it knows ("--server-url=URL" or "--server-url URL", "-c FILE") out of argv, from argv[1] up to
- * "--", and lowers *argc: what remains is the caller's. argc may be NULL: no flags. *out is the caller's
- * (config_free). ERR_IO or ERR_INVAL with *why: one sentence that names file and line, variable or flag. Main
- * thread. */
+/* Takes the flags it knows ("--server-url=URL" or "--server-url URL", "-c FILE") out of argv, from
+ * argv[1] up to "--", and lowers *argc: what remains is the caller's. argc may be NULL: no flags.
+ * *out is the caller's (config_free). ERR_IO or ERR_INVAL with *why: one sentence that names file
+ * and line, variable or flag. Main thread. */
 enum err config_load(int *argc, char **argv, struct config **out, struct err_text *why) MUST_USE;
 void config_free(struct config *cfg);		/* NULL is fine */
 

@@ -1,7 +1,7 @@
 /*
- * Every setting of `fairlead serve`, one row each: its key in the file, its place in struct config, kind, range,
- * default and help. File, environment and flags are all read by this table, so that they cannot
- * drift apart: derp.region_id is FAIRLEAD_DERP_REGION_ID is --derp-region-id.
+ * Every setting of `fairlead serve`, one row each: its key in the file, its place in struct config,
+ * kind, range, default and help. File, environment and flags are all read by this table, so that
+ * they cannot drift apart: derp.region_id is FAIRLEAD_DERP_REGION_ID is --derp-region-id.
  */
 #ifndef SERVER_CONFIG_TABLE_H
 #define SERVER_CONFIG_TABLE_H

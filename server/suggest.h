@@ -2,8 +2,8 @@
 #ifndef SERVER_SUGGEST_H
 #define SERVER_SUGGEST_H
 
-/* Insertions, deletions, replacements and swaps of neighbours between the two; words longer than 63 characters are
- * far from everything. */
+/* Insertions, deletions, replacements and swaps of neighbours between the two; words longer than 63
+ * characters are far from everything. */
 unsigned suggest_distance(const char *a, const char *b);
 
 /* Keeps the nearest word seen so far. Start with { .word = typed, .best = NULL }. */

@@ -31,7 +31,8 @@ auth_check(const struct http_peer *peer, enum http_access need, struct auth *out
 		snprintf(a.actor.name, sizeof(a.actor.name), "local uid %u", (unsigned)peer->uid);
 	} else if (need != HTTP_PUBLIC) {
 		*status = 401;
-		return err_say(why, ERR_DENIED, "this needs a login: use the fairlead command on the server itself");
+		return err_say(why, ERR_DENIED,
+		    "this needs a login: use the fairlead command on the server itself");
 	}
 	if (!auth_role_may(a.role, need)) {
 		*status = 403;

@@ -26,8 +26,8 @@ struct auth {
 	struct actor actor;		/* for the audit record */
 };
 
-/* May this peer do what the route needs? ERR_OK fills *out; ERR_DENIED with *why. *status is 401 (not known who asks) or
- * 403 (known, but the role does not allow it). */
+/* May this peer do what the route needs? ERR_OK fills *out; ERR_DENIED with *why. *status is 401
+ * (not known who asks) or 403 (known, but the role does not allow it). */
 enum err auth_check(const struct http_peer *peer, enum http_access need, struct auth *out,
 	int *status, struct err_text *why) MUST_USE;
 /* Does the role allow it? */

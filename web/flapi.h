@@ -28,8 +28,8 @@ struct flapi_member {
 	const char *name;
 	enum flapi_type type;
 };
-/* Does the body have only these members, each of its type? Otherwise answers 400 that names the member, and returns
- * false. */
+/* Does the body have only these members, each of its type? Otherwise answers 400 that names the
+ * member, and returns false. */
 bool flapi_body_is(struct http_req *q, const struct flapi_member *members, size_t n);
 
 #define FLAPI_TEXTS_MAX 64
@@ -48,8 +48,8 @@ void flapi_id(struct json_writer *w, const char *name, int64_t id);
 /* {} for changes that leave nothing to show. */
 void flapi_reply_empty(struct http_req *q);
 
-/* A list of objects by numeric id, in order of id: takes ids (from obj_alloc). put writes the object, or nothing when it has
- * gone. */
+/* A list of objects by numeric id, in order of id: takes ids (from obj_alloc). put writes the
+ * object, or nothing when it has gone. */
 void flapi_reply_ids_take(struct http_req *q, const char *name, int64_t *ids, size_t n,
 	void (*put)(struct tailnet *t, int64_t id, struct json_writer *w));
 

@@ -93,7 +93,8 @@ users_create(struct http_req *q)
 	spec.display_name = json_get_str(q->json, "displayName", "");
 	const char *role = json_get_str(q->json, "role", "member");
 	if (!role_parse(role, &spec.role)) {
-		http_reply_error(q, 400, "\"%.60s\" is no role: owner, admin, network-admin, auditor or member", role);
+		http_reply_error(q, 400,
+		    "\"%.60s\" is no role: owner, admin, network-admin, auditor or member", role);
 		return;
 	}
 	tailnet_user_create(flapi_tailnet(q), &q->who.actor, &spec, on_changed, q);

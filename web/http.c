@@ -20,7 +20,7 @@
 
 #define CONN_IDLE_S		120	/* above the keep-alive of common reverse proxies (60-75 s) */
 #define CONN_MEMORY_BYTES	(32u << 10)	/* head of a request, and one write's worth of an answer */
-#define BODY_WASTE_BYTES	(8u << 20)	/* of a chunked body that is too long; then the connection ends */
+#define BODY_WASTE_BYTES	(8u << 20)	/* of a chunked body; then the connection ends */
 #define COMPLAINTS_PER_S	1.0
 
 static void

@@ -29,7 +29,8 @@ struct http;
 struct coord;
 struct event_base;
 
-/* Coordinator thread, before its loop runs. cfg and coord are borrowed. Has the routes of flapi. ERR_IO with *why. */
+/* Coordinator thread, before its loop runs. cfg and coord are borrowed. Has the routes of flapi.
+ * ERR_IO with *why. */
 enum err http_new(struct event_base *base, const struct config *cfg, struct coord *coord,
 	struct http **out, struct err_text *why) MUST_USE;
 /* Ends every connection. A request that still waits for its done function is freed by that; so end the store
@@ -45,20 +46,20 @@ void http_routes(struct http *h, const struct http_route *table, size_t n);
 enum err http_listen_unix(struct http *h, const char *path, struct err_text *why) MUST_USE;
 
 /* Takes fd, the plain side of a connection whose real peer is given. pass: the door's name for it
- * (generation 0: none). Coordinator thread. Such a connection is a stranger, whatever SO_PEERCRED says: that names our
- * own process. */
+ * (generation 0: none). Coordinator thread. Such a connection is a stranger, whatever SO_PEERCRED
+ * says: that names our own process. */
 void http_add_take(struct http *h, int fd, const struct net_addr *peer, bool is_tls,
 	struct conn_ref pass);
 
 /*
- * A request on a passed connection is for a path of the door (an upgrade, or an answer made there): the
- * connection goes back to it. head: the request head as bytes, rebuilt. rest is empty: clients send nothing
- * behind a request until it is answered (RFC 9110 7.8 for upgrades; proxies do not pipeline), and what libmicrohttpd
- * has read ahead cannot be had back without its own 101.
+ * A request on a passed connection is for a path of the door (an upgrade, or an answer made there):
+ * the connection goes back to it. head: the request head as bytes, rebuilt. rest is empty: clients
+ * send nothing behind a request until it is answered (RFC 9110 7.8 for upgrades; proxies do not
+ * pipeline), and what libmicrohttpd has read ahead cannot be had back without its own 101.
  *
- * Nothing at all is written on the passage for this request, no 101 either: everything that comes out of it belongs
- * to earlier answers. Our end is closed when the door has closed its end. A request with a body is answered
- * 400 here and does not go back.
+ * Nothing at all is written on the passage for this request, no 101 either: everything that comes
+ * out of it belongs to earlier answers. Our end is closed when the door has closed its end. A
+ * request with a body is answered 400 here and does not go back.
  */
 typedef void http_upgrade_fn(void *arg, struct conn_ref pass, const struct buf *head,
 	const struct buf *rest);

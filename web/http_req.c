@@ -96,7 +96,8 @@ void
 http_reply_err(struct http_req *q, enum err rc, const struct err_text *why)
 {
 	static const int statuses[ERR_COUNT] = {
-		[ERR_INVAL] = 400, [ERR_PROTO] = 400, [ERR_LIMIT] = 400, [ERR_DENIED] = 403, [ERR_NOTFOUND] = 404,
+		[ERR_INVAL] = 400, [ERR_PROTO] = 400, [ERR_LIMIT] = 400, [ERR_DENIED] = 403,
+		    [ERR_NOTFOUND] = 404,
 		[ERR_EXISTS] = 409, [ERR_AGAIN] = 503, [ERR_BUSY] = 503, [ERR_FULL] = 503, [ERR_IO] = 503,
 		[ERR_CLOSED] = 503, [ERR_NOMEM] = 503, [ERR_UNSUPPORTED] = 501,
 	};

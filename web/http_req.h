@@ -34,7 +34,7 @@ struct http_req {
 	const struct http_peer *peer;	/* borrowed; NULL once the connection ended */
 	struct auth who;		/* checked against route->access */
 	char params[ROUTER_PARAMS_MAX][ROUTER_PARAM_BYTES];
-	json_t *json;			/* owned; an object when route->takes_json (empty if no body was sent) */
+	json_t *json;			/* owned; an object when route->takes_json, {} without a body */
 	/* for http and http_req only */
 	struct http *_http;
 	struct http_conn *_link;	/* its connection; NULL once that ended */

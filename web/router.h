@@ -38,8 +38,8 @@ struct router_match {
 enum err router_find(const struct http_route *table, size_t n_table, const char *method,
 	const char *path, struct router_match *m) MUST_USE;
 
-/* The path of a request target: scheme and authority (absolute form) and the query are cut off, doubled slashes at
- * the start are one. The caller frees it. */
+/* The path of a request target: scheme and authority (absolute form) and the query are cut off,
+ * doubled slashes at the start are one. The caller frees it. */
 char *router_path(const char *target) MUST_USE;
 
 #endif

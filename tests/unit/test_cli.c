@@ -43,10 +43,13 @@ static void
 test_durations(void **state)
 {
 	static const struct { const char *text; int64_t want; } cases[] = {
-		{ "30m", 1800 }, { "24h", 86400 }, { "7d", 604800 }, { "90d", 7776000 }, { "2w", 1209600 }, { "5s", 5 },
+		{ "30m", 1800 }, { "24h", 86400 }, { "7d", 604800 }, { "90d", 7776000 }, { "2w",
+		  1209600 }, { "5s", 5 },
 		{ "1d12h", 129600 }, { "never", 0 }, { "0", 0 }, { "3650d", 315360000 },
-		{ "", -1 }, { "5", -1 }, { "d", -1 }, { "-1d", -1 }, { "1x", -1 }, { "1d ", -1 }, { "0d", -1 },
-		{ "3651d", -1 }, { "9999999999d", -1 }, { "999999999w", -1 }, { "1d5", -1 }, { "Never", -1 },
+		{ "", -1 }, { "5", -1 }, { "d", -1 }, { "-1d", -1 }, { "1x", -1 }, { "1d ", -1 },
+		{ "0d", -1 },
+		{ "3651d", -1 }, { "9999999999d", -1 }, { "999999999w", -1 }, { "1d5", -1 },
+		{ "Never", -1 },
 	};
 	(void)state;
 
@@ -54,7 +57,8 @@ test_durations(void **state)
 		int64_t v = -1;
 		struct err_text why = { "" };
 		enum err rc = cli_duration_parse(cases[i].text, &v, &why);
-		if (v != cases[i].want || (rc == ERR_OK) != (cases[i].want >= 0) || (rc != ERR_OK) != (why.s[0] != 0))
+		if (v != cases[i].want || (rc == ERR_OK) != (cases[i].want >= 0) ||
+		    (rc != ERR_OK) != (why.s[0] != 0))
 			fail_msg("\"%s\" gave %lld", cases[i].text, (long long)v);
 	}
 }
@@ -63,9 +67,11 @@ static void
 test_times(void **state)
 {
 	static const struct { int64_t at; const char *want; } cases[] = {
-		{ 0, "never" }, { NOW, "just now" }, { NOW - 1, "just now" }, { NOW - 59, "59 seconds ago" },
-		{ NOW - 60, "1 minute ago" }, { NOW - 7199, "1 hour ago" }, { NOW - 90 * 86400, "90 days ago" },
-		{ NOW + 86400, "in 1 day" }, { NOW + 7200, "in 2 hours" }, { NOW + 5, "in 5 seconds" },
+		{ 0, "never" }, { NOW, "just now" }, { NOW - 1, "just now" }, { NOW - 59, "59 "
+		    "seconds ago" },
+		{ NOW - 60, "1 minute ago" }, { NOW - 7199, "1 hour "
+		    "ago" }, { NOW - 90 * 86400, "90 days ago" },
+		{ NOW + 86400, "in 1 day" }, { NOW + 86397, "in 1 day" }, { NOW + 7200, "in 2 hours" }, { NOW + 5, "in 5 seconds" },
 	};
 	char out[CLI_TIME_MAX];
 	(void)state;
@@ -78,7 +84,7 @@ static void
 test_table(void **state)
 {
 	static const char *const heads[] = { "ID", "NAME", "LAST" };
-	static const char *const cells[] = { "1", "z\xc3\xbcrich", "x", "100", "", "a\033[31m\xc2\x9b" "b\n" };
+	static const char *const cells[] = { "1", "z\xc3\xbcrich", "x", "100", "", "a\033[31m\302\233b\n" };
 	char *text = NULL;
 	size_t n = 0;
 	(void)state;
@@ -98,7 +104,8 @@ static void
 test_suggest(void **state)
 {
 	static const struct { const char *a, *b; unsigned want; } cases[] = {
-		{ "", "", 0 }, { "abc", "abc", 0 }, { "ab", "ba", 1 }, { "creat", "create", 1 }, { "kitten", "sitting", 3 },
+		{ "", "", 0 }, { "abc", "abc", 0 }, { "ab", "ba", 1 }, { "creat", "create", 1 },
+		  { "kitten", "sitting", 3 },
 		{ "a", "", 1 }, { "", "abc", 3 },
 	};
 	(void)state;
@@ -116,10 +123,12 @@ test_options(void **state)
 	static bool flag;
 	static const char *text;
 	static const struct cli_opt opts[] = {
-		{ "reusable", 0, CLI_BOOL, &flag, NULL, "" }, { "user", 'u', CLI_STRING, &text, "NAME", "" },
+		{ "reusable", 0, CLI_BOOL, &flag, NULL, "" },
+		{ "user", 'u', CLI_STRING, &text, "NAME", "" },
 		{ NULL, 0, CLI_BOOL, NULL, NULL, NULL },
 	};
-	static const struct { const char *args[6]; const char *words, *text; bool flag; const char *why; } cases[] = {
+	static const struct { const char *args[6]; const char *words,
+	    *text; bool flag; const char *why; } cases[] = {
 		{ { "a", "--user", "x", "b" }, "a b", "x", false, NULL },
 		{ { "--user=x=y", "--reusable" }, "", "x=y", true, NULL },
 		{ { "-u", "x", "-" }, "-", "x", false, NULL },
@@ -130,7 +139,8 @@ test_options(void **state)
 		{ { "--nonsense" }, NULL, NULL, false, "unknown flag --nonsense; --help lists them" },
 		{ { "-x" }, NULL, NULL, false, "unknown flag -x; --help lists them" },
 		{ { "--user" }, NULL, NULL, false, "--user needs a value: NAME" },
-		{ { "--reusable=maybe" }, NULL, NULL, false, "--reusable takes no value but true or false" },
+		{ { "--reusable=maybe" }, NULL, NULL, false, "--reusable takes no value but true "
+		    "or false" },
 	};
 	const struct cli_opt *const tables[] = { opts, NULL };
 	(void)state;
@@ -149,7 +159,8 @@ test_options(void **state)
 		if (rc != ERR_OK)
 			continue;
 		for (int k = 1; k < argc; k++)
-			snprintf(words + strlen(words), sizeof(words) - strlen(words), "%s%s", k > 1 ? " " : "", argv[k]);
+			snprintf(words + strlen(words), sizeof(words) - strlen(words), "%s%s",
+			    k > 1 ? " " : "", argv[k]);
 		assert_string_equal(words, cases[i].words);
 		assert_int_equal(flag, cases[i].flag);
 		assert_true((text == NULL) == (cases[i].text == NULL));
@@ -229,7 +240,9 @@ exchange(const struct exchange *e)
 	int fd = accept(listener, NULL, NULL);
 	request_read(fd, request, sizeof(request));
 	assert_string_equal(request, e->request);
-	dprintf(fd, "HTTP/1.1 %s\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: %zu\r\n\r\n%s",
+	dprintf(fd,
+	    "HTTP/1.1 %s\r\nContent-Type: application/json\r\nConnection: close\r\n"
+	    "Content-Length: %zu\r\n\r\n%s",
 	    e->status, strlen(e->answer), e->answer);
 	close(fd);
 }
@@ -287,7 +300,8 @@ test_verbs(void **state)
 {
 	static const struct run_case cases[] = {
 		{ { "users", "list" }, { { "GET /api/fairlead/v1/users", "200 OK", "{\"users\":["
-		  "{\"id\":\"1\",\"name\":\"ann\",\"displayName\":\"Ann\",\"role\":\"owner\",\"nodes\":2,\"keys\":1,"
+		  "{\"id\":\"1\",\"name\":\"ann\",\"displayName\":\"Ann\",\"role\":\"owner\","
+		  "\"nodes\":2,\"keys\":1,"
 		  "\"created\":\"2027-01-15T07:00:00Z\"}]}" } }, 0,
 		  "ID  NAME  DISPLAY NAME  ROLE   NODES  KEYS  CREATED\n"
 		  "1   ann   Ann           owner  2      1     1 hour ago\n", NULL },
@@ -296,48 +310,63 @@ test_verbs(void **state)
 		{ { "users", "create", "bob", "--role=admin" },
 		  { { "POST /api/fairlead/v1/users {\"name\":\"bob\",\"role\":\"admin\"}", "200 OK",
 		      "{\"id\":\"2\",\"name\":\"bob\"}" } }, 0, "User bob is made (id 2).\n", NULL },
-		{ { "users", "create", "bob" }, { { "POST /api/fairlead/v1/users {\"name\":\"bob\"}", "409 Conflict",
+		{ { "users", "create", "bob" },
+		  { { "POST /api/fairlead/v1/users {\"name\":\"bob\"}", "409 Conflict",
 		  "{\"message\":\"there is already a user bob\",\"status\":409}" } }, 1, "",
 		  "fairlead: there is already a user bob\n" },
-		{ { "users", "rename", "a/b", "c" }, { { "PATCH /api/fairlead/v1/users/a%2Fb {\"name\":\"c\"}", "200 OK",
+		{ { "users", "rename", "a/b", "c" },
+		  { { "PATCH /api/fairlead/v1/users/a%2Fb {\"name\":\"c\"}", "200 OK",
 		  "{\"name\":\"c\"}" } }, 0, "User a/b is now c.\n", NULL },
-		{ { "users", "destroy", "bob" }, { { "DELETE /api/fairlead/v1/users/bob", "200 OK", "{}" } }, 0,
+		{ { "users", "destroy", "bob" }, { { "DELETE /api/fairlead/v1/users/bob", "200 "
+		    "OK", "{}" } }, 0,
 		  "User bob is deleted.\n", NULL },
-		{ { "preauthkeys", "create", "--reusable", "-e", "24h", "--tags", "tag:a,b", "--user", "ann" },
+		{ { "preauthkeys", "create", "--reusable", "-e", "24h", "--tags", "tag:a,"
+		    "b", "--user", "ann" },
 		  { { "POST /api/fairlead/v1/keys {\"reusable\":true,\"ephemeral\":false,\"user\":\"ann\","
 		      "\"expirySeconds\":86400,\"tags\":[\"tag:a\",\"tag:b\"]}", "200 OK",
 		      "{\"id\":\"k1\",\"user\":\"ann\",\"reusable\":true,\"key\":\"tskey-auth-k1-s\","
 		      "\"expires\":\"2027-01-16T08:00:00Z\"}" },
-		    { "GET /api/fairlead/v1/status", "200 OK", "{\"serverUrl\":\"https://vpn.example.com\"}" } }, 0,
-		  "Auth key k1 of user ann, reusable, expires in 1 day. It is shown only once:\n\n    tskey-auth-k1-s\n\n"
+		    { "GET /api/fairlead/v1/status", "200 OK",
+		  "{\"serverUrl\":\"https://vpn.example.com\"}" } }, 0,
+		  "Auth key k1 of user ann, reusable, expires in 1 day. It is shown only once:\n\n"
+		  "    tskey-auth-k1-s\n\n"
 		  "Join a node with:\n\n"
-		  "    sudo tailscale up --login-server=https://vpn.example.com --authkey=tskey-auth-k1-s\n\n", NULL },
-		{ { "keys", "create", "-q" }, { { "POST /api/fairlead/v1/keys {\"reusable\":false,\"ephemeral\":false}",
+		  "    sudo tailscale up --login-server=https://vpn.example.com "
+		  "--authkey=tskey-auth-k1-s\n\n", NULL },
+		{ { "keys", "create", "-q" },
+		  { { "POST /api/fairlead/v1/keys {\"reusable\":false,\"ephemeral\":false}",
 		  "200 OK", "{\"key\":\"tskey-auth-k1-s\"}" } }, 0, "tskey-auth-k1-s\n", NULL },
 		{ { "keys", "create", "--expiration", "soon" }, { { NULL, NULL, NULL } }, 2, "",
 		  "fairlead: --expiration: \"soon\" is not a duration like 30m, 24h, 7d or never\n" },
-		{ { "keys", "expire", "k1", "-o", "json" }, { { "POST /api/fairlead/v1/keys/k1/revoke", "200 OK",
+		{ { "keys", "expire", "k1", "-o", "json" },
+		  { { "POST /api/fairlead/v1/keys/k1/revoke", "200 OK",
 		  "{\"id\":\"k1\"}" } }, 0, "{\n  \"id\": \"k1\"\n}\n", NULL },
 		{ { "nodes", "list" }, { { "GET /api/fairlead/v1/nodes", "200 OK", "{\"nodes\":["
 		  "{\"id\":\"7\",\"name\":\"edge\",\"tags\":[\"tag:a\",\"tag:b\"],\"user\":\"ann\","
 		  "\"addresses\":[\"100.64.0.1\",\"fd7a::1\"],\"online\":true,\"keyExpires\":null},"
-		  "{\"id\":\"8\",\"name\":\"x\\u001b\",\"tags\":[],\"user\":\"ann\",\"addresses\":[\"100.64.0.2\"],"
-		  "\"online\":false,\"lastSeen\":\"2027-01-15T07:58:00Z\",\"keyExpires\":\"2027-01-15T07:00:00Z\","
+		  "{\"id\":\"8\",\"name\":\"x\\u001b\",\"tags\":[],\"user\":\"ann\","
+		  "\"addresses\":[\"100.64.0.2\"],"
+		  "\"online\":false,\"lastSeen\":\"2027-01-15T07:58:00Z\","
+		  "\"keyExpires\":\"2027-01-15T07:00:00Z\","
 		  "\"expired\":true}]}" } }, 0,
 		  "ID  NAME  OWNER        ADDRESSES           STATE                   KEY EXPIRES\n"
 		  "7   edge  tag:a,tag:b  100.64.0.1,fd7a::1  online                  never\n"
-		  "8   x?    ann          100.64.0.2          offline, 2 minutes ago  expired 1 hour ago\n", NULL },
+		  "8   x?    ann          100.64.0.2          offline, 2 minutes ago  expired 1 "
+		  "hour ago\n", NULL },
 		{ { "nodes", "tag", "edge", "a,tag:b" }, { { "PATCH /api/fairlead/v1/nodes/edge"
 		  " {\"tags\":[\"tag:a\",\"tag:b\"]}", "200 OK", "{\"tags\":[\"tag:a\",\"tag:b\"]}" } }, 0,
 		  "Node edge now has the tags tag:a,tag:b.\n", NULL },
-		{ { "nodes", "expire", "100.64.0.1" }, { { "POST /api/fairlead/v1/nodes/100.64.0.1/expire", "200 OK", "{}" } }, 0,
+		{ { "nodes", "expire", "100.64.0.1" },
+		  { { "POST /api/fairlead/v1/nodes/100.64.0.1/expire", "200 OK", "{}" } }, 0,
 		  "Node 100.64.0.1 must log in again: its key is expired.\n", NULL },
-		{ { "nodes", "rename", "7", "new" }, { { "PATCH /api/fairlead/v1/nodes/7 {\"name\":\"new\"}", "200 OK",
+		{ { "nodes", "rename", "7", "new" },
+		  { { "PATCH /api/fairlead/v1/nodes/7 {\"name\":\"new\"}", "200 OK",
 		  "{\"name\":\"new\"}" } }, 0, "Node 7 is now new.\n", NULL },
 		{ { "nodes", "delete", "7" }, { { "DELETE /api/fairlead/v1/nodes/7", "200 OK", "{}" } }, 0,
 		  "Node 7 is deleted.\n", NULL },
 		{ { "nodes", "show", "7" }, { { "GET /api/fairlead/v1/nodes/7", "404 Not Found",
-		  "{\"message\":\"there is no node \\\"7\\\"\"}" } }, 1, "", "fairlead: there is no node \"7\"\n" },
+		  "{\"message\":\"there is no node \\\"7\\\"\"}" } }, 1, "",
+		  "fairlead: there is no node \"7\"\n" },
 		{ { "nodes", "list" }, { { "GET /api/fairlead/v1/nodes", "200 OK", "<html>" } }, 1, "",
 		  "fairlead: the server answered with status 200 and no JSON\n" },
 	};
@@ -351,13 +380,15 @@ static void
 test_status(void **state)
 {
 	static const struct run_case c = { { "status" }, { { "GET /api/fairlead/v1/status", "200 OK",
-	    "{\"version\":\"v1\",\"serverUrl\":\"https://a\",\"uptimeSeconds\":7300,\"dataDir\":\"/d\",\"baseDomain\":\"t\","
+	    "{\"version\":\"v1\",\"serverUrl\":\"https://a\",\"uptimeSeconds\":7300,"
+	    "\"dataDir\":\"/d\",\"baseDomain\":\"t\","
 	    "\"listen\":{\"https\":[\"0.0.0.0:443\",\"[::]:443\"],\"http\":[],\"stun\":[\"0.0.0.0:3478\"]},"
 	    "\"users\":1,\"nodes\":3,\"nodesOnline\":2,\"keys\":4,\"keysActive\":1,"
 	    "\"metrics\":{\"relayConnections\":5,\"relayPacketsSent\":6,\"relayBytesSent\":7}}" } }, 0,
 	    "version          v1\nlogin server     https://a\nup for           2 hours\n"
 	    "listens on       https 0.0.0.0:443,[::]:443; stun (UDP) 0.0.0.0:3478\ndata             /d\n"
-	    "domain           t\nusers            1\nnodes            3, 2 online\nauth keys        4, 1 active\n"
+	    "domain           t\nusers            1\nnodes            3, 2 online\n"
+	    "auth keys        4, 1 active\n"
 	    "relay            5 connections, 6 packets, 7 bytes\n", NULL };
 	(void)state;
 
@@ -396,7 +427,8 @@ test_usage(void **state)
 		{ { "config", "check", "--help" }, { { NULL, NULL, NULL } }, 0, NULL, NULL },
 		{ { "config", "check", "/nonexistent/c.yaml" }, { { NULL, NULL, NULL } }, 1, "",
 		  "fairlead: cannot open /nonexistent/c.yaml: No such file or directory\n" },
-		{ { "config", "check", "docs/config.example.yaml" }, { { NULL, NULL, NULL } }, 0, "ok\n", NULL },
+		{ { "config", "check", "docs/config.example.yaml" }, { { NULL, NULL, NULL } }, 0,
+		  "ok\n", NULL },
 		{ { "serve", "--x", "y" }, { { NULL, NULL, NULL } }, 43, "", NULL },
 		{ { "status", "--socket", "/nonexistent/x.sock" }, { { NULL, NULL, NULL } }, 1, "",
 		  "fairlead is not running here: no answer on /nonexistent/x.sock; start it with"

@@ -57,15 +57,18 @@ static void
 test_bad_files(void **state)
 {
 	static const struct { const char *text, *want; } cases[] = {
-		{ "server_ulr: https://a\n", " line 1: unknown key \"server_ulr\"; did you mean \"server_url\"?" },
+		{ "server_ulr: https://a\n",
+		  " line 1: unknown key \"server_ulr\"; did you mean \"server_url\"?" },
 		{ "# c\nderp:\n  region_id: 5\n  regon_name: x\n",
 		  " line 4: unknown key \"regon_name\" in derp; did you mean \"region_name\"?" },
-		{ "region_id: 5\n", " line 1: unknown key \"region_id\"; did you mean \"derp.region_id\"?" },
+		{ "region_id: 5\n", " line 1: unknown key \"region_id\"; did you mean "
+		    "\"derp.region_id\"?" },
 		{ "zzz: 5\n", " line 1: unknown key \"zzz\"" },
 		{ "workers: 1\nworkers: 2\n", " line 2: workers is given a second time" },
 		{ "listen_https: 0.0.0.0:443\n",
 		  " line 1: listen_https must be a list of \"- …\" lines, not one value" },
-		{ "\nserver_url:\n  a: 5\n", " line 3: server_url must be one value, not a section of keys" },
+		{ "\nserver_url:\n  a: 5\n", " line 3: server_url must be one value, not a "
+		    "section of keys" },
 		{ "derp: on\n", " line 1: derp must be a section of keys, not one value" },
 		{ "- a\n", " line 1: the file must be a section of keys, not a list of \"- …\" lines" },
 		{ "derp:\n\tregion_id: 4\n",
@@ -85,15 +88,19 @@ test_bad_files(void **state)
 		  " line 2: derp.ipv4: \"::1\" is not an IPv4 address, \"none\" or empty" },
 		{ "derp:\n  region_code: Kiel!\n",
 		  " line 2: derp.region_code: \"Kiel!\" is not a code of 1 to 16 characters of [a-z0-9-]" },
-		{ "listen_https:\n  - 0.0.0.0:443\n  - nonsense\n", " line 3: listen_https: \"nonsense\" is not an"
+		{ "listen_https:\n  - 0.0.0.0:443\n  - nonsense\n",
+		  " line 3: listen_https: \"nonsense\" is not an"
 		  " address and port such as 0.0.0.0:443 or [::]:443" },
 		{ "listen_http: [a,b,c,d,e,f,g,h,i,j,k,l,m,n,o,p,q]\n",
 		  " line 1: listen_http has more than 16 entries" },
 		{ "prefixes:\n  v4: 10.0.0.0/8\n",
-		  " line 2: prefixes.v4: \"10.0.0.0/8\" is not a prefix inside 100.64.0.0/10, at most /29" },
+		  " line 2: prefixes.v4: \"10.0.0.0/8\" is not a prefix inside 100.64.0.0/10, at "
+		  "most /29" },
 		{ "prefixes:\n  v4: 100.64.0.0/9\n",
-		  " line 2: prefixes.v4: \"100.64.0.0/9\" is not a prefix inside 100.64.0.0/10, at most /29" },
-		{ "prefixes:\n  v6: fd00::/48\n", " line 2: prefixes.v6: \"fd00::/48\" is not a prefix inside"
+		  " line 2: prefixes.v4: \"100.64.0.0/9\" is not a prefix inside 100.64.0.0/10, "
+		  "at most /29" },
+		{ "prefixes:\n  v6: fd00::/48\n", " line 2: prefixes.v6: \"fd00::/48\" is not a "
+		    "prefix inside"
 		  " fd7a:115c:a1e0::/48, at most /120" },
 		{ "dns:\n  base_domain: UPPER.example\n",
 		  " line 2: dns.base_domain: \"UPPER.example\" is not a domain name in lower case" },
@@ -104,18 +111,23 @@ test_bad_files(void **state)
 		  " line 1: server_url: dns.base_domain tailnet.internal holds the server's own name"
 		  " tailnet.internal: nodes could not find it; choose another domain" },
 		{ "server_url: vpn.example.com\n",
-		  " line 1: server_url: server_url \"vpn.example.com\" must begin with https:// or http://" },
-		{ "tls_cert_path: /x.crt\n", " line 1: tls_cert_path: a certificate needs its key: give both"
+		  " line 1: server_url: server_url \"vpn.example.com\" must begin with https:// "
+		  "or http://" },
+		{ "tls_cert_path: /x.crt\n", " line 1: tls_cert_path: a certificate needs its "
+		    "key: give both"
 		  " tls_cert_path and tls_key_path, or none" },
-		{ "trusted_proxies: [10.0.0.1/8]\n", " line 1: trusted_proxies: \"10.0.0.1/8\" is not an address or"
+		{ "trusted_proxies: [10.0.0.1/8]\n",
+		  " line 1: trusted_proxies: \"10.0.0.1/8\" is not an address or"
 		  " prefix such as 10.0.0.0/8 (host bits zero)" },
 		{ "proxy_protocol: true\n", " line 1: proxy_protocol: PROXY headers count only from"
 		  " trusted_proxies, and there are none" },
 		{ "log:\n  level: loud\n",
 		  " line 2: log.level: \"loud\" is not one of debug, info, warn, error" },
-		{ "unix_socket: run/x\n", " line 1: unix_socket: \"run/x\" is not an absolute path of at most 107"
+		{ "unix_socket: run/x\n",
+		  " line 1: unix_socket: \"run/x\" is not an absolute path of at most 107"
 		  " characters" },
-		{ "listen_https: []\nlisten_http: []\n", " line 1: listen_https: there is nothing to listen on:"
+		{ "listen_https: []\nlisten_http: []\n", " line 1: listen_https: there is nothing "
+		    "to listen on:"
 		  " listen_https and listen_http are both empty" },
 	};
 	(void)state;
@@ -219,7 +231,8 @@ test_order(void **state)
 	env_pairs[6] = NULL;
 	char *argv[] = { (char[]){ "serve" }, (char[]){ "--new-key" }, (char[]){ "--workers=3" },
 		(char[]){ "--listen-stun" }, (char[]){ "none" }, (char[]){ "--listen-http" },
-		(char[]){ "127.0.0.1:1, 127.0.0.1:2" }, (char[]){ "--proxy-protocol=false" }, (char[]){ "rest" },
+		(char[]){ "127.0.0.1:1, 127.0.0.1:2" }, (char[]){ "--proxy-protocol=false" },
+		    (char[]){ "rest" },
 		(char[]){ "--" }, (char[]){ "--workers=9" }, NULL };
 	int argc = 11;
 	assert_int_equal(config_load_in(&world, &argc, argv, &c, &why), ERR_OK);

@@ -1,5 +1,6 @@
 /* links: web/http web/http_req web/http_unix web/router web/auth */
-/* The glue around libmicrohttpd with a real event loop, socketpairs and a Unix socket; the routes are this test's. */
+/* The glue around libmicrohttpd with a real event loop, socketpairs; the routes
+ * are this test's. */
 #include <stdarg.h>
 #include <setjmp.h>
 #include <stddef.h>
@@ -12,8 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "web/flapi.h"
@@ -26,7 +25,6 @@ struct fixture {
 	struct event_base *base;
 	struct http *h;
 	struct config cfg;
-	char dir[64], path[96];
 };
 
 /* What the routes and the hand-back saw. */
@@ -92,7 +90,8 @@ list_free(void *arg)
 static void
 on_list(struct http_req *q)
 {
-	http_reply_list(q, &(struct http_list){ .name = "things", .n = strcmp(q->params[0], "0") == 0 ? 0 : LIST_LEN,
+	http_reply_list(q, &(struct http_list){ .name = "things", .n = strcmp(q->params[0],
+	    "0") == 0 ? 0 : LIST_LEN,
 	    .put = list_put, .free_fn = list_free });
 }
 
@@ -130,10 +129,6 @@ setup(void **state)
 
 	f->cfg.limits.conns = 100;
 	f->base = event_base_new();
-	snprintf(f->dir, sizeof(f->dir), "/tmp/fairlead-test-XXXXXX");
-	if (mkdtemp(f->dir) == NULL)
-		return -1;
-	snprintf(f->path, sizeof(f->path), "%s/run/x.sock", f->dir);
 	if (http_new(f->base, &f->cfg, NULL, &f->h, NULL) != ERR_OK)
 		return -1;
 	http_on_upgrade(f->h, "/ts2021", on_back, NULL);
@@ -148,14 +143,9 @@ static int
 teardown(void **state)
 {
 	struct fixture *f = *state;
-	char sub[80];
 
 	http_free(f->h);
 	event_base_free(f->base);
-	snprintf(sub, sizeof(sub), "%s/run", f->dir);
-	unlink(f->path);
-	rmdir(sub);
-	rmdir(f->dir);
 	buf_fini(&back_head);
 	free(f);
 	return 0;
@@ -252,17 +242,6 @@ from_door(struct fixture *f, uint32_t generation)
 	return (struct client){ .fd = fds[0] };
 }
 
-static struct client
-from_unix(struct fixture *f)
-{
-	struct sockaddr_un sa = { .sun_family = AF_UNIX };
-	struct client c = { .fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0) };
-
-	snprintf(sa.sun_path, sizeof(sa.sun_path), "%s", f->path);
-	assert_int_equal(connect(c.fd, (struct sockaddr *)&sa, sizeof(sa)), 0);
-	return c;
-}
-
 static bool
 wait_no_connections(struct fixture *f)
 {
@@ -293,11 +272,14 @@ test_routing(void **state)
 		{ "GET /api/things/%00 HTTP/1.1\r\nHost: x\r\n\r\n", "400", "not well encoded" },
 		{ "GET /api/things/% HTTP/1.1\r\nHost: x\r\n\r\n", "400", "not well encoded" },
 		{ "GET /busy HTTP/1.1\r\nHost: x\r\n\r\n", "503", "Retry-After: 1" },
-		{ "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n{\"a\":[1] }", "200", "{\"a\":[1]}" },
-		{ "POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\n{\"a\r\n4\r\n\":1}\r\n0\r\n\r\n",
+		{ "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n{\"a\":[1] }", "200",
+		  "{\"a\":[1]}" },
+		{ "POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\n"
+		    "{\"a\r\n4\r\n\":1}\r\n0\r\n\r\n",
 		  "200", "{\"a\":1}" },
 		{ "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n", "200", "\r\n\r\n{}" },
-		{ "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\n{a}", "400", "the body is not JSON" },
+		{ "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\n{a}", "400",
+		  "the body is not JSON" },
 		{ "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n[]", "400",
 		  "the body must be a JSON object" },
 		{ "GET /hello HTTP/1.1\r\nHost: x\r\n\r\n", "200", "hello" },
@@ -339,7 +321,8 @@ test_body_too_long(void **state)
 	struct fixture *f = *state;
 	struct client c = from_door(f, 0);
 	static const char known[] = "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 1048577\r\n\r\n";
-	static const char chunked[] = "POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n";
+	static const char chunked[] = "POST /echo HTTP/1.1\r\nHost: x\r\n"
+	    "Transfer-Encoding: chunked\r\n\r\n";
 
 	client_send(&c, known, sizeof(known) - 1);
 	wait_answer(f, &c);
@@ -444,7 +427,8 @@ static void
 test_back_to_the_door(void **state)
 {
 	static const char plain[] = "GET /hello HTTP/1.1\r\nHost: x\r\n\r\n";
-	static const char upgrade[] = "POST /ts2021?x=1 HTTP/1.1\r\nHost: x\r\nUpgrade: tailscale-control-protocol\r\n"
+	static const char upgrade[] = "POST /ts2021?x=1 HTTP/1.1\r\nHost: x\r\n"
+	    "Upgrade: tailscale-control-protocol\r\n"
 	    "Connection: upgrade\r\nX-Tailscale-Handshake: AAAA\r\nContent-Length: 0\r\n\r\n";
 	struct fixture *f = *state;
 	struct client c = from_door(f, 7);
@@ -488,7 +472,8 @@ static void
 test_not_back(void **state)
 {
 	static const char with_body[] =
-	    "POST /ts2021 HTTP/1.1\r\nHost: x\r\nUpgrade: x\r\nConnection: upgrade\r\nContent-Length: 2\r\n\r\nab";
+	    "POST /ts2021 HTTP/1.1\r\nHost: x\r\nUpgrade: x\r\nConnection: upgrade\r\n"
+	    "Content-Length: 2\r\n\r\nab";
 	static const char key[] = "GET /key HTTP/1.1\r\nHost: x\r\n\r\n";
 	struct fixture *f = *state;
 	struct client c = from_door(f, 7);
@@ -550,68 +535,6 @@ test_list(void **state)
 }
 
 static void
-test_unix_socket(void **state)
-{
-	static const char request[] = "DELETE /api/things/a%2Fb%20c HTTP/1.1\r\nHost: x\r\n\r\n";
-	struct fixture *f = *state;
-	struct err_text why;
-	struct stat st;
-	char want[160];
-
-	assert_int_equal(http_listen_unix(f->h, f->path, &why), ERR_OK);
-	assert_int_equal(stat(f->path, &st), 0);
-	assert_int_equal(st.st_mode & 07777, 0660);
-	struct client c = from_unix(f);
-	client_send(&c, request, sizeof(request) - 1);
-	wait_answer(f, &c);
-	snprintf(want, sizeof(want), "{\"id\":\"a/b c\",\"who\":\"local uid %u\"}", (unsigned)getuid());
-	assert_non_null(strstr(buf_cstr(&c.in), want));
-	client_close(&c);
-
-	struct http *other;
-	assert_int_equal(http_new(f->base, &f->cfg, NULL, &other, NULL), ERR_OK);
-	assert_int_equal(http_listen_unix(other, f->path, &why), ERR_EXISTS);
-	snprintf(want, sizeof(want), "another server answers at the socket %s", f->path);
-	assert_string_equal(why.s, want);
-	http_free(other);
-	assert_int_equal(access(f->path, F_OK), 0);
-	http_free(f->h);
-	f->h = NULL;
-	assert_int_equal(access(f->path, F_OK), -1);
-}
-
-static void
-test_unix_socket_places(void **state)
-{
-	struct fixture *f = *state;
-	struct sockaddr_un sa = { .sun_family = AF_UNIX };
-	struct err_text why;
-	char want[160], sub[80], too_long[200];
-
-	snprintf(sub, sizeof(sub), "%s/run", f->dir);
-	assert_int_equal(mkdir(sub, 0700), 0);
-	/* Left by a server that was killed. */
-	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
-	snprintf(sa.sun_path, sizeof(sa.sun_path), "%s", f->path);
-	assert_int_equal(bind(fd, (struct sockaddr *)&sa, sizeof(sa)), 0);
-	close(fd);
-	assert_int_equal(http_listen_unix(f->h, f->path, &why), ERR_OK);
-	http_free(f->h);
-
-	assert_int_equal(http_new(f->base, &f->cfg, NULL, &f->h, NULL), ERR_OK);
-	FILE *file = fopen(f->path, "we");
-	fclose(file);
-	assert_int_equal(http_listen_unix(f->h, f->path, &why), ERR_IO);
-	snprintf(want, sizeof(want), "%s is in the way: it is not a socket", f->path);
-	assert_string_equal(why.s, want);
-	memset(too_long, 'x', sizeof(too_long) - 1);
-	too_long[0] = '/';
-	too_long[sizeof(too_long) - 1] = 0;
-	assert_int_equal(http_listen_unix(f->h, too_long, &why), ERR_IO);
-	assert_int_equal(http_listen_unix(f->h, "/nonexistent-dir/x/y.sock", &why), ERR_IO);
-}
-
-static void
 on_over(evutil_socket_t fd, short what, void *arg)
 {
 	(void)fd;
@@ -650,7 +573,7 @@ main(void)
 		TEST(test_routing), TEST(test_head), TEST(test_body_too_long), TEST(test_answered_later),
 		TEST(test_client_leaves_while_waiting), TEST(test_end_while_waiting),
 		TEST(test_back_to_the_door), TEST(test_back_then_end), TEST(test_not_back), TEST(test_list),
-		TEST(test_unix_socket), TEST(test_unix_socket_places), TEST(test_idle),
+		TEST(test_idle),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
