@@ -138,7 +138,7 @@ func TestRelayAdmission(t *testing.T) {
 	if err := known.Connect(ctxFor(t, 5*time.Second)); err != nil {
 		t.Fatal(err)
 	}
-	s.cli("nodes", "delete", "known", "--yes")
+	s.cli("nodes", "delete", "known")
 	ended := make(chan bool, 1)
 	go func() {
 		for {

@@ -248,7 +248,7 @@ func TestRealClientLogoutAndDelete(t *testing.T) {
 	if b.ip4() != addr {
 		t.Fatalf("after logout and login %v became %v", addr, b.ip4())
 	}
-	s.cli("nodes", "delete", "alpha", "--yes")
+	s.cli("nodes", "delete", "alpha")
 	eventually(t, 10*time.Second, "the client of a deleted node is told", func() bool {
 		return b.status().BackendState == "NeedsLogin"
 	})

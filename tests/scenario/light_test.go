@@ -244,7 +244,8 @@ func (n *lightNode) update(ctx context.Context, change func(*tailcfg.MapRequest)
 func (n *lightNode) stream(ctx context.Context) error {
 	req := n.mapRequest()
 	req.Stream = true
-	res, err := n.post(ctx, "/machine/map", req)
+	// The stream outlives ctx, which bounds the wait for its first message.
+	res, err := n.post(context.WithoutCancel(ctx), "/machine/map", req)
 	if err != nil {
 		return err
 	}

@@ -258,7 +258,7 @@ func (s *server) newKey(flags ...string) keyInfo {
 }
 
 type nodeInfo struct {
-	ID        int64    `json:"id"`
+	ID        string   `json:"id"`
 	Name      string   `json:"name"`
 	Addresses []string `json:"addresses"`
 	Tags      []string `json:"tags"`

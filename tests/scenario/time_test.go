@@ -1,9 +1,9 @@
-// Figures of the main job, one per line: how long a join and the first relayed ping take. Runs with BENCH=1 alone.
+// Figures of the main job, one per line: how long a join and the first relayed ping take.
+// go test -run '^$' -bench '^BenchmarkJoin$' -benchtime 1x .
 package scenario
 
 import (
 	"fmt"
-	"os"
 	"slices"
 	"testing"
 	"time"
@@ -20,10 +20,7 @@ func (d durations) print(what string) {
 
 func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
-func TestJoinTimes(t *testing.T) {
-	if os.Getenv("BENCH") != "1" {
-		t.Skip("figures only: BENCH=1")
-	}
+func BenchmarkJoin(t *testing.B) {
 	const rounds = 10
 	relayOnly(t)
 	s := startServer(t)
@@ -78,7 +75,7 @@ func TestJoinTimes(t *testing.T) {
 }
 
 // homeKnown is how long it takes from a home relay being reported to a peer's having it.
-func homeKnown(t *testing.T, s *server, watcher *lightNode, k string, round int) time.Duration {
+func homeKnown(t testing.TB, s *server, watcher *lightNode, k string, round int) time.Duration {
 	t.Helper()
 	name := fmt.Sprintf("home-%d", round)
 	n := newLightNode(s, name)
