@@ -127,7 +127,6 @@ push_shared(struct map_world *w, struct map_segs *out, struct shbuf *frame, bool
 	map_full_segs_add(out, shbuf_hold(frame));
 }
 
-/* The text made so far in scratch is put aside while a shared frame is made. */
 static void
 frame_make(struct map_world *w, struct map_frame *f, const struct buf *text, int64_t now_ms)
 {
@@ -156,16 +155,21 @@ push_profiles(struct map_world *w, struct map_group *g, int64_t now_ms, struct m
 }
 
 static void
+chunk_make(struct map_world *w, struct map_chunk *c, int64_t now_ms)
+{
+	struct buf text = { 0 };
+
+	map_chunk_put(&text, c, NULL, w->base_domain);
+	frame_make(w, &c->f, &text, now_ms);
+	buf_fini(&text);
+}
+
+static void
 push_chunk(struct map_world *w, struct map_chunk *c, int64_t now_ms, struct map_segs *out,
 	struct map_full_result *res)
 {
-	if (!map_chunk_frame_usable(&c->f, now_ms, &res->from)) {
-		struct buf text = { 0 };
-
-		map_chunk_put(&text, c, NULL, w->base_domain);
-		frame_make(w, &c->f, &text, now_ms);
-		buf_fini(&text);
-	}
+	if (!map_chunk_frame_usable(&c->f, now_ms, &res->from))
+		chunk_make(w, c, now_ms);
 	push_shared(w, out, c->f.frame, res->has_peers);
 	res->has_peers = true;
 }
@@ -202,6 +206,32 @@ push_peers(struct map_world *w, const struct map_node *viewer, int64_t now_ms,
 				push_chunk(w, g->chunks[k], now_ms, out, res);
 		}
 	}
+}
+
+bool
+map_full_prepare(struct map_world *w, const struct node *viewer, int64_t mono_ms,
+	unsigned max_chunks)
+{
+	const struct map_node *mn = viewer->map;
+	unsigned made = 0;
+	uint64_t from = 0;
+
+	OBJ_CHECK(mn, MAP_NODE_MAGIC);
+	for (unsigned i = 0; i < w->n_groups; i++) {
+		struct map_group *g = w->groups[i];
+
+		if (g == NULL || !map_world_sees(w, mn->class->row, i))
+			continue;
+		for (unsigned k = 0; k < g->n_chunks; k++) {
+			if (g->chunks[k] == mn->chunk ||
+			    map_chunk_frame_usable(&g->chunks[k]->f, mono_ms, &from))
+				continue;
+			if (made++ == max_chunks)
+				return false;
+			chunk_make(w, g->chunks[k], mono_ms);
+		}
+	}
+	return true;
 }
 
 void

@@ -31,6 +31,10 @@ struct map_full_now {
 	int64_t mono_ms, unix_s;
 };
 
+/* Makes at most max_chunks of the shared frames that a full map of viewer needs. true: all of them
+ * are there. A caller with other things to do calls it until then before map_full_put. */
+bool map_full_prepare(struct map_world *w, const struct node *viewer, int64_t mono_ms,
+	unsigned max_chunks);
 /* Appends the full map of viewer (n->map is set) to out. */
 void map_full_put(struct map_world *w, const struct node *viewer, const struct map_full_now *now,
 	struct map_segs *out, struct map_full_result *res);

@@ -34,23 +34,33 @@ map_peer_is_expired(const struct node *n, int64_t now_unix_s)
 	return n->key_expiry_unix_s != 0 && n->key_expiry_unix_s <= now_unix_s;
 }
 
-static void
-put_host_prefix(struct json_writer *w, const struct net_ip *ip)
-{
-	char text[NET_TEXT_MAX];
-	struct net_prefix p = { .ip = *ip, .bits = ip->family == 4 ? 32 : 128 };
+#define ADDRESSES_MAX (2 * (NET_TEXT_MAX + 8))
 
-	if (ip->family != 0)
-		json_w_str(w, NULL, net_prefix_put(&p, text));
+static char *
+put_host_prefix(char *p, const struct net_ip *ip)
+{
+	*p++ = '"';
+	net_ip_put(ip, p);
+	p += strlen(p);
+	return stpcpy(p, ip->family == 4 ? "/32\"" : "/128\"");
 }
 
-static void
-put_addresses(struct json_writer *w, const char *name, const struct node *n)
+/* The node's addresses as an array of host prefixes; returns its length. Digits need no escape,
+ * and the text is wanted twice. */
+static size_t
+addresses_text(const struct node *n, char out[ADDRESSES_MAX])
 {
-	json_w_arr_open(w, name);
-	put_host_prefix(w, &n->ip4);
-	put_host_prefix(w, &n->ip6);
-	json_w_arr_close(w);
+	char *p = out;
+
+	*p++ = '[';
+	if (n->ip4.family != 0)
+		p = put_host_prefix(p, &n->ip4);
+	if (n->ip4.family != 0 && n->ip6.family != 0)
+		*p++ = ',';
+	if (n->ip6.family != 0)
+		p = put_host_prefix(p, &n->ip6);
+	*p++ = ']';
+	return (size_t)(p - out);
 }
 
 static void
@@ -77,7 +87,8 @@ put_disco(struct json_writer *w, const struct node *n)
 static void
 put_common(struct json_writer *w, const struct node *n, const char *base_domain)
 {
-	char text[MAP_FQDN_MAX];
+	char text[MAP_FQDN_MAX], addresses[ADDRESSES_MAX];
+	size_t n_addresses = addresses_text(n, addresses);
 
 	json_w_int(w, "ID", n->id);
 	snprintf(text, sizeof(text), "%lld", (long long)n->id);
@@ -86,8 +97,8 @@ put_common(struct json_writer *w, const struct node *n, const char *base_domain)
 	json_w_int(w, "User", map_peer_owner_id(n));
 	json_w_str(w, "Key", node_key_put(&n->node_key, text));
 	put_disco(w, n);
-	put_addresses(w, "Addresses", n);
-	put_addresses(w, "AllowedIPs", n);
+	json_w_raw(w, "Addresses", addresses, n_addresses);
+	json_w_raw(w, "AllowedIPs", addresses, n_addresses);
 	if (n->n_endpoints > 0)
 		put_endpoints(w, n);
 	if (n->home_derp != 0)

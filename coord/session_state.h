@@ -39,6 +39,7 @@ struct session {
 	struct { uint32_t worker, slot, generation, stream; } key;
 	bool had_full;			/* its client has peers from us */
 	bool needs_full;
+	uint8_t n_steps;		/* taken to make chunks for its full map: bounded, so that it ends */
 	struct node *node;		/* borrowed; NULL while ENDING */
 	uint64_t seq;			/* that its client has */
 	struct shbuf *filter;		/* owned reference: packet filter sent last */

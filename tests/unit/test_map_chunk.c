@@ -1,6 +1,6 @@
 /* links: coord/map_chunk coord/map_peer */
-/* Proves: chunks stay sorted and reasonably full whatever comes and goes, and frames are dropped or marked stale when
- * they must be. */
+/* Proves: chunks stay sorted and reasonably full whatever comes and goes, and frames are dropped
+ * or marked stale when they must be. */
 #include "map_fixture.h"
 
 #define NODES_MAX 2000
@@ -130,7 +130,8 @@ staleness(void **state)
 	assert_true(map_chunk_frame_usable(&c->f, 100000, &from));
 	assert_int_equal(from, 100);
 
-	/* changed: usable for a window after it was made, from the sequence before the first change */
+	/* changed: usable for a window after it was made, from the sequence before the first
+	 * change */
 	map_chunk_touch(&f->nodes[3], 42);
 	map_chunk_touch(&f->nodes[4], 50);
 	assert_true(map_chunk_frame_usable(&c->f, 1000 + MAP_CHUNK_STALE_MS - 1, &from));

@@ -89,6 +89,26 @@ a_thousand(void **state)
 }
 
 static void
+prepared_in_steps(void **state)
+{
+	struct fw *f = fw_new(1, NULL);
+	struct map_full_result res;
+
+	(void)state;
+	for (unsigned i = 0; i < 640; i++)
+		fw_join(f, 1);
+	/* ten chunks, one of them the viewer's own */
+	assert_false(map_full_prepare(&f->w, f->nodes[1], f->mono_ms, 4));
+	assert_false(map_full_prepare(&f->w, f->nodes[1], f->mono_ms, 4));
+	assert_int_equal(f->w.chunks_made, 8);
+	assert_true(map_full_prepare(&f->w, f->nodes[1], f->mono_ms, 4));
+	assert_int_equal(f->w.chunks_made, 9);
+	json_decref(fw_full(f, f->nodes[1], &res));
+	assert_int_equal(f->w.chunks_made, 9);
+	fw_free(f);
+}
+
+static void
 frames_are_shared(void **state)
 {
 	struct fw *f = fw_new(1, NULL);
@@ -299,6 +319,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(alone),
 		cmocka_unit_test(a_thousand),
+		cmocka_unit_test(prepared_in_steps),
 		cmocka_unit_test(frames_are_shared),
 		cmocka_unit_test(shrinking),
 		cmocka_unit_test(alone_in_chunk),
