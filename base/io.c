@@ -225,6 +225,14 @@ io_bytes_out(const struct io *io)
 /* --- reading ---------------------------------------------------------------------------------- */
 
 enum err
+io_read_raw(struct io *io, void *p, size_t cap, size_t *got)
+{
+	if (io->ssl != NULL)
+		return io_tls_read(io, p, cap, got);
+	return io->is_broken ? ERR_IO : io_recv(io, p, cap, got);
+}
+
+enum err
 io_read(struct io *io, void *p, size_t cap, size_t *got)
 {
 	size_t n;
@@ -236,9 +244,7 @@ io_read(struct io *io, void *p, size_t cap, size_t *got)
 		*got = n;
 		return ERR_OK;
 	}
-	if (io->ssl != NULL)
-		return io_tls_read(io, p, cap, got);
-	return io->is_broken ? ERR_IO : io_recv(io, p, cap, got);
+	return io->ws != NULL ? io_ws_read(io, p, cap, got) : io_read_raw(io, p, cap, got);
 }
 
 void
@@ -253,7 +259,7 @@ bool
 io_has_more(const struct io *io)
 {
 	OBJ_CHECK(io, IO_MAGIC);
-	if (io_run_len(&io->front) > 0)
+	if (io_run_len(&io->front) > 0 || io_ws_waiting(io) > 0)
 		return true;
 	if (io->ssl == NULL || io->is_broken || io->is_drained)
 		return false;
@@ -275,10 +281,25 @@ io_write_room(const struct io *io)
 	room = IO_STAGE_BYTES - s->len;
 	if (io->ssl != NULL)
 		overhead = (room / IO_RECORD_BYTES + 1) * IO_RECORD_OVERHEAD;
+	if (io->ws != NULL)
+		overhead += io_ws_overhead(room);
 	if (room <= overhead)
 		return 0;
 	room -= overhead;
 	return room < IO_WRITE_MAX ? room : IO_WRITE_MAX;
+}
+
+enum err
+io_stage_put(struct io *io, const void *p, size_t n)
+{
+	struct io_stage *s = io->w->stage;
+
+	if (io->ssl != NULL)
+		return io_tls_seal(io, p, n);
+	ASSERT(n <= sizeof s->p - s->len);
+	memcpy(s->p + s->len, p, n);
+	s->len += n;
+	return ERR_OK;
 }
 
 enum err
@@ -297,11 +318,7 @@ io_write(struct io *io, const void *p, size_t n)
 	if (n > io_write_room(io))
 		return ERR_AGAIN;
 	s->owner = io;
-	if (io->ssl != NULL)
-		return io_tls_seal(io, p, n);
-	memcpy(s->p + s->len, p, n);
-	s->len += n;
-	return ERR_OK;
+	return io->ws != NULL ? io_ws_put(io, p, n) : io_stage_put(io, p, n);
 }
 
 enum err
@@ -341,6 +358,8 @@ io_pending_bytes(const struct io *io)
 static void
 io_say_goodbye(struct io *io)
 {
+	if (io->ws != NULL)
+		io_ws_goodbye(io);
 	if (io_flush(io) == ERR_OK && io->is_open) {
 		io_tls_goodbye(io);
 		(void)io_send_out(io);
@@ -353,6 +372,7 @@ io_fini(struct io *io)
 {
 	io_break(io);
 	SSL_free(io->ssl);
+	io_ws_free(io->ws);
 	io_run_clear(&io->front);
 	io_run_clear(&io->raw);
 	io->magic = 0;
@@ -379,7 +399,7 @@ io_take_fd(struct io *io, struct buf *rest)
 	int fd;
 
 	OBJ_CHECK(io, IO_MAGIC);
-	ASSERT(io->ssl == NULL && io->out.p == NULL && io->w->stage->owner != io);
+	ASSERT(io->ssl == NULL && io->ws == NULL && io->out.p == NULL && io->w->stage->owner != io);
 	fd = io->fd;
 	if (io_run_len(&io->front) > 0)
 		buf_append(rest, io->front.p + io->front.at, io_run_len(&io->front));

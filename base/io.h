@@ -68,9 +68,16 @@ enum err io_tls_handshake(struct io *io) MUST_USE;
 struct ssl_ctx_st;
 void io_tls_ctx_init(struct ssl_ctx_st *ctx);
 
+/* From here on the stream is carried by WebSocket binary frames, under io_read and io_write (base/ws,
+ * server side): the client's request was read and the 101 written, by plain io_write. Pings are answered
+ * inside io_read, a client's close frame is the end of the stream. Bytes put back with io_unread before
+ * are frames. */
+void io_ws_start(struct io *io);
+bool io_is_ws(const struct io *io);
+
 /* At least 1 byte into p on ERR_OK, count in *got (TLS: of one record at most). ERR_AGAIN;
- * ERR_CLOSED: the end, of TLS also without close_notify; ERR_IO: close. Not before a handshake is
- * done. */
+ * ERR_CLOSED: the end, of TLS also without close_notify; ERR_IO, ERR_PROTO (no WebSocket frames):
+ * close. Not before a handshake is done. */
 enum err io_read(struct io *io, void *p, size_t cap, size_t *got) MUST_USE;
 /* Puts n bytes back in front of what io_read gives next (copied). */
 void io_unread(struct io *io, const void *p, size_t n);

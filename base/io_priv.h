@@ -1,5 +1,5 @@
 /*
- * Private to base/io and base/io_tls: what a struct io holds.
+ * Private to base/io, base/io_tls and base/io_ws: what a struct io holds.
  *
  * OpenSSL sees one BIO of ours for both directions: it reads the socket directly (after bytes that
  * the door had peeked at), and writes
@@ -35,6 +35,7 @@ struct io {
 	int fd;
 	struct worker *w;
 	SSL *ssl;		/* NULL: plain */
+	struct io_ws *ws;	/* NULL: no WebSocket frames; owned */
 	struct io_run front;	/* put back: what io_read gives first */
 	struct io_run raw;	/* put back before TLS began: what TLS reads first */
 	struct io_run out;	/* sealed, not taken by the socket yet */
@@ -56,6 +57,23 @@ enum err io_recv(struct io *io, void *p, size_t cap, size_t *got) MUST_USE;
 /* Sends what is pending: ERR_OK none is left, ERR_AGAIN, ERR_CLOSED, ERR_IO. A failure breaks io
  * and shows again in the next call, so this one may be ignored. */
 enum err io_send_out(struct io *io);
+
+/* io_read below what was put back and below WebSocket frames. */
+enum err io_read_raw(struct io *io, void *p, size_t cap, size_t *got) MUST_USE;
+/* Puts n > 0 bytes into the stage, which io owns and which has room. ERR_IO: broken. */
+enum err io_stage_put(struct io *io, const void *p, size_t n) MUST_USE;
+
+/* io_read of a connection with WebSocket frames. */
+enum err io_ws_read(struct io *io, void *p, size_t cap, size_t *got) MUST_USE;
+/* Frames n bytes into the stage; as io_stage_put. */
+enum err io_ws_put(struct io *io, const void *p, size_t n) MUST_USE;
+/* What framing n bytes may add, with what TLS adds to more records. */
+size_t io_ws_overhead(size_t n);
+/* Bytes that were read behind the request and are not decoded yet. */
+size_t io_ws_waiting(const struct io *io);
+/* The close frame, into the stage. */
+void io_ws_goodbye(struct io *io);
+void io_ws_free(struct io_ws *ws);		/* NULL is fine */
 
 /* io_read of a connection that speaks TLS. */
 enum err io_tls_read(struct io *io, void *p, size_t cap, size_t *got) MUST_USE;
