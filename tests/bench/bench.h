@@ -1,4 +1,5 @@
-/* What both load generators share: time, the server's CPU and memory, samples, lines of output. One thread. */
+/* What both load generators share: time, the server's CPU and memory, samples, lines of output. One
+ * thread. */
 #ifndef TESTS_BENCH_BENCH_H
 #define TESTS_BENCH_BENCH_H
 
@@ -13,14 +14,14 @@
 
 int64_t bench_now_ns(void);			/* monotonic */
 
-/* CPU seconds (user and system, all threads, nanosecond resolution) that the process used since its start;
- * pid 0: this process. 0 for a negative pid; ends the program when the process has gone. */
+/* CPU seconds (user and system, all threads, nanosecond resolution) that the process used since its
+ * start; pid 0: this process. 0 for a negative pid; ends the program when the process has gone. */
 double bench_cpu_s(pid_t pid);
 /* Resident bytes of the process. 0 for a negative pid; ends the program when it has gone. */
 double bench_rss_bytes(pid_t pid);
 
-/* CPU seconds that all processes of the machine used, in hundredths: what is neither the server's nor ours is
- * somebody else's, and spoils the figures. */
+/* CPU seconds that all processes of the machine used, in hundredths: what is neither the server's
+ * nor ours is somebody else's, and spoils the figures. */
 double bench_machine_cpu_s(void);
 
 /* Says why on stderr and exits with 1. */

@@ -1,11 +1,15 @@
-# Load generators, run by tests/tools/bench.sh.
+# Load generators: build/bench/relay and build/bench/nodes. Run by tests/tools/bench.sh.
 BENCH_OBJ := $(patsubst %,$(BUILD)/obj/tests/bench/%.o,bench seal link)
 RELAY_OBJ := $(patsubst %,$(BUILD)/obj/%.o,relay/derp_frame \
              $(patsubst %,tests/bench/%,relay relay_load relay_idle derp_client))
+NODES_OBJ := $(patsubst %,$(BUILD)/obj/%.o,coord/noise \
+             $(patsubst %,tests/bench/%,nodes noise_client node_client nodes_run nodes_watch \
+             nodes_phase nodes_storm))
 
 $(BUILD)/bench/relay: $(RELAY_OBJ) $(BENCH_OBJ) $(BASE_OBJ)
-$(BUILD)/bench/relay:
+$(BUILD)/bench/nodes: $(NODES_OBJ) $(BENCH_OBJ) $(BASE_OBJ)
+$(BUILD)/bench/relay $(BUILD)/bench/nodes:
 	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS) -o $@ $(filter %.o,$^) $(PKG_LIBS)
 
-bench: $(BUILD)/bench/relay
+bench: $(BUILD)/bench/relay $(BUILD)/bench/nodes

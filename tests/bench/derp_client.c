@@ -57,8 +57,9 @@ static void
 send_upgrade(struct derp_client *c)
 {
 	char text[512];
-	int n = snprintf(text, sizeof text, "GET /derp HTTP/1.1\r\nHost: %s\r\nUser-Agent: Go-http-client/1.1\r\n"
-	    "Connection: Upgrade\r\nUpgrade: DERP\r\n\r\n", c->hello->host);
+	int n = snprintf(text, sizeof text, "GET /derp HTTP/1.1\r\nHost: %s\r\n"
+	    "User-Agent: Go-http-client/1.1\r\nConnection: Upgrade\r\nUpgrade: DERP\r\n\r\n",
+	    c->hello->host);
 
 	link_write(&c->link, text, (size_t)n);
 }

@@ -1,6 +1,6 @@
 /*
- * A DERP client of the load: TCP, TLS, upgrade, greeting, then frames. Packets are told to a function by their first
- * bytes only; everything else of a frame is skipped.
+ * A DERP client of the load: TCP, TLS, upgrade, greeting, then frames. Packets are told to a
+ * function by their first bytes only; everything else of a frame is skipped.
  */
 #ifndef TESTS_BENCH_DERP_CLIENT_H
 #define TESTS_BENCH_DERP_CLIENT_H
@@ -12,7 +12,8 @@
 #include "base/key.h"
 #include "tests/bench/link.h"
 
-#define DERP_CLIENT_STAMP_BYTES	16	/* of a packet, told to on_packet: u64 number, u64 time in ns (big-endian) */
+/* Begin of a packet, told to on_packet: u64 number, u64 time in ns (big-endian). */
+#define DERP_CLIENT_STAMP_BYTES	16
 
 struct derp_client;
 /* A whole packet of n bytes has arrived (at least DERP_CLIENT_STAMP_BYTES). Must not close the client. */
@@ -39,8 +40,8 @@ enum err derp_client_connect(struct derp_client *c, const struct link_target *t)
 enum err derp_client_serve(struct derp_client *c, uint32_t events) MUST_USE;
 void derp_client_close(struct derp_client *c);
 
-/* A SendPacket frame to the peer with a packet of n bytes in it: its bytes, with one to spare for link_put. The
- * stamp is at DERP_CLIENT_STAMP_AT. The caller frees it. */
+/* A SendPacket frame to the peer with a packet of n bytes in it: its bytes, with one to spare for
+ * link_put. The stamp is at DERP_CLIENT_STAMP_AT. The caller frees it. */
 #define DERP_CLIENT_STAMP_AT	37
 uint8_t *derp_client_frame_new(const struct derp_client *peer, size_t n) MUST_USE;
 
@@ -53,7 +54,8 @@ struct derp_pool {
 
 void derp_pool_init(struct derp_pool *p, const struct link_target *target);
 void derp_pool_fini(struct derp_pool *p);
-/* Connects n clients, at_once at a time, and waits until all are ready. Ends the program when it takes longer. */
+/* Connects n clients, at_once at a time, and waits until all are ready. Ends the program when it
+ * takes longer. */
 void derp_pool_connect(struct derp_pool *p, struct derp_client *c, size_t n, unsigned at_once,
 	unsigned timeout_s);
 /* Waits at most that long for readiness and serves; probes first. 0: polls. */

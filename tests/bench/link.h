@@ -1,7 +1,8 @@
 /*
- * One non-blocking TCP connection of a load generator, plain or TLS 1.3 with AES-128-GCM. OpenSSL makes the handshake;
- * the records after it are ours (seal). What is written goes through one staging buffer of the process, so that the
- * records of one turn leave in one system call. One thread.
+ * One non-blocking TCP connection of a load generator, plain or TLS 1.3 with AES-128-GCM. OpenSSL
+ * makes the handshake; the records after it are ours (seal). What is written goes through one
+ * staging buffer of the process, so that the records of one turn leave in one system call. One
+ * thread.
  */
 #ifndef TESTS_BENCH_LINK_H
 #define TESTS_BENCH_LINK_H
@@ -27,7 +28,8 @@ struct link_target {
 	struct ssl_ctx_st *ctx;
 };
 
-/* "address:port" ([v6]:port) -> *t. Certificates are not verified. Ends the program when it is no address. */
+/* "address:port" ([v6]:port) -> *t. Certificates are not verified. Ends the program when it is no
+ * address. */
 void link_target_init(struct link_target *t, const char *address, bool is_tls, const char *sni);
 void link_target_fini(struct link_target *t);
 
@@ -55,8 +57,8 @@ enum err link_connect(struct link *l, const struct link_target *t) MUST_USE;
 enum err link_handshake(struct link *l) MUST_USE;
 /* EPOLLIN, EPOLLOUT. */
 uint32_t link_wants(const struct link *l);
-/* One read from the socket; fn is called for each piece of data. ERR_OK: maybe nothing; ERR_CLOSED, ERR_IO,
- * ERR_CRYPTO, or what fn returned. fn must not close the link. */
+/* One read from the socket; fn is called for each piece of data. ERR_OK: maybe nothing; ERR_CLOSED,
+ * ERR_IO, ERR_CRYPTO, or what fn returned. fn must not close the link. */
 enum err link_read(struct link *l, link_data_fn fn, void *arg) MUST_USE;
 
 /* The socket does not take more now, or the stage is full. */
@@ -65,7 +67,8 @@ bool link_is_blocked(const struct link *l);
 void link_put(struct link *l, uint8_t *p, size_t n);
 /* Stages any number of bytes, also while blocked (then kept in memory). */
 void link_write(struct link *l, const void *p, size_t n);
-/* Sends what is staged. Before another link may be written. ERR_OK: sent or kept; ERR_CLOSED, ERR_IO. */
+/* Sends what is staged. Before another link may be written. ERR_OK: sent or kept; ERR_CLOSED,
+ * ERR_IO. */
 enum err link_flush(struct link *l) MUST_USE;
 
 /* Closes at once. Closed already is fine. */

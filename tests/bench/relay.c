@@ -1,4 +1,7 @@
-/* Load generator for a DERP relay, ours or any other: see usage(). Prints one number per line, with its unit. */
+/*
+ * Load generator for a DERP relay, ours or any other: see usage(). Prints one number per line, with
+ * its unit.
+ */
 #include <getopt.h>
 #include <signal.h>
 #include <sodium.h>
@@ -34,9 +37,9 @@ usage(FILE *to)
 	    "  --at-once N         handshakes under way (64)\n", to);
 }
 
-enum { OPT_SERVER = 256, OPT_PLAIN, OPT_SNI, OPT_NAME, OPT_PID, OPT_PAIRS, OPT_SIZE, OPT_WINDOW, OPT_RATE,
-	OPT_FLOOD, OPT_QUIET, OPT_SECONDS, OPT_WARMUP, OPT_PROBE, OPT_IDLE, OPT_STORM, OPT_AT_ONCE,
-	OPT_HELP };
+enum { OPT_SERVER = 256, OPT_PLAIN, OPT_SNI, OPT_NAME, OPT_PID, OPT_PAIRS, OPT_SIZE, OPT_WINDOW,
+	OPT_RATE, OPT_FLOOD, OPT_QUIET, OPT_SECONDS, OPT_WARMUP, OPT_PROBE, OPT_IDLE, OPT_STORM,
+	OPT_AT_ONCE, OPT_HELP };
 
 static const struct option options[] = {
 	{ "server", required_argument, NULL, OPT_SERVER }, { "plain", no_argument, NULL, OPT_PLAIN },

@@ -1,9 +1,11 @@
 /*
- * Pairs under load. A pair is a sender and a receiver; the receiver's numbers say what was lost. Rules that make
- * figures of different servers comparable:
- * - one packet per TLS record (real clients flush each packet), but the records of a turn in one send;
- * - open loop: at most 4 packets of a pair per turn, spread evenly: bursts would be lost by short queues. What a
- *   blocked socket keeps back for more than 32 packets (a client's own queue) is dropped here and counts as lost;
+ * Pairs under load. A pair is a sender and a receiver; the numbers that the receiver sees say what
+ * was lost. Rules that make figures of different servers comparable:
+ * - one packet per TLS record (real clients flush each packet), but the records of a turn in one
+ *   send;
+ * - open loop: at most 4 packets of a pair per turn, spread evenly: bursts would be lost by short
+ *   queues. What a blocked socket keeps back for more than 32 packets (a client's own queue) is
+ *   dropped here and counts as lost;
  * - the probe is served before the load in every turn.
  */
 #include <stdio.h>

@@ -1,6 +1,7 @@
 /*
- * TLS 1.3 records with AES-128-GCM, one direction, from the traffic secret that OpenSSL's handshake made (RFC 8446,
- * sections 5.2 and 7.3). A third of the cost of SSL_write for small records, and 1 KiB instead of 40 per connection.
+ * TLS 1.3 records with AES-128-GCM, one direction, from the traffic secret that OpenSSL's handshake
+ * made (RFC 8446, sections 5.2 and 7.3). Cheaper than SSL_write for small records, and a connection
+ * keeps no SSL object.
  */
 #ifndef TESTS_BENCH_SEAL_H
 #define TESTS_BENCH_SEAL_H
@@ -29,14 +30,15 @@ struct seal {
 void seal_init(struct seal *s, const uint8_t secret[SEAL_SECRET_BYTES], bool is_tx);
 void seal_fini(struct seal *s);
 
-/* Seals n bytes (at most SEAL_PLAIN_MAX) as one record of application data: n + SEAL_EXTRA_BYTES into out.
- * p[n] is overwritten. p may be out + SEAL_HEAD_BYTES. */
+/* Seals n bytes (at most SEAL_PLAIN_MAX) as one record of application data: n + SEAL_EXTRA_BYTES
+ * into out. p[n] is overwritten. p may be out + SEAL_HEAD_BYTES. */
 void seal_put(struct seal *s, uint8_t *p, size_t n, uint8_t *out);
 
-/* Length of the record that begins at p, head included. ERR_AGAIN: not all of it is there; ERR_PROTO. */
+/* Length of the record that begins at p, head included. ERR_AGAIN: not all of it is there;
+ * ERR_PROTO. */
 enum err seal_record_bytes(const uint8_t *p, size_t n, size_t *out) MUST_USE;
-/* Opens a whole record in place. Application data then is at record + SEAL_HEAD_BYTES, *n_plain bytes; tickets and
- * key updates give 0. ERR_CRYPTO; ERR_CLOSED: an alert. */
+/* Opens a whole record in place. Application data then is at record + SEAL_HEAD_BYTES, *n_plain
+ * bytes; tickets and key updates give 0. ERR_CRYPTO; ERR_CLOSED: an alert. */
 enum err seal_open(struct seal *s, uint8_t *record, size_t n, size_t *n_plain) MUST_USE;
 
 #endif
