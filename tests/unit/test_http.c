@@ -564,6 +564,22 @@ test_idle(void **state)
 	client_close(&c);
 }
 
+static void
+test_roles(void **state)
+{
+	static const struct { enum user_role role; bool reads, writes; } cases[] = {
+		{ USER_OWNER, true, true }, { USER_ADMIN, true, true }, { USER_NETWORK_ADMIN, true, false },
+		{ USER_AUDITOR, true, false }, { USER_MEMBER, false, false },
+	};
+	(void)state;
+
+	for (size_t i = 0; i < COUNT_OF(cases); i++) {
+		assert_true(auth_role_may(cases[i].role, HTTP_PUBLIC));
+		assert_int_equal(auth_role_may(cases[i].role, HTTP_READ), cases[i].reads);
+		assert_int_equal(auth_role_may(cases[i].role, HTTP_WRITE), cases[i].writes);
+	}
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int
@@ -573,7 +589,7 @@ main(void)
 		TEST(test_routing), TEST(test_head), TEST(test_body_too_long), TEST(test_answered_later),
 		TEST(test_client_leaves_while_waiting), TEST(test_end_while_waiting),
 		TEST(test_back_to_the_door), TEST(test_back_then_end), TEST(test_not_back), TEST(test_list),
-		TEST(test_idle),
+		TEST(test_idle), TEST(test_roles),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
