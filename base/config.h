@@ -1,6 +1,7 @@
 /*
  * The one immutable configuration struct; every limit that an operator may change lives here.
- * Filled by server/config_load (file, environment, flags), read by everybody, never written after start.
+ * Filled by server/config_load (file, environment, flags), read by everybody, never written
+ * after start.
  */
 #ifndef BASE_CONFIG_H
 #define BASE_CONFIG_H
@@ -18,7 +19,7 @@ struct config_list {
 };
 
 struct config {
-	char *server_url;		/* "https://name[:port]" or "http://…"; "" = made from address and ports */
+	char *server_url;		/* "https://name[:port]"; "" = from address and ports */
 	char *data_dir;			/* database, keys, certificate */
 	char *unix_socket;		/* of the fairlead command */
 	char *user;			/* to become after binding; "" = stay */

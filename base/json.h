@@ -39,6 +39,7 @@ struct json_writer {
 	bool _needs_comma;
 };
 
+/* Objects and arrays are opened and closed in pairs; a value outside any is the whole text. */
 void json_w_init(struct json_writer *w, struct buf *b);
 void json_w_obj_open(struct json_writer *w, const char *name);
 void json_w_obj_close(struct json_writer *w);

@@ -19,6 +19,7 @@ struct map {
 	size_t _key_bytes;
 };
 
+/* An empty table for objects whose key of so many bytes lies at that offset. */
 void map_init(struct map *m, size_t key_offset, size_t key_bytes);
 #define MAP_INIT(m, type, member) \
 	map_init(m, offsetof(type, member), sizeof(((type *)0)->member))

@@ -37,6 +37,7 @@ char *net_ip_put(const struct net_ip *ip, char out[NET_TEXT_MAX]);
 char *net_addr_put(const struct net_addr *a, char out[NET_TEXT_MAX]);
 char *net_prefix_put(const struct net_prefix *p, char out[NET_TEXT_MAX]);
 
+/* Families differ: never equal, never inside. */
 bool net_ip_eq(const struct net_ip *a, const struct net_ip *b);
 bool net_prefix_has(const struct net_prefix *p, const struct net_ip *ip);
 bool net_ip_is_loopback(const struct net_ip *ip);

@@ -1,6 +1,6 @@
 /*
- * Coordination: wiring. Hooks run on workers and post messages; messages run on the coordinator and call
- * tailnet and session functions. Nothing else crosses.
+ * Coordination: wiring. Hooks run on workers and post messages; messages run on the coordinator
+ * and call tailnet and session functions. Nothing else crosses.
  */
 #include "coord/coord.h"
 

@@ -1,7 +1,7 @@
 /*
  * Coordination: public face. The coordinator thread owns every struct tailnet; workers send it
- * register and map requests through the hooks given to ts2021, the API calls tailnet functions directly
- * (it runs on the same loop). The store thread is the only writer of the database.
+ * register and map requests through the hooks given to ts2021, the API calls tailnet functions
+ * directly (it runs on the same loop). The store thread is the only writer of the database.
  */
 #ifndef COORD_COORD_H
 #define COORD_COORD_H
@@ -23,14 +23,15 @@ struct coord_params {
 	struct tailnet_deps tailnet;	/* base, cfg, control and store are filled in by coord */
 };
 
-/* Opens and migrates the database <data_dir>/fairlead.db, loads all, starts the store thread. ERR_* with *why.
- * Main (= coordinator) thread, before the workers start. */
+/* Opens and migrates the database <data_dir>/fairlead.db, loads all, starts the store thread.
+ * ERR_* with *why. Main (= coordinator) thread, before the workers start. */
 enum err coord_new(const struct coord_params *p, struct coord **out, struct err_text *why) MUST_USE;
-/* After the workers stopped and the API ended: writes soft state, stops the store thread, closes the
- * mailbox. Idempotent parts of a failed coord_new too. */
+/* After the workers stopped and the API ended: writes soft state, stops the store thread,
+ * closes the mailbox. Idempotent parts of a failed coord_new too. */
 void coord_stop(struct coord *c);
 void coord_free(struct coord *c);		/* NULL is fine */
 
+/* Borrowed parts. Any thread for the control connections, else the coordinator thread. */
 struct ts2021 *coord_control(struct coord *c);
 /* The tailnet of that name, or NULL. "default" is always there. */
 struct tailnet *coord_tailnet(struct coord *c, const char *name);

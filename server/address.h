@@ -8,8 +8,8 @@
 #include "base/err.h"
 #include "base/net.h"
 
-/* The source address that this machine would use towards the internet (no packet is sent). *out is none (family 0)
- * when there is no route of that family. family: 4 or 6. */
+/* The source address that this machine would use towards the internet (no packet is sent). *out
+ * is none (family 0) when there is no route of that family. family: 4 or 6. */
 void address_own(uint8_t family, struct net_ip *out);
 
 struct address_url {
@@ -19,7 +19,8 @@ struct address_url {
 };
 /* "https://name[:port][/]" -> parts. ERR_INVAL with *why. */
 enum err address_url_parse(const char *url, struct address_url *out, struct err_text *why) MUST_USE;
-/* Text without a slash at the end, port left out when it is the default; out of n bytes. Returns out. */
+/* Text without a slash at the end, port left out when it is the default; out of n bytes.
+ * Returns out. */
 char *address_url_put(const struct address_url *u, char *out, size_t n);
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * The coordinator thread (the main thread): its loop, its mailbox, signals. Owner of nothing else: coord and
- * http are driven from this loop.
+ * The coordinator thread (the main thread): its loop, its mailbox, signals. Owner of nothing
+ * else: coord and http are driven from this loop.
  */
 #ifndef SERVER_COORDINATOR_H
 #define SERVER_COORDINATOR_H
@@ -13,8 +13,8 @@
 struct coordinator;
 struct event_base;
 
-/* Main thread. Blocks SIGINT, SIGTERM, SIGHUP and SIGPIPE for threads made later; SIGINT and SIGTERM
- * end coordinator_run. ERR_IO with *why. */
+/* Main thread. Blocks SIGINT, SIGTERM, SIGHUP and SIGPIPE for threads made later; SIGINT and
+ * SIGTERM end coordinator_run. ERR_IO with *why. */
 enum err coordinator_new(struct coordinator **out, struct err_text *why) MUST_USE;
 void coordinator_free(struct coordinator *c);		/* NULL is fine */
 struct event_base *coordinator_base(struct coordinator *c);

@@ -4,9 +4,9 @@
 
 #include "base/err.h"
 
-/* Makes the directory (0700, with its parents) if needed, and locks <dir>/lock for this process; *lock_fd is to be
- * kept open until the end. ERR_EXISTS with *why: in use by another server (its pid is named); ERR_IO with *why: cannot be
- * made or written. */
+/* Makes the directory (0700, with its parents) if needed, and locks <dir>/lock for this
+ * process; *lock_fd is to be kept open until the end. ERR_EXISTS with *why: in use by another
+ * server (its pid is named); ERR_IO with *why: cannot be made or written. */
 enum err datadir_open(const char *dir, int *lock_fd, struct err_text *why) MUST_USE;
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * `fairlead serve`: everything in one process, made in order and ended in the reverse order. The only place that
- * knows every module.
+ * `fairlead serve`: everything in one process, made in order and ended in the reverse order.
+ * The only place that knows every module.
  */
 #ifndef SERVER_SERVE_H
 #define SERVER_SERVE_H
@@ -14,8 +14,8 @@ struct serve_options {
 	bool makes_new_key;	/* print a fresh auth key even when there are users already */
 };
 
-/* Locks the data directory, loads keys, certificate and state, binds every socket. cfg is borrowed. ERR_* with *why:
- * one sentence. Main thread. */
+/* Locks the data directory, loads keys, certificate and state, binds every socket. cfg is
+ * borrowed. ERR_* with *why: one sentence. Main thread. */
 enum err serve_new(const struct config *cfg, const struct serve_options *options,
 	struct serve **out, struct err_text *why) MUST_USE;
 /* Starts the workers, prints how to join, runs until a signal. ERR_* with *why. */

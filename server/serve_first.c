@@ -94,7 +94,8 @@ static void
 say_how_to_join(const struct serve *s, const char *secret)
 {
 	if (secret[0] == '\0') {
-		printf("  Join a node     make a key with `fairlead keys create`; it prints the line to type\n");
+		printf("  Join a node     `fairlead keys create` makes a key and prints the line to"
+		    " type\n");
 		return;
 	}
 	printf("\n  Auth key (reusable, %d days; shown only now):\n    %s\n", FIRST_KEY_DAYS, secret);

@@ -1,4 +1,5 @@
-/* What the parts of serve share: serve.c (order), serve_routes.c (paths), serve_first.c (first key, banner). */
+/* What the parts of serve share: serve.c (order), serve_routes.c (paths), serve_first.c (first
+ * key, banner). */
 #ifndef SERVER_SERVE_PRIVATE_H
 #define SERVER_SERVE_PRIVATE_H
 
@@ -38,8 +39,8 @@ struct serve {
 /* serve_routes.c: which path goes where. Before the workers start. */
 void serve_routes(struct serve *s);
 
-/* serve_first.c: makes the first user and auth key when there is no user yet (or a key when asked), then prints
- * where everything is and how to join. ERR_* with *why. */
+/* serve_first.c: makes the first user and auth key when there is no user yet (or a key when
+ * asked), then prints where everything is and how to join. ERR_* with *why. */
 enum err serve_first(struct serve *s, struct err_text *why) MUST_USE;
 
 #endif

@@ -15,7 +15,8 @@ PURE = re.compile(r"^(server/door_http|coord/(noise|policy_\w+|map_(chunk|full|d
 IMPURE_OWN = {"base/worker.h", "base/mbox.h", "base/io.h", "base/log.h", "base/clock.h",
               "coord/store.h", "coord/session.h", "coord/ts2021.h"}
 IMPURE_SYSTEM = re.compile(r"^(event2/|sys/epoll|sys/socket|pthread|sqlite3|time\.h|unistd)")
-FILE_MAX, FUNCTION_MAX, COLUMNS = 600, 100, 100
+FILE_MAX, FUNCTION_MAX = 600, 100
+COLUMNS = 112  # the aim is 100; a table row or a comment may stand out a little
 
 problems = []
 
@@ -69,7 +70,7 @@ def check_lengths(path, lines):
     if len(lines) > FILE_MAX:
         problem(path, len(lines), f"{len(lines)} lines; a file has at most {FILE_MAX}")
     for number, line in enumerate(lines, 1):
-        if len(line.rstrip("\n").expandtabs(8)) > COLUMNS + 12 and not line.startswith("/* links:"):
+        if len(line.rstrip("\n").expandtabs(8)) > COLUMNS and not line.startswith("/* links:"):
             problem(path, number, f"longer than {COLUMNS} columns")
         if line.rstrip("\n") != line.rstrip("\n").rstrip():
             problem(path, number, "blanks at the end of the line")

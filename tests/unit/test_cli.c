@@ -67,11 +67,11 @@ static void
 test_times(void **state)
 {
 	static const struct { int64_t at; const char *want; } cases[] = {
-		{ 0, "never" }, { NOW, "just now" }, { NOW - 1, "just now" }, { NOW - 59, "59 "
-		    "seconds ago" },
-		{ NOW - 60, "1 minute ago" }, { NOW - 7199, "1 hour "
-		    "ago" }, { NOW - 90 * 86400, "90 days ago" },
-		{ NOW + 86400, "in 1 day" }, { NOW + 86397, "in 1 day" }, { NOW + 7200, "in 2 hours" }, { NOW + 5, "in 5 seconds" },
+		{ 0, "never" }, { NOW, "just now" }, { NOW - 1, "just now" },
+		{ NOW - 59, "59 seconds ago" }, { NOW - 60, "1 minute ago" },
+		{ NOW - 7199, "1 hour ago" }, { NOW - 90 * 86400, "90 days ago" },
+		{ NOW + 86400, "in 1 day" }, { NOW + 86397, "in 1 day" },
+		{ NOW + 7200, "in 2 hours" }, { NOW + 5, "in 5 seconds" },
 	};
 	char out[CLI_TIME_MAX];
 	(void)state;
