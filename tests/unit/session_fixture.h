@@ -101,7 +101,7 @@ sent_drop(struct sent *s)
 struct fs {
 	struct config cfg;
 	struct tailnet t;
-	struct node *nodes[200];
+	struct node *nodes[500];
 };
 
 static inline void

@@ -86,6 +86,33 @@ lite_updates(void **state)
 	drained(f, 2);
 	assert_null(take(1));
 	assert_int_equal(n_soft_dirty, 1);
+	/* the same again, and another port */
+	for (unsigned i = 0; i < 2; i++) {
+		r = request(n, false, "{\"Hostname\":\"h\"}");
+		r->has_endpoints = true;
+		r->n_endpoints = 1;
+		r->endpoints = obj_alloc(sizeof(*r->endpoints));
+		r->endpoints[0].addr = n->endpoints[0].addr;
+		r->endpoints[0].addr.port = (uint16_t)(41641 + i);
+		ask(f, n, 8, r);
+		assert_int_equal(take_status(8), 200);
+		turn(f);
+		assert_text(take(2), i == 0 ? "" : "{\"PeersChangedPatch\":[{\"NodeID\":1,"
+		    "\"Endpoints\":[\"192.0.2.7:41642\"]}]}");
+		drained(f, 2);
+	}
+	/* without any, and without saying so */
+	r = request(n, false, "{\"Hostname\":\"h\"}");
+	r->has_endpoints = true;
+	ask(f, n, 8, r);
+	assert_int_equal(take_status(8), 200);
+	hostinfo_drop((r = request(n, false, "{}"))->host);
+	r->host = NULL;
+	ask(f, n, 8, r);
+	assert_int_equal(take_status(8), 200);
+	turn(f);
+	assert_text(take(2), "{\"PeersChangedPatch\":[{\"NodeID\":1,\"Endpoints\":[]}]}");
+	drained(f, 2);
 
 	ask(f, n, 8, request(n, false, net));
 	turn(f);
@@ -297,6 +324,94 @@ pace(void **state)
 	fs_free(f);
 }
 
+/* Chunks for a first map are made in steps between which the clock is looked at; the map is the same. */
+static void
+large_first_map(void **state)
+{
+	struct fs *f = fs_new(450);
+
+	(void)state;
+	open_stream(f, 1);
+	turn(f);
+	json_t *map = take(1);
+	assert_int_equal(json_array_size(json_object_get(map, "Peers")), 449);
+	json_decref(map);
+	assert_int_equal(f->nodes[1]->session->n_steps, 0);
+	fs_free(f);
+}
+
+/* Rows by whether a node is tagged; the filter is a version. */
+static uint32_t
+row_of(void *arg, const struct policy_class *c)
+{
+	(void)arg;
+	return c->n_tags > 0;
+}
+
+static bool
+sees(void *arg, uint32_t a, uint32_t b)
+{
+	(void)arg;
+	return a == b;
+}
+
+static struct shbuf *
+filter_of(void *arg, const struct policy_class *c)
+{
+	(void)c;
+	return fx_shbuf(*(int *)arg == 1 ? "[1]" : "[2]");
+}
+
+static void
+a_policy_plugged_in(void **state)
+{
+	static const char *const tags[] = { "tag:x" };
+	int version = 1;
+	struct fs *f = fs_new(0);
+	json_t *msg;
+
+	(void)state;
+	f->t.map->w.classes.rules = (struct policy_class_rules){ &version, row_of, sees, filter_of };
+	for (uint32_t i = 1; i <= 3; i++) {
+		join(f, i);
+		open_stream(f, i);
+	}
+	for (unsigned k = 0; k < 4; k++) {
+		turn(f);
+		for (uint32_t i = 1; i <= 3; i++) {
+			json_decref(take(i));
+			drained(f, i);
+		}
+	}
+	version = 2;
+	change_note_all(&f->t, CHANGE_ALL_POLICY);
+	turn(f);
+	for (uint32_t i = 1; i <= 3; i++) {
+		assert_text(take(i), "{\"PacketFilters\":{\"base\":[2]}}");
+		drained(f, i);
+	}
+	/* 2 leaves the row of the others; 3 is moved while its answer is under way, and joins it */
+	fx_tags(f->nodes[2], tags, 1);
+	change_note(&f->t, f->nodes[2], CHANGE_WHOLE | CHANGE_SELF);
+	turn(f);
+	assert_int_equal(take_status(2), -1);	/* no peer is left to it: it has to begin anew */
+	assert_text(take(1), "{\"PeersRemoved\":[2]}");
+	drained(f, 1);
+	assert_text(take(3), "{\"PeersRemoved\":[2]}");
+	fx_tags(f->nodes[3], tags, 1);
+	change_note(&f->t, f->nodes[3], CHANGE_WHOLE | CHANGE_SELF);
+	turn(f);
+	assert_null(take(3));
+	drained(f, 3);
+	turn(f);
+	msg = take(3);
+	assert_int_equal(json_integer_value(json_object_get(json_array_get(json_object_get(msg,
+	    "Peers"), 0), "ID")), 2);
+	json_decref(msg);
+	assert_text(take(1), "{\"PeersRemoved\":[3]}");
+	fs_free(f);
+}
+
 int
 main(void)
 {
@@ -309,6 +424,8 @@ main(void)
 		cmocka_unit_test(slow_stream_gets_one_merged_delta),
 		cmocka_unit_test(for_all),
 		cmocka_unit_test(pace),
+		cmocka_unit_test(large_first_map),
+		cmocka_unit_test(a_policy_plugged_in),
 	};
 
 	log_set_level(LOG_ERROR);
