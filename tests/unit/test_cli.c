@@ -317,11 +317,11 @@ test_verbs(void **state)
 		{ { "users", "rename", "a/b", "c" },
 		  { { "PATCH /api/fairlead/v1/users/a%2Fb {\"name\":\"c\"}", "200 OK",
 		  "{\"name\":\"c\"}" } }, 0, "User a/b is now c.\n", NULL },
-		{ { "users", "destroy", "bob" }, { { "DELETE /api/fairlead/v1/users/bob", "200 "
-		    "OK", "{}" } }, 0,
+		{ { "users", "destroy", "bob" }, { { "DELETE /api/fairlead/v1/users/bob",
+		  "200 OK", "{}" } }, 0,
 		  "User bob is deleted.\n", NULL },
-		{ { "preauthkeys", "create", "--reusable", "-e", "24h", "--tags", "tag:a,"
-		    "b", "--user", "ann" },
+		{ { "preauthkeys", "create", "--reusable", "-e", "24h", "--tags",
+		    "tag:a,b", "--user", "ann" },
 		  { { "POST /api/fairlead/v1/keys {\"reusable\":true,\"ephemeral\":false,\"user\":\"ann\","
 		      "\"expirySeconds\":86400,\"tags\":[\"tag:a\",\"tag:b\"]}", "200 OK",
 		      "{\"id\":\"k1\",\"user\":\"ann\",\"reusable\":true,\"key\":\"tskey-auth-k1-s\","

@@ -159,8 +159,8 @@ tailnet_node_tag(struct tailnet *t, const struct actor *by, int64_t id, const ch
 
 	(void)t;
 	(void)by;
-	snprintf(asked + len, sizeof(asked) - len, "%stag node %d with %u %s", len > 0 ? ";"
-	    " " : "", (int)id, n,
+	snprintf(asked + len, sizeof(asked) - len, "%stag node %d with %u %s",
+	    len > 0 ? "; " : "", (int)id, n,
 	    n > 0 ? list[0] : "-");
 	finish(done, arg, (struct tailnet_result){ .id = id });
 }
@@ -363,8 +363,8 @@ test_changes(void **state)
 		  "there is no such key: give its id of 12 characters, as in the list" },
 		{ "POST", FLAPI "/keys/kABCDEFGHIJK/revoke", "", 200, "revoke key kABCDEFGHIJK",
 		  "id", "kABCDEFGHIJK" },
-		{ "DELETE", FLAPI "/keys/kABCDEFGHIJK", "", 200, "remove key "
-		    "kABCDEFGHIJK", "id", "(none)" },
+		{ "DELETE", FLAPI "/keys/kABCDEFGHIJK", "", 200,
+		  "remove key kABCDEFGHIJK", "id", "(none)" },
 		{ "GET", FLAPI "/nodes/edge", "", 200, NULL, "fqdn", "edge.tailnet.internal." },
 		{ "GET", FLAPI "/nodes/7", "", 200, NULL, "hostname", "Edge 1" },
 		{ "GET", FLAPI "/nodes/8", "", 404, NULL, "message", "there is no node \"8\"" },
@@ -374,8 +374,8 @@ test_changes(void **state)
 		{ "PATCH", FLAPI "/nodes/7", "{\"tags\":null}", 200, "tag node 7 with 0 -", "id", "7" },
 		{ "PATCH", FLAPI "/nodes/7", "{\"name\":\"e2\",\"tags\":[\"tag:x\"]}", 200,
 		  "rename node 7 e2; tag node 7 with 1 tag:x", "id", "7" },
-		{ "PATCH", FLAPI "/nodes/7", "{\"ip\":\"1\"}", 400, NULL, "message", "unknown "
-		    "member \"ip\"" },
+		{ "PATCH", FLAPI "/nodes/7", "{\"ip\":\"1\"}", 400, NULL, "message",
+		  "unknown member \"ip\"" },
 		{ "POST", FLAPI "/nodes/7/expire", "", 200, "expire node 7", "id", "7" },
 		{ "DELETE", FLAPI "/nodes/7", "", 200, "remove node 7", "id", "(none)" },
 		{ "GET", FLAPI "/status", "", 200, NULL, "serverUrl", "https://vpn.example.com" },
