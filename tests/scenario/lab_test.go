@@ -159,27 +159,38 @@ func newLab(t *testing.T, isUDPDropped bool) *lab {
 	return l
 }
 
-// inNetns runs fn on a thread inside the namespace; sockets that fn makes stay there.
+// inNetns runs fn on a thread inside the namespace; sockets that fn makes stay there. The thread comes back: children
+// that it started are killed when it ends (Pdeathsig).
 func inNetns(t *testing.T, ns string, fn func() error) {
 	t.Helper()
 	done := make(chan error, 1)
-	go func() {
-		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
-		f, err := os.Open(filepath.Join("/run/netns", ns))
-		if err != nil {
-			done <- err
-			return
-		}
-		defer f.Close()
-		if err := unix.Setns(int(f.Fd()), unix.CLONE_NEWNET); err != nil {
-			done <- fmt.Errorf("setns: %w", err)
-			return
-		}
-		done <- fn()
-	}()
+	go func() { done <- inNetnsThread(filepath.Join("/run/netns", ns), fn) }()
 	if err := <-done; err != nil {
 		t.Fatal(err)
 	}
+}
+
+func inNetnsThread(path string, fn func() error) error {
+	runtime.LockOSThread()
+	home, err := os.Open("/proc/thread-self/ns/net")
+	if err != nil {
+		return err
+	}
+	defer home.Close()
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if err := unix.Setns(int(f.Fd()), unix.CLONE_NEWNET); err != nil {
+		return fmt.Errorf("setns: %w", err)
+	}
+	err = fn()
+	if back := unix.Setns(int(home.Fd()), unix.CLONE_NEWNET); back != nil {
+		return fmt.Errorf("setns back: %w", back) // locked, so nothing else runs on this thread
+	}
+	runtime.UnlockOSThread()
+	return err
 }
 
 // nsPing sends an ICMP echo request every 100 ms until one is answered, and says when that was.
