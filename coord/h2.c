@@ -1,9 +1,9 @@
 /*
  * HTTP/2 server sessions over nghttp2 (RFC 9113).
  *
- * Answers are sent without a copy inside nghttp2: it decides how many bytes a DATA frame takes (read_part)
- * and then asks for head and payload to be put into the caller's buffer (send_data), straight from
- * the shared segments.
+ * Answers are sent without a copy inside nghttp2: it decides how many bytes a DATA frame takes
+ * (read_part) and then asks for head and payload to be put into the caller's buffer (send_data),
+ * straight from the shared segments.
  *
  * Floods: nghttp2 bounds SETTINGS, CONTINUATION, unsent acknowledgements and, with the rate set
  * here, RST_STREAM ("rapid reset", CVE-2023-44487); streams opened are rationed here.
@@ -20,7 +20,7 @@
 #define HEAD_BYTES_MAX		(16u << 10)	/* of one request, 32 more counted per field */
 #define PATH_BYTES_MAX		1023
 #define ACKS_MAX		100	/* unsent SETTINGS and PING acknowledgements */
-#define RESETS_BURST		100	/* and so many more per second: clients reset some per hour */
+#define RESETS_BURST		100	/* and so many per second: clients reset some per hour */
 #define RESETS_PER_S		5
 #define REQUESTS_BURST		300	/* a join takes 8 */
 #define REQUESTS_PER_S		20
@@ -43,7 +43,7 @@ struct h2_seg {
 struct h2 {
 	uint32_t magic;
 	bool is_full;			/* h2_send's buffer, in this call */
-	bool is_flooded;
+	bool is_flooded, is_met;
 	const struct h2_env *env;
 	void *arg;
 	nghttp2_session *session;
@@ -165,22 +165,16 @@ on_header(nghttp2_session *session, const nghttp2_frame *frame, const uint8_t *n
 	return 0;
 }
 
-static struct shbuf *
-refusal_text(int status)
-{
-	const char *text = status == 413 ? "the request is too long\n" : "the path is too long\n";
-
-	return shbuf_new(text, strlen(text));
-}
-
 /* Answers at once; what still comes of the request is thrown away. */
 static void
 refuse(struct h2 *h, struct h2_stream *s, int status)
 {
+	const char *text = status == 413 ? "the request is too long\n" : "the path is too long\n";
+
 	s->_refusal = status;
 	request_drop(h, s);
 	h2_answer(h, s, &(struct h2_answer){ .status = status, .content_type = "text/plain",
-	    .body = refusal_text(status) });
+	    .body = shbuf_new(text, strlen(text)) });
 }
 
 static int
@@ -208,6 +202,8 @@ on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *arg)
 	struct h2_stream *s;
 	struct h2 *h = arg;
 
+	if (frame->hd.type == NGHTTP2_SETTINGS)
+		h->is_met = true;
 	if ((frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA) ||
 	    (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) == 0 ||
 	    (s = find(session, frame->hd.stream_id)) == NULL || s->is_requested)
@@ -246,7 +242,7 @@ on_sent(nghttp2_session *session, const nghttp2_frame *frame, void *arg)
 	if ((frame->hd.type == NGHTTP2_HEADERS || frame->hd.type == NGHTTP2_DATA) &&
 	    (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0 &&
 	    (s = find(session, frame->hd.stream_id)) != NULL && !s->is_requested)
-		return nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, s->id, NGHTTP2_NO_ERROR);
+		return nghttp2_submit_rst_stream(session, 0, s->id, NGHTTP2_NO_ERROR);
 	return 0;
 }
 
@@ -566,6 +562,12 @@ bool
 h2_wants_send(const struct h2 *h)
 {
 	return nghttp2_session_want_write(h->session) != 0;
+}
+
+bool
+h2_is_met(const struct h2 *h)
+{
+	return h->is_met;
 }
 
 bool

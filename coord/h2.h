@@ -1,10 +1,11 @@
 /*
- * HTTP/2 server inside Noise, by nghttp2: bytes in, bytes out, whole requests as callbacks. No sockets, no
- * clock, no threads. It knows nothing of Tailscale: limits, requests, answers, and answers that
- * go on (a queue of shared bytes per stream, which are copied once, into the caller's buffer).
+ * HTTP/2 server inside Noise, by nghttp2: bytes in, bytes out, whole requests as callbacks. No
+ * sockets, no clock, no threads. It knows nothing of Tailscale: limits, requests, answers, and
+ * answers that go on (a queue of shared bytes per stream, which are copied once, into the caller's
+ * buffer).
  *
- * An idle session keeps about 12 KiB: header tables are of size 0, closed streams are forgotten, bodies and
- * queues own memory only while they hold something.
+ * An idle session keeps about 12 KiB: header tables are of size 0, closed streams are forgotten,
+ * bodies and queues own memory only while they hold something.
  */
 #ifndef COORD_H2_H
 #define COORD_H2_H
@@ -75,8 +76,8 @@ void h2_env_free(struct h2_env *env);		/* after its sessions; NULL is fine */
 struct h2 *h2_new(const struct h2_env *env, void *arg) MUST_USE;
 void h2_free(struct h2 *h);			/* NULL is fine */
 
-/* What the client sent. ERR_PROTO, ERR_LIMIT (a flood): only h2_free is allowed then. Lesser faults are
- * answered by h2_send, with GOAWAY and h2_is_done behind it if need be. */
+/* What the client sent. ERR_PROTO, ERR_LIMIT (a flood): only h2_free is allowed then. Lesser faults
+ * are answered by h2_send, with GOAWAY and h2_is_done behind it if need be. */
 enum err h2_recv(struct h2 *h, const uint8_t *p, size_t n, int64_t now_ms) MUST_USE;
 
 /* Buffer of the caller. */
@@ -88,6 +89,8 @@ struct h2_out {
  * ERR_PROTO: close. */
 enum err h2_send(struct h2 *h, struct h2_out *out) MUST_USE;
 bool h2_wants_send(const struct h2 *h);
+/* The client's preface and SETTINGS have arrived. */
+bool h2_is_met(const struct h2 *h);
 /* Nothing will come or go any more: close. */
 bool h2_is_done(const struct h2 *h);
 /* Says that no new requests are taken; those under way are finished. */
@@ -106,8 +109,9 @@ struct h2_answer {
 };
 /* A whole answer; one per stream (a second one is dropped). */
 void h2_answer(struct h2 *h, struct h2_stream *s, const struct h2_answer *a);
-/* Part of an answer that goes on: the first call sends a 200 head. prefix (n_prefix <= 8 bytes, copied) goes in
- * front of the segments; all references are taken. is_last ends the stream behind it. */
+/* Part of an answer that goes on: the first call sends a 200 head. prefix (n_prefix <= 8 bytes,
+ * copied) goes in front of the segments; all references are taken. is_last ends the stream behind
+ * it. */
 struct h2_part {
 	uint8_t prefix[8];
 	size_t n_prefix;

@@ -1,13 +1,13 @@
 /*
  * Hostinfo (tailcfg.Hostinfo of 1.103): what is used, kept and shown.
  *
- * Peers decode a whole map or nothing: one member of the wrong type in one node's Hostinfo would blind
- * everybody who sees that node. So what peers are shown is made anew from members whose type was
- * checked. Of those known in 1.103 only the ones that clients read of a peer are shown (ipn/ipnlocal,
- * feature/taildrop, net/traffic, appc, WhoIs); log ids, NetInfo, requested tags, host details are
- * not. Members not known here are passed on, within bounds, since newer peers may want them; but Go
- * matches names without regard to case, so one that differs from a known name only in that, or
- * is not plain ASCII, is dropped.
+ * Peers decode a whole map or nothing: one member of the wrong type in one node's Hostinfo would
+ * blind everybody who sees that node. So what peers are shown is made anew from members whose type
+ * was checked. Of those known in 1.103 only the ones that clients read of a peer are shown
+ * (ipn/ipnlocal, feature/taildrop, net/traffic, appc, WhoIs); log ids, NetInfo, requested tags,
+ * host details are not. Members not known here are passed on, within bounds, since newer peers may
+ * want them; but Go matches names without regard to case, so one that differs from a known name
+ * only in that, or is not plain ASCII, is dropped.
  */
 #include "coord/hostinfo.h"
 
@@ -382,7 +382,8 @@ take_members(struct hostinfo *h, const json_t *obj, struct err_text *why)
 
 	if ((rc = take_text(obj, "Hostname", h->hostname, sizeof h->hostname, why)) != ERR_OK ||
 	    (rc = take_text(obj, "OS", h->os, sizeof h->os, why)) != ERR_OK ||
-	    (rc = take_text(obj, "OSVersion", h->os_version, sizeof h->os_version, why)) != ERR_OK ||
+	    (rc = take_text(obj, "OSVersion", h->os_version, sizeof h->os_version,
+	        why)) != ERR_OK ||
 	    (rc = take_text(obj, "IPNVersion", h->client_version, sizeof h->client_version,
 	        why)) != ERR_OK ||
 	    (rc = take_tags(h, obj, why)) != ERR_OK ||
@@ -465,7 +466,8 @@ hostinfo_merge_take(struct hostinfo *next, const struct hostinfo *old)
 {
 	struct hostinfo *h;
 
-	/* Both texts are bounded, and so is their sum by HOSTINFO_JSON_MAX: else it could not be read again. */
+	/* Both texts are bounded, and so is their sum by HOSTINFO_JSON_MAX: else it could not be
+	 * read again. */
 	if (next->has_netinfo || old == NULL || !old->has_netinfo ||
 	    next->json->len + (old->json->len - old->_netinfo_at) + 16 > HOSTINFO_JSON_MAX)
 		return next;

@@ -31,11 +31,12 @@ struct hostinfo {
 	uint32_t preferred_derp;	/* NetInfo.PreferredDERP; 0 unknown */
 	struct shbuf *json;		/* compact, whole: kept in the database */
 	struct shbuf *peer_json;	/* what peers are shown: see hostinfo.c */
-	uint32_t _netinfo_at;		/* of NetInfo's value in json, which ends with it; 0: none */
+	uint32_t _netinfo_at;		/* of NetInfo's value in json, its last; 0: none */
 };
 
-/* From a Hostinfo object (borrowed; NULL or null: an empty one). ERR_INVAL: a member that we use is of
- * the wrong kind; ERR_LIMIT: too long or too many; both with *why. One reference, the caller's. */
+/* From a Hostinfo object (borrowed; NULL or null: an empty one). ERR_INVAL: a member that we use is
+ * of the wrong kind; ERR_LIMIT: too long or too many; both with *why. One reference, the
+ * caller's. */
 enum err hostinfo_from_json(const json_t *v, struct hostinfo **out, struct err_text *why) MUST_USE;
 /* From stored text: the json of an earlier one. */
 enum err hostinfo_parse(const void *p, size_t n, struct hostinfo **out, struct err_text *why)

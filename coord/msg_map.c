@@ -1,9 +1,11 @@
 /*
- * MapRequest (tailcfg.MapRequest). Member names are matched exactly, as clients write them; absent and null
- * mean the zero value, members not named here are ignored.
+ * MapRequest (tailcfg.MapRequest). Member names are matched exactly, as clients write them; absent
+ * and null mean the zero value, members not named here are ignored.
  *
- * zstd frame of the keep-alive (RFC 8878 3.1.1): magic | descriptor 0x20 (single segment, one byte of
- * content size, no checksum) | size 18 | block header (18 << 3 | raw << 1 | last), little-endian | text.
+ * zstd frame of the keep-alive (RFC 8878 3.1.1): magic | descriptor 0x20 (single segment, one byte
+ * of content size, no checksum) | size 18 | block header (18 << 3 | raw << 1 | last),
+ * little-endian | text.
+ *
  */
 #include "coord/msg_map.h"
 

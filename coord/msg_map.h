@@ -29,8 +29,8 @@ struct map_req {
 	struct hostinfo *host;		/* owned reference; NULL: not sent */
 };
 
-/* ERR_INVAL or ERR_LIMIT with *why (named member) for anything that is no MapRequest. Endpoints beyond
- * MAP_ENDPOINTS_MAX, and those that are no address, are left out. */
+/* ERR_INVAL or ERR_LIMIT with *why (named member) for anything that is no MapRequest. Endpoints
+ * beyond MAP_ENDPOINTS_MAX, and those that are no address, are left out. */
 enum err msg_map_parse(const void *p, size_t n, struct map_req **out, struct err_text *why)
 	MUST_USE;
 void msg_map_free(struct map_req *r);		/* NULL is fine */
@@ -38,8 +38,8 @@ void msg_map_free(struct map_req *r);		/* NULL is fine */
 #define MSG_MAP_LENGTH_BYTES 4
 /* The length in front of an answer of n bytes. */
 void msg_map_put_length(uint8_t out[MSG_MAP_LENGTH_BYTES], size_t n);
-/* {"KeepAlive":true} as one zstd frame without its length: always the same bytes, which clients then know
- * without decoding. Static; its length into *n. */
+/* {"KeepAlive":true} as one zstd frame without its length: always the same bytes, which clients
+ * then know without decoding. Static; its length into *n. */
 const uint8_t *msg_map_keepalive(size_t *n);
 
 #endif

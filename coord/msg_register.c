@@ -1,7 +1,7 @@
 /*
  * RegisterRequest and RegisterResponse (tailcfg). Member names are matched exactly, as clients
- * write them; absent and null mean the zero value, members not named here are ignored. Version is 1 from
- * some clients: nothing is decided by it.
+ * write them; absent and null mean the zero value, members not named here are ignored. Version is 1
+ * from some clients: nothing is decided by it.
  */
 #include "coord/msg_register.h"
 

@@ -27,7 +27,8 @@ struct register_resp {
 	const char *auth_url, *error;		/* NULL: "" */
 };
 
-/* ERR_INVAL or ERR_LIMIT with *why (named member, no secret) for anything that is no RegisterRequest. */
+/* ERR_INVAL or ERR_LIMIT with *why (named member, no secret) for anything that is no
+ * RegisterRequest. */
 enum err msg_register_parse(const void *p, size_t n, struct register_req **out,
 	struct err_text *why) MUST_USE;
 void msg_register_free(struct register_req *r);		/* NULL is fine */

@@ -1,13 +1,13 @@
 /*
- * Noise IK, responder, and records. Facts from Tailscale's control/controlbase (handshake.go, messages.go,
- * conn.go) and the Noise specification, revision 34.
+ * Noise IK, responder, and records. Facts from Tailscale's control/controlbase (handshake.go,
+ * messages.go, conn.go) and the Noise specification, revision 34.
  *
  * Messages; lengths are big-endian and count what follows them:
  *   initiation  101: u16 version | u8 1 | u16 96 | client ephemeral 32 | machine key 32+16 | tag 16
  *   response     51: u8 2 | u16 48 | our ephemeral 32 | tag 16
  *   record  19..4096: u8 4 | u16 length | ciphertext with tag
- * The head of a record is not authenticated. Its nonce is 4 zero bytes and a u64 counter, BIG-endian
- * (standard Noise would be little-endian); no associated data.
+ * The head of a record is not authenticated. Its nonce is 4 zero bytes and a u64 counter,
+ * BIG-endian (standard Noise would be little-endian); no associated data.
  *
  * X25519 is libsodium's (38 us against 90 us through EVP in OpenSSL 3.0; refuses results of zero).
  * Records go through EVP with the key set anew for each: 0.8 us for 150 bytes, 2.0 us for 4077,

@@ -1,6 +1,6 @@
 /*
- * Noise_IK_25519_ChaChaPoly_BLAKE2s as the clients' control protocol uses it: the responder's side of
- * the handshake, and the records behind it. Pure: bytes in, bytes out. Layout in noise.c.
+ * Noise_IK_25519_ChaChaPoly_BLAKE2s as the clients' control protocol uses it: the responder's side
+ * of the handshake, and the records behind it. Pure: bytes in, bytes out. Layout in noise.c.
  */
 #ifndef COORD_NOISE_H
 #define COORD_NOISE_H
@@ -54,7 +54,8 @@ enum err noise_accept(struct noise_engine *e, const struct noise_identity *id,
 	const struct private_key *ephemeral, const uint8_t hello[NOISE_HELLO_BYTES],
 	struct noise_accepted *out) MUST_USE;
 
-/* Length of the record that begins at p. ERR_AGAIN: not all of it is there; ERR_PROTO: no record. */
+/* Length of the record that begins at p. ERR_AGAIN: not all of it is there; ERR_PROTO: no
+ * record. */
 enum err noise_record_bytes(const uint8_t *p, size_t n, size_t *out) MUST_USE;
 /* Decrypts a whole record (n from noise_record_bytes) in place: the plaintext then is at
  * record + NOISE_HEAD_BYTES, *n_plain bytes, maybe none. ERR_CRYPTO: close. */

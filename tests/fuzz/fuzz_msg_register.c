@@ -1,5 +1,6 @@
 /* links: coord/msg_register coord/hostinfo coord/tag */
-/* Any bytes as a register request: an error with a text, or a request whose Hostinfo reads again the same. */
+/* Any bytes as a register request: an error with a text, or a request whose Hostinfo reads again
+ * the same. */
 #include "base/obj.h"
 #include "coord/msg_register.h"
 

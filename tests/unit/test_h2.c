@@ -1,6 +1,6 @@
 /* links: coord/h2 */
-/* HTTP/2 sessions against a scripted nghttp2 client, in memory: requests, answers that go on, limits,
- * floods. */
+/* HTTP/2 sessions against a scripted nghttp2 client, in memory: requests, answers that go on,
+ * limits, floods. */
 #include "coord/h2.h"
 
 #include <setjmp.h>
@@ -264,7 +264,8 @@ ends_without_message(void **state)
 	pair_free(p);
 }
 
-/* The client takes 1000 bytes and never more; other streams go on; reset and close free what waits. */
+/* The client takes 1000 bytes and never more; other streams go on; reset and close free what
+ * waits. */
 static void
 stalled_stream(void **state)
 {

@@ -1,6 +1,6 @@
 /* links: coord/hostinfo coord/tag */
-/* Hostinfo: what is used, what is kept, what peers are shown, and that no client can make a text that
- * its peers cannot read. */
+/* Hostinfo: what is used, what is kept, what peers are shown, and that no client can make a text
+ * that its peers cannot read. */
 #include "coord/hostinfo.h"
 
 #include <setjmp.h>
@@ -54,7 +54,8 @@ peers_see(void **state)
 		{ "{\"Location\":{\"Country\":\"X\",\"Latitude\":1.5,\"Priority\":3,\"Other\":[1]}}",
 		  "{\"Location\":{\"Country\":\"X\",\"Latitude\":1.5,\"Priority\":3}}" },
 		/* newer members pass */
-		{ "{\"Brand\":{\"New\":[1,null]},\"OS\":\"x\"}", "{\"OS\":\"x\",\"Brand\":{\"New\":[1,null]}}" },
+		{ "{\"Brand\":{\"New\":[1,null]},\"OS\":\"x\"}",
+		  "{\"OS\":\"x\",\"Brand\":{\"New\":[1,null]}}" },
 		/* types that a peer's decoder would refuse do not */
 		{ "{\"ShieldsUp\":\"yes\",\"App\":5,\"sshHostKeys\":[1,\"k\"],\"Location\":[],"
 		  "\"AppConnector\":0,\"Services\":{}}", "{\"sshHostKeys\":[\"k\"]}" },
