@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -225,6 +226,14 @@ func TestRestart(t *testing.T) {
 			}
 			body, err := a.fetch(b.ip4(), 5*time.Second)
 			return err == nil && body == "still here"
+		})
+		// A change made now arrives only over streams that were opened again.
+		want := "tag:after-" + strings.ToLower(end.name)
+		s.cli("nodes", "tag", "beta", want)
+		eventually(t, 60*time.Second, "both stream again after "+end.name, func() bool {
+			p, self := a.peer("beta"), b.status().Self
+			return p != nil && p.Tags != nil && p.Tags.At(0) == want &&
+				self.Tags != nil && self.Tags.At(0) == want
 		})
 	}
 }
