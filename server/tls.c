@@ -1,56 +1,56 @@
 /*
- * TLS context of the door. A named certificate comes from PEM files; without one the door has a
- * self-signed ECDSA P-256 certificate of its own in the data directory, which clients of the relay
- * know by its SHA-256 (tlsdial.SetConfigExpectedCertHash of the reference client: exactly one
- * certificate besides the meta certificate, within its dates, valid for the host name).
- * Versions and ciphers are io_tls_ctx_init's.
+ * TLS context of the door, and its change while the server runs. A named certificate comes from PEM
+ * files; without one, or until an ACME client has written them, the self-signed one serves
+ * (tls_self). Versions and ciphers are io_tls_ctx_init's.
+ *
+ * Workers take the context of the moment by reference under a lock that is held for that only; it
+ * lives as long as any connection that was made with it.
  */
 #include "server/tls.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <openssl/err.h>
-#include <openssl/pem.h>
 #include <openssl/sha.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "base/rand.h"
+#include "server/tls_self.h"
 
 #define TLS_MAGIC		0x2b7a60f3u
-#define TLS_PATH_BYTES		1024
-#define TLS_DAY_S		86400
-#define TLS_SELF_DAYS		3650
-#define TLS_RENEW_DAYS		30	/* made again when it ends within this */
-#define TLS_META_DAYS		3650	/* clients do not check it; a process may live long */
-#define TLS_META_SERIAL		2	/* the DERP protocol version */
-#define TLS_CN_MAX		64	/* ub-common-name, RFC 5280 */
 #define TLS_PIN_PREFIX		"sha256-raw:"
+#define TLS_SELF_RETRY_S	3600	/* when the self-signed one could not be made again */
+
+/* What tells one state of the two files from another; all zero for a file that is not there. */
+struct stamp {
+	struct { uint64_t dev, ino; int64_t bytes, mtime_ns, ctime_ns; } file[2];
+};
 
 struct tls {
 	uint32_t magic;
 	bool is_self_signed;
-	SSL_CTX *ctx;
+	bool is_preferred;		/* files may be missing: the self-signed one stands in */
+	bool has_meta;
+	uint8_t meta_key[32];
+	char *data_dir, *host;		/* owned */
+	char *cert_file, *key_file;	/* owned; NULL: none */
+	struct stamp loaded;		/* what serves; not of a self-signed one */
+	struct stamp tried, seen;	/* at the last attempt to load; at the last look */
+	int64_t not_before_unix_s, not_after_unix_s;
+	int64_t self_retry_unix_s;
 	char pin[sizeof(TLS_PIN_PREFIX) + 2 * SHA256_DIGEST_LENGTH];
+	pthread_mutex_t lock;		/* of ctx, which only the main thread changes */
+	SSL_CTX *ctx;
 };
-
-/* The oldest error of OpenSSL's queue in words; empties the queue. */
-static const char *
-ssl_reason(void)
-{
-	unsigned long e = ERR_get_error();
-	const char *text = e != 0 ? ERR_reason_error_string(e) : NULL;
-
-	ERR_clear_error();
-	return text != NULL ? text : "unknown reason";
-}
 
 /* --- the context ------------------------------------------------------------------------------ */
 
@@ -88,36 +88,85 @@ ctx_new(SSL_CTX **out, struct err_text *why)
 	SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
 
 	if (ctx == NULL)
-		return err_say(why, ERR_NOMEM, "TLS cannot start: %s", ssl_reason());
+		return err_say(why, ERR_NOMEM, "TLS cannot start: %s", tls_self_reason());
 	io_tls_ctx_init(ctx);
 	SSL_CTX_set_mode(ctx, SSL_MODE_NO_AUTO_CHAIN);	/* nothing is looked up per handshake */
 	SSL_CTX_set_default_passwd_cb(ctx, on_passphrase);
 	SSL_CTX_set_alpn_select_cb(ctx, on_alpn, NULL);
 	if (SSL_CTX_set1_groups_list(ctx, "X25519:P-256:P-384") != 1) {
 		SSL_CTX_free(ctx);
-		return err_say(why, ERR_CRYPTO, "TLS cannot start: %s", ssl_reason());
+		return err_say(why, ERR_CRYPTO, "TLS cannot start: %s", tls_self_reason());
 	}
 	*out = ctx;
 	return ERR_OK;
 }
 
-/* Notes the fingerprint of the leaf. */
+static int64_t
+unix_s(const ASN1_TIME *at)
+{
+	struct tm tm;
+
+	return ASN1_TIME_to_tm(at, &tm) == 1 ? (int64_t)timegm(&tm) : 0;
+}
+
+/* From here on ctx serves (taken). Connections that have the old one keep it. */
 static enum err
-pin_make(struct tls *t, struct err_text *why)
+install(struct tls *t, SSL_CTX *ctx, bool is_self_signed, struct err_text *why)
 {
 	uint8_t digest[SHA256_DIGEST_LENGTH];
 	unsigned n = 0;
-	X509 *leaf = SSL_CTX_get0_certificate(t->ctx);
+	X509 *leaf = SSL_CTX_get0_certificate(ctx);
+	enum err rc = ERR_OK;
 
 	if (leaf == NULL || X509_digest(leaf, EVP_sha256(), digest, &n) != 1 || n != sizeof(digest))
-		return err_say(why, ERR_CRYPTO, "cannot hash the certificate: %s", ssl_reason());
+		rc = err_say(why, ERR_CRYPTO, "cannot hash the certificate: %s", tls_self_reason());
+	else if (t->has_meta)
+		rc = tls_self_add_meta(ctx, t->meta_key, why);
+	if (rc != ERR_OK) {
+		SSL_CTX_free(ctx);
+		return rc;
+	}
 	char *at = t->pin + sprintf(t->pin, "%s", TLS_PIN_PREFIX);
 	for (size_t i = 0; i < sizeof(digest); i++)
 		at += sprintf(at, "%02x", digest[i]);
+	t->is_self_signed = is_self_signed;
+	t->not_before_unix_s = unix_s(X509_get0_notBefore(leaf));
+	t->not_after_unix_s = unix_s(X509_get0_notAfter(leaf));
+	pthread_mutex_lock(&t->lock);
+	SSL_CTX *old = t->ctx;
+	t->ctx = ctx;
+	pthread_mutex_unlock(&t->lock);
+	SSL_CTX_free(old);
 	return ERR_OK;
 }
 
-/* --- named files ------------------------------------------------------------------------------ */
+/* --- files ------------------------------------------------------------------------------------ */
+
+static struct stamp
+stamp_take(const struct tls *t)
+{
+	const char *const paths[] = { t->cert_file, t->key_file };
+	struct stamp s;
+	struct stat st;
+
+	memset(&s, 0, sizeof(s));
+	for (size_t i = 0; i < COUNT_OF(paths); i++) {
+		if (stat(paths[i], &st) != 0)
+			continue;
+		s.file[i].dev = st.st_dev;
+		s.file[i].ino = st.st_ino;
+		s.file[i].bytes = st.st_size;
+		s.file[i].mtime_ns = st.st_mtim.tv_sec * 1000000000ll + st.st_mtim.tv_nsec;
+		s.file[i].ctime_ns = st.st_ctim.tv_sec * 1000000000ll + st.st_ctim.tv_nsec;
+	}
+	return s;
+}
+
+static bool
+stamp_eq(const struct stamp *a, const struct stamp *b)
+{
+	return memcmp(a, b, sizeof(*a)) == 0;
+}
 
 /* OpenSSL's own texts for files are hard to read: the common causes are told first. */
 static enum err
@@ -136,283 +185,186 @@ check_readable(const char *what, const char *path, struct err_text *why)
 	return ERR_OK;
 }
 
-static void
-warn_of_dates(const char *path, const X509 *leaf)
+/* What the file is called in a complaint: by its setting, if an operator gave it. */
+static const char *
+name_of(const struct tls *t, bool is_key)
 {
-	time_t now = (time_t)clock_wall_s();
-
-	if (X509_cmp_time(X509_get0_notAfter(leaf), &now) < 0)
-		log_warn(LOG_TLS, "certificate has expired", "file", path);
-	else if (X509_cmp_time(X509_get0_notBefore(leaf), &now) > 0)
-		log_warn(LOG_TLS, "certificate is not valid yet", "file", path);
+	if (t->is_preferred)
+		return is_key ? "key" : "certificate";
+	return is_key ? "tls_key_path" : "tls_cert_path";
 }
 
 static enum err
-load_files(SSL_CTX *ctx, const char *cert, const char *key, struct err_text *why)
+put_files(const struct tls *t, SSL_CTX *ctx, struct err_text *why)
 {
+	const char *cert = t->cert_file, *key = t->key_file;
 	enum err rc;
 
 	ERR_clear_error();
-	if ((rc = check_readable("tls_cert_path", cert, why)) != ERR_OK ||
-	    (rc = check_readable("tls_key_path", key, why)) != ERR_OK)
+	if ((rc = check_readable(name_of(t, false), cert, why)) != ERR_OK ||
+	    (rc = check_readable(name_of(t, true), key, why)) != ERR_OK)
 		return rc;
 	if (SSL_CTX_use_certificate_chain_file(ctx, cert) != 1)
-		return err_say(why, ERR_INVAL, "tls_cert_path %s is not a PEM certificate: %s",
-		    cert, ssl_reason());
+		return err_say(why, ERR_INVAL, "%s %s is not a PEM certificate: %s",
+		    name_of(t, false), cert, tls_self_reason());
 	if (SSL_CTX_use_PrivateKey_file(ctx, key, SSL_FILETYPE_PEM) != 1) {
 		unsigned long e = ERR_peek_last_error();
 
 		if (ERR_GET_REASON(ERR_peek_error()) == X509_R_KEY_VALUES_MISMATCH ||
 		    ERR_GET_REASON(e) == X509_R_KEY_VALUES_MISMATCH)
-			return err_say(why, ERR_INVAL, "tls_key_path %s does not belong to the "
-			    "certificate in %s", key, cert);
-		return err_say(why, ERR_INVAL, "tls_key_path %s is not a PEM private key without "
-		    "passphrase: %s", key, ssl_reason());
+			return err_say(why, ERR_INVAL, "%s %s does not belong to the certificate in"
+			    " %s", name_of(t, true), key, cert);
+		return err_say(why, ERR_INVAL, "%s %s is not a PEM private key without passphrase:"
+		    " %s", name_of(t, true), key, tls_self_reason());
 	}
 	if (SSL_CTX_check_private_key(ctx) != 1)
-		return err_say(why, ERR_INVAL, "tls_key_path %s does not belong to the certificate "
-		    "in %s", key, cert);
-	warn_of_dates(cert, SSL_CTX_get0_certificate(ctx));
+		return err_say(why, ERR_INVAL, "%s %s does not belong to the certificate in %s",
+		    name_of(t, true), key, cert);
 	return ERR_OK;
 }
 
-/* --- self-signed ------------------------------------------------------------------------------ */
-
-static bool
-add_san(GENERAL_NAMES *names, const char *host)
-{
-	GENERAL_NAME *name = GENERAL_NAME_new();
-	ASN1_OCTET_STRING *ip = a2i_IPADDRESS(host);
-	ASN1_IA5STRING *dns = NULL;
-
-	if (name == NULL)
-		goto fail;
-	if (ip != NULL) {
-		GENERAL_NAME_set0_value(name, GEN_IPADD, ip);
-		ip = NULL;
-	} else {
-		ERR_clear_error();
-		dns = ASN1_IA5STRING_new();
-		if (dns == NULL || ASN1_STRING_set(dns, host, -1) != 1)
-			goto fail;
-		GENERAL_NAME_set0_value(name, GEN_DNS, dns);
-		dns = NULL;
-	}
-	if (sk_GENERAL_NAME_push(names, name) > 0)
-		return true;
-fail:
-	ASN1_OCTET_STRING_free(ip);
-	ASN1_IA5STRING_free(dns);
-	GENERAL_NAME_free(name);
-	return false;
-}
-
-static bool
-add_sans(X509 *cert, const char *host)
-{
-	static const char *const always[] = { "localhost", "127.0.0.1", "::1" };
-	GENERAL_NAMES *names = GENERAL_NAMES_new();
-	bool ok = names != NULL && add_san(names, host);
-
-	for (size_t i = 0; ok && i < COUNT_OF(always); i++)
-		if (strcmp(host, always[i]) != 0)
-			ok = add_san(names, always[i]);
-	ok = ok && X509_add1_ext_i2d(cert, NID_subject_alt_name, names, 0, 0) == 1;
-	GENERAL_NAMES_free(names);
-	return ok;
-}
-
-static bool
-add_extension(X509 *cert, int nid, const char *value)
-{
-	X509V3_CTX ctx;
-
-	X509V3_set_ctx(&ctx, cert, cert, NULL, NULL, 0);
-	X509_EXTENSION *ext = X509V3_EXT_conf_nid(NULL, &ctx, nid, value);
-	bool ok = ext != NULL && X509_add_ext(cert, ext, -1) == 1;
-
-	X509_EXTENSION_free(ext);
-	return ok;
-}
-
-/* A certificate whose subject and issuer are CN=name, without extensions but the basic constraints.
- * NULL on failure. A name longer than 64 goes around OpenSSL's check, as the relay's must. */
-static X509 *
-cert_new(const char *name, EVP_PKEY *key, int days_before, int days_after)
-{
-	X509 *cert = X509_new();
-	X509_NAME *subject = X509_NAME_new();
-	X509_NAME_ENTRY *cn = X509_NAME_ENTRY_create_by_NID(NULL, NID_commonName, V_ASN1_UTF8STRING,
-	    (const unsigned char *)name, (int)strlen(name));
-	time_t now = (time_t)clock_wall_s();
-
-	if (cert == NULL || subject == NULL || cn == NULL ||
-	    X509_set_version(cert, X509_VERSION_3) != 1 ||
-	    X509_NAME_add_entry(subject, cn, -1, 0) != 1 ||
-	    X509_set_subject_name(cert, subject) != 1 || X509_set_issuer_name(cert, subject) != 1 ||
-	    X509_time_adj_ex(X509_getm_notBefore(cert), -days_before, 0, &now) == NULL ||
-	    X509_time_adj_ex(X509_getm_notAfter(cert), days_after, 0, &now) == NULL ||
-	    X509_set_pubkey(cert, key) != 1 ||
-	    !add_extension(cert, NID_basic_constraints, "critical,CA:FALSE")) {
-		X509_free(cert);
-		cert = NULL;
-	}
-	X509_NAME_ENTRY_free(cn);
-	X509_NAME_free(subject);
-	return cert;
-}
-
-static bool
-set_random_serial(X509 *cert)
-{
-	uint8_t bytes[16];
-	BIGNUM *bn;
-
-	rand_bytes(bytes, sizeof(bytes));
-	bytes[0] = (uint8_t)((bytes[0] & 0x7f) | 0x40);
-	bn = BN_bin2bn(bytes, sizeof(bytes), NULL);
-	bool ok = bn != NULL && BN_to_ASN1_INTEGER(bn, X509_get_serialNumber(cert)) != NULL;
-	BN_free(bn);
-	return ok;
-}
-
+/* At the start an operator's files are taken whatever their dates are; they do not replace a
+ * certificate that is better. */
 static enum err
-self_make(const char *host, EVP_PKEY **out_key, X509 **out_cert, struct err_text *why)
+check_leaf(const struct tls *t, SSL_CTX *ctx, struct err_text *why)
 {
-	EVP_PKEY *key = EVP_EC_gen("P-256");
-	X509 *cert = NULL;
-	const char *name = strlen(host) <= TLS_CN_MAX ? host : "Fairlead";
+	X509 *leaf = SSL_CTX_get0_certificate(ctx);
+	int64_t now = clock_wall_s();
+	const char *wrong = NULL;
 
-	if (key != NULL)
-		cert = cert_new(name, key, 1, TLS_SELF_DAYS);
-	if (cert == NULL || !set_random_serial(cert) || !add_sans(cert, host) ||
-	    !add_extension(cert, NID_key_usage, "critical,digitalSignature") ||
-	    !add_extension(cert, NID_ext_key_usage, "serverAuth") ||
-	    X509_sign(cert, key, EVP_sha256()) == 0) {
-		X509_free(cert);
-		EVP_PKEY_free(key);
-		return err_say(why, ERR_CRYPTO, "cannot make a certificate for %s: %s", host,
-		    ssl_reason());
-	}
-	*out_key = key;
-	*out_cert = cert;
+	if (unix_s(X509_get0_notAfter(leaf)) <= now)
+		wrong = "has expired";
+	else if (unix_s(X509_get0_notBefore(leaf)) > now)
+		wrong = "is not valid yet";
+	else if (t->is_preferred && X509_check_host(leaf, t->host, 0, 0, NULL) != 1)
+		wrong = "is made for another name";
+	if (wrong == NULL)
+		return ERR_OK;
+	if (t->is_preferred || (t->ctx != NULL && t->not_after_unix_s > now))
+		return err_say(why, ERR_INVAL, "%s %s %s", name_of(t, false), t->cert_file, wrong);
+	log_warn(LOG_TLS, "the certificate cannot serve", "file", t->cert_file, "reason", wrong);
 	return ERR_OK;
 }
 
-/* The file appears whole or not at all, readable by its owner alone. */
 static enum err
-write_file(const char *path, BIO *pem, struct err_text *why)
+load_files(struct tls *t, struct err_text *why)
 {
-	char tmp[TLS_PATH_BYTES + 8];
-	char *bytes;
-	long n = BIO_get_mem_data(pem, &bytes);
+	SSL_CTX *ctx = NULL;
+	struct stamp now = stamp_take(t);
+	enum err rc = ctx_new(&ctx, why);
 
-	snprintf(tmp, sizeof(tmp), "%s.new", path);
-	int fd = open(tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (fd < 0)
-		return err_say(why, ERR_IO, "%s cannot be written: %s", tmp, strerror(errno));
-	bool ok = fchmod(fd, 0600) == 0 && write(fd, bytes, (size_t)n) == n && fsync(fd) == 0;
-	int e = errno;
-	close(fd);
-	if (ok && rename(tmp, path) == 0)
-		return ERR_OK;
-	if (ok)
-		e = errno;
-	unlink(tmp);
-	return err_say(why, ERR_IO, "%s cannot be written: %s", path, strerror(e));
-}
-
-static enum err
-self_write(const char *cert_path, const char *key_path, EVP_PKEY *key, X509 *cert,
-	struct err_text *why)
-{
-	BIO *key_pem = BIO_new(BIO_s_secmem()), *cert_pem = BIO_new(BIO_s_mem());
-	enum err rc = ERR_NOMEM;
-
-	if (key_pem == NULL || cert_pem == NULL ||
-	    PEM_write_bio_PKCS8PrivateKey(key_pem, key, NULL, NULL, 0, NULL, NULL) != 1 ||
-	    PEM_write_bio_X509(cert_pem, cert) != 1) {
-		rc = err_say(why, ERR_NOMEM, "cannot encode the certificate: %s", ssl_reason());
-		goto out;
-	}
-	if ((rc = write_file(key_path, key_pem, why)) == ERR_OK)
-		rc = write_file(cert_path, cert_pem, why);
-out:
-	BIO_free(key_pem);
-	BIO_free(cert_pem);
-	return rc;
-}
-
-/* Is the kept certificate still the one to use? If not, *reason says why in a word or two. */
-static bool
-self_is_good(const X509 *cert, const char *host, const char **reason)
-{
-	X509 *c = (X509 *)(uintptr_t)cert;	/* OpenSSL's checks are not const */
-	time_t soon = (time_t)clock_wall_s() + TLS_RENEW_DAYS * TLS_DAY_S;
-	time_t now = (time_t)clock_wall_s();
-
-	if (X509_check_ip_asc(c, host, 0) != 1 && X509_check_host(c, host, 0, 0, NULL) != 1)
-		*reason = "made for another host";
-	else if (X509_cmp_time(X509_get0_notAfter(c), &soon) <= 0)
-		*reason = "its end is near";
-	else if (X509_cmp_time(X509_get0_notBefore(c), &now) > 0)
-		*reason = "not valid yet";
-	else
-		return true;
-	return false;
-}
-
-/* ERR_NOTFOUND: none is kept, or it cannot serve any more. */
-static enum err
-self_load(SSL_CTX *ctx, const char *cert_path, const char *key_path, const char *host,
-	struct err_text *why)
-{
-	const char *reason = "unreadable";
-	const char *const paths[] = { cert_path, key_path };
-
-	for (size_t i = 0; i < COUNT_OF(paths); i++) {
-		if (access(paths[i], R_OK) == 0)
-			continue;
-		if (errno == ENOENT)
-			return ERR_NOTFOUND;
-		return err_say(why, ERR_IO, "%s cannot be read: %s", paths[i], strerror(errno));
-	}
-	if (SSL_CTX_use_certificate_file(ctx, cert_path, SSL_FILETYPE_PEM) == 1 &&
-	    SSL_CTX_use_PrivateKey_file(ctx, key_path, SSL_FILETYPE_PEM) == 1 &&
-	    SSL_CTX_check_private_key(ctx) == 1 &&
-	    self_is_good(SSL_CTX_get0_certificate(ctx), host, &reason))
-		return ERR_OK;
-	ERR_clear_error();
-	log_warn(LOG_TLS, "self-signed certificate is made again", "reason", reason, "file",
-	    cert_path);
-	return ERR_NOTFOUND;
-}
-
-static enum err
-self_load_or_make(SSL_CTX *ctx, const char *dir, const char *host, struct err_text *why)
-{
-	char cert_path[TLS_PATH_BYTES], key_path[TLS_PATH_BYTES];
-	EVP_PKEY *key = NULL;
-	X509 *cert = NULL;
-	enum err rc;
-
-	if (strlen(dir) > TLS_PATH_BYTES - 32)
-		return err_say(why, ERR_INVAL, "data_dir is too long a path");
-	snprintf(cert_path, sizeof(cert_path), "%s/selfsigned.crt", dir);
-	snprintf(key_path, sizeof(key_path), "%s/selfsigned.key", dir);
-	if ((rc = self_load(ctx, cert_path, key_path, host, why)) != ERR_NOTFOUND)
+	t->tried = t->seen = now;
+	if (rc == ERR_OK)
+		rc = put_files(t, ctx, why);
+	if (rc == ERR_OK)
+		rc = check_leaf(t, ctx, why);
+	if (rc != ERR_OK) {
+		SSL_CTX_free(ctx);
 		return rc;
-	if ((rc = self_make(host, &key, &cert, why)) != ERR_OK ||
-	    (rc = self_write(cert_path, key_path, key, cert, why)) != ERR_OK)
-		goto out;
-	if (SSL_CTX_use_certificate(ctx, cert) != 1 || SSL_CTX_use_PrivateKey(ctx, key) != 1)
-		rc = err_say(why, ERR_CRYPTO, "%s cannot be used: %s", cert_path, ssl_reason());
-	else
-		log_info(LOG_TLS, "self-signed certificate made", "host", host, "file", cert_path);
-out:
-	X509_free(cert);
-	EVP_PKEY_free(key);
+	}
+	if ((rc = install(t, ctx, false, why)) == ERR_OK)
+		t->loaded = now;
 	return rc;
+}
+
+static enum err
+load_self(struct tls *t, struct err_text *why)
+{
+	SSL_CTX *ctx = NULL;
+	enum err rc = ctx_new(&ctx, why);
+
+	if (rc == ERR_OK)
+		rc = tls_self_load_or_make(ctx, t->data_dir, t->host, why);
+	if (rc != ERR_OK) {
+		SSL_CTX_free(ctx);
+		return rc;
+	}
+	return install(t, ctx, true, why);
+}
+
+/* --- changes ---------------------------------------------------------------------------------- */
+
+static void
+say_loaded(const struct tls *t)
+{
+	char expires[CLOCK_RFC3339_BYTES];
+
+	log_info(LOG_TLS, "certificate loaded", "file", t->cert_file, "expires",
+	    clock_rfc3339(t->not_after_unix_s, expires));
+}
+
+/* Are there other files than those that serve, and is it time to try them? Two files cannot be
+ * replaced at once: by the timer they are taken when they have rested from one look to the next. */
+static bool
+files_are_new(struct tls *t, bool is_now)
+{
+	static const struct stamp none;
+	struct stamp now = stamp_take(t);
+	bool has_rested = stamp_eq(&now, &t->seen);
+
+	t->seen = now;
+	if (t->is_preferred && now.file[0].ino == none.file[0].ino)
+		return false;		/* not issued yet */
+	if (is_now)
+		return t->is_self_signed || !stamp_eq(&now, &t->loaded);
+	return has_rested && !stamp_eq(&now, &t->tried);
+}
+
+static bool
+check_files(struct tls *t, bool is_now)
+{
+	struct err_text why = { "" };
+
+	if (t->cert_file == NULL || !files_are_new(t, is_now))
+		return false;
+	if (load_files(t, &why) != ERR_OK) {
+		log_error(LOG_TLS, "certificate files cannot be used, the certificate in use stays", "err",
+		    why.s);
+		return false;
+	}
+	say_loaded(t);
+	return true;
+}
+
+/* The self-signed certificate before its end, or in place of an ACME one that has ended. */
+static bool
+check_self(struct tls *t)
+{
+	int64_t now = clock_wall_s(), left = t->not_after_unix_s - now;
+	struct err_text why = { "" };
+
+	if (!t->is_self_signed && !t->is_preferred)
+		return false;
+	if (left > (t->is_self_signed ? TLS_SELF_RENEW_DAYS * 86400 : 0) || now < t->self_retry_unix_s)
+		return false;
+	if (!t->is_self_signed)
+		log_error(LOG_TLS, "the certificate has expired, the self-signed one serves", "file",
+		    t->cert_file);
+	if (load_self(t, &why) == ERR_OK)
+		return true;
+	t->self_retry_unix_s = now + TLS_SELF_RETRY_S;
+	log_error(LOG_TLS, "the self-signed certificate cannot be renewed", "err", why.s);
+	return false;
+}
+
+bool
+tls_check(struct tls *t, bool is_now)
+{
+	OBJ_CHECK(t, TLS_MAGIC);
+	bool is_changed = check_files(t, is_now);
+
+	return check_self(t) || is_changed;
+}
+
+void
+tls_prefer(struct tls *t, const char *cert_file, const char *key_file)
+{
+	OBJ_CHECK(t, TLS_MAGIC);
+	ASSERT(t->cert_file == NULL);
+	t->is_preferred = true;
+	t->cert_file = obj_strdup(cert_file);
+	t->key_file = obj_strdup(key_file);
+	(void)check_files(t, true);
 }
 
 /* --- public ----------------------------------------------------------------------------------- */
@@ -430,19 +382,19 @@ tls_new(const struct config *cfg, const char *host, struct tls **out, struct err
 	enum err rc;
 
 	t->magic = TLS_MAGIC;
-	t->is_self_signed = !is_given(cfg->tls.cert_file) && !is_given(cfg->tls.key_file);
-	if (!t->is_self_signed && !is_given(cfg->tls.key_file))
+	ASSERT(pthread_mutex_init(&t->lock, NULL) == 0);
+	t->data_dir = obj_strdup(cfg->data_dir);
+	t->host = obj_strdup(host);
+	if (is_given(cfg->tls.cert_file))
+		t->cert_file = obj_strdup(cfg->tls.cert_file);
+	if (is_given(cfg->tls.key_file))
+		t->key_file = obj_strdup(cfg->tls.key_file);
+	if (t->cert_file != NULL && t->key_file == NULL)
 		rc = err_say(why, ERR_INVAL, "tls_cert_path is given but tls_key_path is not");
-	else if (!t->is_self_signed && !is_given(cfg->tls.cert_file))
+	else if (t->key_file != NULL && t->cert_file == NULL)
 		rc = err_say(why, ERR_INVAL, "tls_key_path is given but tls_cert_path is not");
 	else
-		rc = ctx_new(&t->ctx, why);
-	if (rc == ERR_OK && t->is_self_signed)
-		rc = self_load_or_make(t->ctx, cfg->data_dir, host, why);
-	else if (rc == ERR_OK)
-		rc = load_files(t->ctx, cfg->tls.cert_file, cfg->tls.key_file, why);
-	if (rc == ERR_OK)
-		rc = pin_make(t, why);
+		rc = t->cert_file != NULL ? load_files(t, why) : load_self(t, why);
 	if (rc != ERR_OK) {
 		tls_free(t);
 		return rc;
@@ -458,6 +410,11 @@ tls_free(struct tls *t)
 		return;
 	OBJ_CHECK(t, TLS_MAGIC);
 	SSL_CTX_free(t->ctx);
+	pthread_mutex_destroy(&t->lock);
+	free(t->data_dir);
+	free(t->host);
+	free(t->cert_file);
+	free(t->key_file);
 	t->magic = 0;
 	free(t);
 }
@@ -476,12 +433,25 @@ tls_pin(const struct tls *t)
 	return t->pin;
 }
 
+void
+tls_dates(const struct tls *t, int64_t *not_before_unix_s, int64_t *not_after_unix_s)
+{
+	OBJ_CHECK(t, TLS_MAGIC);
+	*not_before_unix_s = t->not_before_unix_s;
+	*not_after_unix_s = t->not_after_unix_s;
+}
+
 SSL *
 tls_accept(struct tls *t)
 {
 	OBJ_CHECK(t, TLS_MAGIC);
-	SSL *ssl = SSL_new(t->ctx);
+	pthread_mutex_lock(&t->lock);
+	SSL_CTX *ctx = t->ctx;
+	ASSERT(SSL_CTX_up_ref(ctx) == 1);
+	pthread_mutex_unlock(&t->lock);
+	SSL *ssl = SSL_new(ctx);
 
+	SSL_CTX_free(ctx);
 	ASSERT(ssl != NULL);	/* only without memory */
 	return ssl;
 }
@@ -489,21 +459,8 @@ tls_accept(struct tls *t)
 enum err
 tls_add_derp_meta(struct tls *t, const uint8_t derp_public[32], struct err_text *why)
 {
-	char name[8 + 64] = "derpkey";
-	EVP_PKEY *key = EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
-	X509 *cert = NULL;
-	enum err rc = ERR_OK;
-
 	OBJ_CHECK(t, TLS_MAGIC);
-	for (size_t i = 0; i < 32; i++)
-		sprintf(name + 7 + 2 * i, "%02x", derp_public[i]);
-	if (key != NULL)
-		cert = cert_new(name, key, TLS_RENEW_DAYS, TLS_META_DAYS);
-	if (cert == NULL || ASN1_INTEGER_set(X509_get_serialNumber(cert), TLS_META_SERIAL) != 1 ||
-	    X509_sign(cert, key, NULL) == 0 || SSL_CTX_add1_chain_cert(t->ctx, cert) != 1)
-		rc = err_say(why, ERR_CRYPTO, "cannot make the relay's meta certificate: %s",
-		    ssl_reason());
-	X509_free(cert);
-	EVP_PKEY_free(key);
-	return rc;
+	memcpy(t->meta_key, derp_public, sizeof(t->meta_key));
+	t->has_meta = true;
+	return tls_self_add_meta(t->ctx, derp_public, why);
 }

@@ -1,4 +1,4 @@
-/* links: server/door server/door_route server/door_listen server/door_conn server/door_pass server/door_http server/door_source server/tls tests/unit/door_rig */
+/* links: server/door server/door_route server/door_listen server/door_conn server/door_pass server/door_http server/door_source server/tls server/tls_self tests/unit/door_rig */
 /* Proves: the door answers, upgrades and refuses real connections, TLS and plain alike. */
 #include "tests/unit/door_rig.h"
 
