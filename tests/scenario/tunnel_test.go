@@ -113,7 +113,9 @@ func tunnel(t *testing.T, d dialFunc) string {
 				defer in.Close()
 				out, err := d()
 				if err != nil {
-					t.Logf("tunnel: %v", err)
+					if t.Context().Err() == nil {
+						t.Logf("tunnel: %v", err)
+					}
 					return
 				}
 				defer out.Close()
