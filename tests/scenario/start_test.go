@@ -440,7 +440,7 @@ func TestCommandAndServer(t *testing.T) {
 	if ip := n.selfNode().Addresses[0].Addr().String(); !strings.Contains(s.cli("nodes", "list"), ip) {
 		t.Errorf("the table of nodes lacks %s", ip)
 	}
-	if v := s.nodeNamed("one"); v == nil || fmt.Sprint(v.ID) != fmt.Sprint(n.selfNode().ID) {
+	if v := s.nodeNamed("one"); v == nil || fmt.Sprint(v.ID) != fmt.Sprint(int64(n.selfNode().ID)) {
 		t.Errorf("nodes list has %+v", v)
 	}
 }
