@@ -38,6 +38,7 @@ void tls_prefer(struct tls *t, const char *cert_file, const char *key_file);
  * certificate serves from here on (tls_is_self_signed, tls_pin, tls_dates are its). */
 bool tls_check(struct tls *t, bool is_now);
 
+/* About the certificate of the moment. */
 bool tls_is_self_signed(const struct tls *t);
 /* "sha256-raw:<64 hex>" of the leaf's DER: the CertName of a DERP node; until the next tls_check. */
 const char *tls_pin(const struct tls *t);

@@ -10,8 +10,8 @@
 
 #define TLS_SELF_RENEW_DAYS	30	/* made again when it ends within this */
 
-/* Puts <dir>/selfsigned.{crt,key} into ctx; made if there is none, or if it cannot serve any more (see tls_new).
- * ERR_IO, ERR_INVAL, ERR_CRYPTO with *why. */
+/* Puts <dir>/selfsigned.{crt,key} into ctx; made if there is none, or if it cannot serve any more
+ * (see tls_new). ERR_IO, ERR_INVAL, ERR_CRYPTO with *why. */
 enum err tls_self_load_or_make(SSL_CTX *ctx, const char *dir, const char *host, struct err_text *why)
 	MUST_USE;
 /* Adds the meta certificate of a relay with this key behind the chain. ERR_CRYPTO with *why. */
