@@ -9,7 +9,7 @@ LAYERS = {"base": set(), "coord": {"base"}, "relay": {"base"}, "web": {"base"},
           "server": {"base", "coord", "relay", "web"}}
 # What a folder may include of another one besides its layer: the public faces.
 FACES = {"web": {"coord/coord.h", "relay/relay.h"}}
-PURE = re.compile(r"^(server/door_http|coord/(noise|policy_\w+|map_(chunk|full|delta|peer|zstd)|msg_\w+"
+PURE = re.compile(r"^(server/door_http|coord/(noise|policy_\w+|map_(chunk|full|delta|peer|zstd|world|spread)|msg_\w+"
                   r"|hostinfo|dns_label)|relay/(derp_frame|derp_hello|derp_queue|captive))\.[ch]$")
 # Headers of ours that a pure module may not see: threads, sockets, clocks, logs, the database.
 IMPURE_OWN = {"base/worker.h", "base/mbox.h", "base/io.h", "base/log.h", "base/clock.h",
