@@ -72,6 +72,19 @@ func run(t *testing.T, input string, argv ...string) {
 	}
 }
 
+// sweep deletes namespaces of runs that ended without their clean-up (a test binary's timeout).
+func sweep(t *testing.T) {
+	t.Helper()
+	names, _ := filepath.Glob("/run/netns/fl*-*")
+	for _, path := range names {
+		var pid int
+		name := filepath.Base(path)
+		if n, _ := fmt.Sscanf(name, "fl%d-", &pid); n == 1 && unix.Kill(pid, 0) == unix.ESRCH {
+			run(t, "", "ip", "netns", "delete", name)
+		}
+	}
+}
+
 func newNetns(t *testing.T, name string) string {
 	t.Helper()
 	name = fmt.Sprintf("fl%d-%s", os.Getpid(), name)
@@ -121,6 +134,7 @@ add rule ip filter forward iifname "lan" icmp type echo-request drop
 func newLab(t *testing.T, isUDPDropped bool) *lab {
 	t.Helper()
 	needRoot(t)
+	sweep(t)
 	l := &lab{clients: clientPrograms(t)}
 	core := newNetns(t, "core")
 	srv := newNetns(t, "srv")
