@@ -31,6 +31,7 @@ struct config {
 	char *listen_metrics;			/* "" = none */
 
 	struct { char *cert_file, *key_file; } tls;
+	struct { char *hostname, *url, *email; } acme;	/* hostname "" = no certificate by ACME */
 	struct config_list trusted_proxies;	/* prefixes whose X-Forwarded-For and PROXY headers count */
 	bool proxy_protocol;			/* trusted proxies send PROXY v1 or v2 first */
 

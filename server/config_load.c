@@ -278,19 +278,48 @@ check_names(const struct loading *l)
 	struct address_url u;
 	struct err_text what;
 
-	if (*c->server_url == 0)
+	if (*c->server_url == 0 && *c->acme.hostname == 0)
 		return ERR_OK;
-	if (address_url_parse(c->server_url, &u, &what) != ERR_OK)
+	if (*c->server_url == 0)
+		snprintf(u.host, sizeof(u.host), "%s", c->acme.hostname);
+	else if (address_url_parse(c->server_url, &u, &what) != ERR_OK)
 		return say_bad(l, SETTING(server_url), 0, what.s);
 	size_t n = strlen(u.host), nb = strlen(c->dns.base_domain);
 	if (n < nb || strcasecmp(u.host + n - nb, c->dns.base_domain) != 0 ||
 	    (n > nb && u.host[n - nb - 1] != '.'))
 		return ERR_OK;
-	unsigned at = l->origin[SETTING(dns.base_domain)] != FROM_DEFAULT ?
-	    SETTING(dns.base_domain) : SETTING(server_url);
+	unsigned at = l->origin[SETTING(dns.base_domain)] != FROM_DEFAULT ? SETTING(dns.base_domain) :
+	    *c->server_url != 0 ? SETTING(server_url) : SETTING(acme.hostname);
 	err_say(&what, ERR_INVAL, "dns.base_domain %.100s holds the server's own name %.100s:"
 	    " nodes could not find it; choose another domain", c->dns.base_domain, u.host);
 	return say_bad(l, at, 0, what.s);
+}
+
+/* One certificate, for one name, asked for on port 80. */
+static enum err
+check_acme(const struct loading *l)
+{
+	const struct config *c = l->cfg;
+	struct address_url u;
+	struct err_text what;
+
+	if (*c->acme.hostname == 0)
+		return ERR_OK;
+	if (*c->tls.cert_file != 0)
+		return say_bad(l, SETTING(acme.hostname), 0, "tls_cert_path names a certificate already:"
+		    " give one of the two");
+	if (c->listen_https.n == 0 || c->listen_http.n == 0)
+		return say_bad(l, SETTING(acme.hostname), 0, "needs listen_https, and listen_http for"
+		    " the authority's question on port 80");
+	if (c->derp.is_enabled && *c->derp.hostname != 0 &&
+	    strcmp(c->derp.hostname, c->acme.hostname) != 0)
+		return say_bad(l, SETTING(derp.hostname), 0, "is not the name of the certificate"
+		    " (tls_letsencrypt_hostname)");
+	if (*c->server_url != 0 && address_url_parse(c->server_url, &u, &what) == ERR_OK &&
+	    u.is_https && strcasecmp(u.host, c->acme.hostname) != 0)
+		return say_bad(l, SETTING(server_url), 0, "is not at the name of the certificate"
+		    " (tls_letsencrypt_hostname)");
+	return ERR_OK;
 }
 
 static enum err
@@ -307,7 +336,8 @@ check_all(const struct loading *l)
 	if (c->proxy_protocol && c->trusted_proxies.n == 0)
 		return say_bad(l, SETTING(proxy_protocol), 0,
 		    "PROXY headers count only from trusted_proxies, and there are none");
-	return check_names(l);
+	enum err rc = check_acme(l);
+	return rc != ERR_OK ? rc : check_names(l);
 }
 
 enum err

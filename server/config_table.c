@@ -120,6 +120,39 @@ is_host_or_none(const char *text)
 	return *text == 0 || config_is_domain(text) || net_ip_parse(text, strlen(text), &ip) == ERR_OK;
 }
 
+/* As a CA wants it: two labels at least. */
+static bool
+is_public_name_or_none(const char *text)
+{
+	struct net_ip ip;
+
+	return *text == 0 || (config_is_domain(text) && strchr(text, '.') != NULL &&
+	    net_ip_parse(text, strlen(text), &ip) != ERR_OK);
+}
+
+/* Plain http only on this machine: who changes the answers could have a certificate for our name. */
+static bool
+is_acme_url(const char *text)
+{
+	static const char *const begins[] = { "https://", "http://127.0.0.1:", "http://localhost:" };
+
+	if (strpbrk(text, " \t@\"'<>\\") != NULL)
+		return false;
+	for (size_t i = 0; i < COUNT_OF(begins); i++)
+		if (strncmp(text, begins[i], strlen(begins[i])) == 0)
+			return text[strlen(begins[i])] != 0;
+	return false;
+}
+
+static bool
+is_email_or_none(const char *text)
+{
+	const char *at = strchr(text, '@');
+
+	return *text == 0 || (*text != '-' && at != NULL && at != text && at[1] != 0 &&
+	    strpbrk(text, " ,:;<>?&\"\\") == NULL);
+}
+
 static bool
 is_region_code(const char *text)
 {
@@ -181,6 +214,15 @@ const struct config_setting config_settings[] = {
 	  .help = "certificate chain (PEM); empty: a self-signed certificate is made" },
 	{ "", "tls_key_path", CONFIG_TEXT, AT(tls.key_file), .dflt = "", .arg = "FILE",
 	  .help = "its private key (PEM)" },
+	{ "", "tls_letsencrypt_hostname", CONFIG_TEXT, AT(acme.hostname), .dflt = "",
+	  .is_valid = is_public_name_or_none, .want = "a domain name in lower case with a dot",
+	  .arg = "NAME", .help = "get and renew a certificate for this name by ACME (HTTP-01 on port 80)" },
+	{ "", "acme_url", CONFIG_TEXT, AT(acme.url),
+	  .dflt = "https://acme-v02.api.letsencrypt.org/directory", .is_valid = is_acme_url,
+	  .want = "an https:// URL", .arg = "URL", .help = "directory of the certificate authority" },
+	{ "", "acme_email", CONFIG_TEXT, AT(acme.email), .dflt = "", .is_valid = is_email_or_none,
+	  .want = "an email address", .arg = "EMAIL",
+	  .help = "contact given to the authority when the account is made" },
 	{ "", "trusted_proxies", CONFIG_LIST, AT(trusted_proxies), .dflt = "", .is_valid = is_prefix,
 	  .want = "an address or prefix such as 10.0.0.0/8 (host bits zero)", .arg = "LIST",
 	  .help = "proxies whose X-Forwarded-For and PROXY headers count" },

@@ -121,6 +121,28 @@ test_bad_files(void **state)
 		  " prefix such as 10.0.0.0/8 (host bits zero)" },
 		{ "proxy_protocol: true\n", " line 1: proxy_protocol: PROXY headers count only from"
 		  " trusted_proxies, and there are none" },
+		{ "tls_letsencrypt_hostname: vpn\n", " line 1: tls_letsencrypt_hostname: \"vpn\" is not a"
+		  " domain name in lower case with a dot" },
+		{ "tls_letsencrypt_hostname: 192.0.2.7\n", " line 1: tls_letsencrypt_hostname: \"192.0.2.7\""
+		  " is not a domain name in lower case with a dot" },
+		{ "acme_url: http://ca.example/dir\n",
+		  " line 1: acme_url: \"http://ca.example/dir\" is not an https:// URL" },
+		{ "acme_url: http://localhost:1@ca.example/dir\n",
+		  " line 1: acme_url: \"http://localhost:1@ca.example/dir\" is not an https:// URL" },
+		{ "acme_email: -y\n", " line 1: acme_email: \"-y\" is not an email address" },
+		{ "tls_letsencrypt_hostname: vpn.example.com\ntls_cert_path: /c\ntls_key_path: /k\n",
+		  " line 1: tls_letsencrypt_hostname: tls_cert_path names a certificate already: give one"
+		  " of the two" },
+		{ "listen_http: []\ntls_letsencrypt_hostname: vpn.example.com\n",
+		  " line 2: tls_letsencrypt_hostname: needs listen_https, and listen_http for the"
+		  " authority's question on port 80" },
+		{ "tls_letsencrypt_hostname: vpn.example.com\nserver_url: https://www.example.com\n",
+		  " line 2: server_url: is not at the name of the certificate (tls_letsencrypt_hostname)" },
+		{ "tls_letsencrypt_hostname: vpn.example.com\nderp:\n  hostname: derp.example.com\n",
+		  " line 3: derp.hostname: is not the name of the certificate (tls_letsencrypt_hostname)" },
+		{ "tls_letsencrypt_hostname: vpn.tailnet.internal\n", " line 1: tls_letsencrypt_hostname:"
+		  " dns.base_domain tailnet.internal holds the server's own name vpn.tailnet.internal: nodes"
+		  " could not find it; choose another domain" },
 		{ "log:\n  level: loud\n",
 		  " line 2: log.level: \"loud\" is not one of debug, info, warn, error" },
 		{ "unix_socket: run/x\n",
