@@ -53,6 +53,7 @@
 	X(DERP_UNKNOWN, "derp_unknown_frames", "counter", "frames of unknown type") \
 	X(DERP_REFUSED, "fairlead_derp_refused_total", "counter", "DERP clients not admitted") \
 	X(DERP_DUP_CONNS, "derp_current_dup_client_conns", "gauge", "connections sharing a key") \
+	X(DERP_WEBSOCKETS, "derp_websocket_accepts", "counter", "DERP connections in WebSocket frames") \
 	X(STUN_OK, "stun_requests{disposition=\"success\"}", "counter", "STUN requests") \
 	X(STUN_BAD, "stun_requests{disposition=\"not_stun\"}", "counter", "STUN requests") \
 	X(STUN_LIMITED, "stun_requests{disposition=\"limited\"}", "counter", "STUN requests")

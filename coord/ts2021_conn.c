@@ -317,15 +317,18 @@ conn_refuse(struct ts2021_conn *c)
 	static const char text[] = "HTTP/1.1 400 Bad Request\r\nConnection: close\r\n"
 	    "Content-Type: text/plain\r\n\r\n"
 	    "the Noise handshake was not made for this server's key\n";
-	enum err rc = io_write(c->io, text, sizeof text - 1);
+	enum err rc = ERR_OK;
 
 	metric_add(METRIC_CTL_FAILED, 1);
+	if (!io_is_ws(c->io))
+		rc = io_write(c->io, text, sizeof text - 1);
 	if (rc == ERR_OK)
 		rc = io_flush(c->io);
 	ts2021_conn_close(c, rc == ERR_OK ? "Noise handshake failed" : err_str(rc));
 }
 
-/* 101, Noise response, early payload and SETTINGS in one write. */
+/* 101, Noise response, early payload and SETTINGS in one write. In WebSocket frames the 101 has been
+ * given, and clients expect no early payload. */
 static enum err
 conn_greet(struct ts2021_conn *c, const struct noise_accepted *a)
 {
@@ -333,15 +336,18 @@ conn_greet(struct ts2021_conn *c, const struct noise_accepted *a)
 	    "Upgrade: tailscale-control-protocol\r\n\r\n";
 	struct ts2021_worker *tw = c->tw;
 	const struct buf *early = &tw->ctl->early;
-	struct h2_out out = { .p = tw->w->scratch, .cap = H2_OUT_MIN_BYTES, .len = early->len };
+	struct h2_out out = { .p = tw->w->scratch, .cap = H2_OUT_MIN_BYTES };
 	uint8_t *p = tw->sealed;
 	enum err rc;
 
-	memcpy(out.p, early->p, early->len);
+	if (!io_is_ws(c->io)) {
+		memcpy(out.p, early->p, early->len);
+		out.len = early->len;
+		memcpy(p, head, sizeof head - 1);
+		p += sizeof head - 1;
+	}
 	if ((rc = h2_send(c->h2, &out)) != ERR_OK)
 		return rc;
-	memcpy(p, head, sizeof head - 1);
-	p += sizeof head - 1;
 	memcpy(p, a->answer, sizeof a->answer);
 	p += sizeof a->answer;
 	if ((rc = noise_seal(tw->noise, &c->tx, out.p, out.len, p)) != ERR_OK)

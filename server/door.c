@@ -354,6 +354,17 @@ door_on_upgrade(struct door *d, const char *path, const char *token, door_upgrad
 }
 
 void
+door_on_websocket(struct door *d, const char *path, const char *protocol, door_upgrade_fn *fn,
+	void *arg)
+{
+	struct door_route *r = route_new(d, path, arg);
+
+	r->token = "websocket";
+	r->protocol = protocol;
+	r->upgrade = fn;
+}
+
+void
 door_on_pass(struct door *d, door_pass_fn *fn, void *arg)
 {
 	OBJ_CHECK(d, DOOR_MAGIC);

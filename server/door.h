@@ -47,6 +47,10 @@ void door_on_answer(struct door *d, const char *method, const char *path, door_a
  * gets a door_on_answer route of the same path if there is one, else 426. */
 void door_on_upgrade(struct door *d, const char *path, const char *token, door_upgrade_fn *fn,
 	void *arg);
+/* The same for a WebSocket (RFC 6455) with this subprotocol; static. fn gets a GET request that lists
+ * both, nothing else of it is checked. */
+void door_on_websocket(struct door *d, const char *path, const char *protocol, door_upgrade_fn *fn,
+	void *arg);
 void door_on_pass(struct door *d, door_pass_fn *fn, void *arg);
 
 /* Binds everything of config.listen_https and listen_http; "addr:0" takes a free port (see

@@ -45,6 +45,7 @@ struct door_route {
 	char *path;
 	const char *method;		/* of an answer; NULL: an upgrade */
 	const char *token;		/* of an upgrade */
+	const char *protocol;		/* of a WebSocket; else NULL */
 	door_answer_fn *answer;
 	door_upgrade_fn *upgrade;
 	void *arg;

@@ -36,13 +36,16 @@ door_route_peer(const struct door *d, const struct net_addr *from, const struct 
 /* For /derp a WebSocket upgrade that does not name the derp subprotocol counts as DERP
  * (derpserver/handler.go). */
 static bool
-upgrade_is_asked(const struct door_head *h, const char *token)
+upgrade_is_asked(const struct door_head *h, const struct door_route *r)
 {
 	if (!door_http_lists(h, "Connection", "upgrade"))
 		return false;
-	if (door_http_lists(h, "Upgrade", token))
+	if (r->protocol != NULL)
+		return door_str_is(h->method, "GET") && door_http_lists(h, "Upgrade", r->token) &&
+		    door_http_lists(h, "Sec-WebSocket-Protocol", r->protocol);
+	if (door_http_lists(h, "Upgrade", r->token))
 		return true;
-	return strcmp(token, "DERP") == 0 && door_http_lists(h, "Upgrade", "websocket") &&
+	return strcmp(r->token, "DERP") == 0 && door_http_lists(h, "Upgrade", "websocket") &&
 	    !door_http_lists(h, "Sec-WebSocket-Protocol", "derp");
 }
 
@@ -63,7 +66,7 @@ door_route_find(const struct door *d, const struct door_head *h, const struct do
 
 		if (!door_str_is(h->path, r->path))
 			continue;
-		if (r->method == NULL && upgrade_is_asked(h, r->token)) {
+		if (r->method == NULL && upgrade_is_asked(h, r)) {
 			*out = r;
 			return DOOR_DO_UPGRADE;
 		}

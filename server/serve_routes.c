@@ -4,6 +4,8 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/metrics.h"
+#include "base/ws.h"
 #include "relay/captive.h"
 #include "server/serve_private.h"
 
@@ -88,6 +90,105 @@ upgrade_ts2021(void *arg, struct io *io, const struct door_head *head, struct er
 	return ts2021_attach(coord_control(s->coord), io, handshake.p, handshake.n, why);
 }
 
+/* --- WebSocket variants: what browsers can do ---------------------------------------------------- */
+
+/* Writes the 101 and puts the frames under io. ERR_INVAL: the client asks for no WebSocket we speak. */
+static enum err
+websocket_start(struct io *io, const struct door_head *head, const char *protocol,
+    struct err_text *why)
+{
+	struct door_str key = door_http_field(head, "Sec-WebSocket-Key");
+	char accept[WS_ACCEPT_BYTES], text[256];
+
+	if (!door_str_is(door_http_field(head, "Sec-WebSocket-Version"), "13"))
+		return err_say(why, ERR_INVAL, "the WebSocket version must be 13");
+	if (ws_accept_put(key.p, key.n, accept) != ERR_OK)
+		return err_say(why, ERR_INVAL, "missing or bad Sec-WebSocket-Key header");
+	int n = snprintf(text, sizeof(text), "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
+	    "Connection: Upgrade\r\nSec-WebSocket-Accept: %s\r\nSec-WebSocket-Protocol: %s\r\n\r\n",
+	    accept, protocol);
+	enum err rc = io_write(io, text, (size_t)n);
+	if (rc == ERR_OK)
+		rc = io_flush(io);
+	if (rc != ERR_OK && rc != ERR_AGAIN)
+		return err_say(why, rc, "cannot answer");
+	io_ws_start(io);
+	return ERR_OK;
+}
+
+static enum err
+websocket_derp(void *arg, struct io *io, const struct door_head *head, struct err_text *why)
+{
+	struct serve *s = arg;
+	enum err rc = websocket_start(io, head, "derp", why);
+
+	if (rc != ERR_OK)
+		return rc;
+	metric_add(METRIC_DERP_WEBSOCKETS, 1);
+	relay_attach_take(s->relay, io, true);	/* the HTTP answer has been given */
+	return ERR_OK;
+}
+
+/* The value of a query parameter, still encoded; p is NULL when there is none. */
+static struct door_str
+query_find(struct door_str query, const char *name)
+{
+	size_t n_name = strlen(name);
+
+	while (query.n > 0) {
+		const char *end = memchr(query.p, '&', query.n);
+		size_t n = end != NULL ? (size_t)(end - query.p) : query.n;
+
+		if (n > n_name && memcmp(query.p, name, n_name) == 0 && query.p[n_name] == '=')
+			return (struct door_str){ query.p + n_name + 1, n - n_name - 1 };
+		n += end != NULL ? 1 : 0;
+		query.p += n;
+		query.n -= n;
+	}
+	return (struct door_str){ NULL, 0 };
+}
+
+/* Percent-decodes into out; returns its length, 0 when it is badly encoded or longer than cap. */
+static size_t
+query_decode(struct door_str value, char *out, size_t cap)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < value.n; i++) {
+		uint8_t c = (uint8_t)value.p[i];
+
+		if (c == '%') {
+			if (value.n - i < 3 || key_hex_parse(value.p + i + 1, 2, &c) != ERR_OK)
+				return 0;
+			i += 2;
+		}
+		if (n == cap)
+			return 0;
+		out[n++] = (char)c;
+	}
+	return n;
+}
+
+static enum err
+websocket_ts2021(void *arg, struct io *io, const struct door_head *head, struct err_text *why)
+{
+	struct serve *s = arg;
+	char handshake[256];
+	size_t n = query_decode(query_find(head->query, "X-Tailscale-Handshake"), handshake,
+	    sizeof(handshake));
+	struct err_text unsaid;
+
+	if (n == 0)
+		return err_say(why, ERR_INVAL, "missing X-Tailscale-Handshake parameter");
+	enum err rc = websocket_start(io, head, "tailscale-control-protocol", why);
+	if (rc != ERR_OK)
+		return rc;
+	/* Behind the 101 there is no way to say why. */
+	if (ts2021_attach(coord_control(s->coord), io, handshake, n, &unsaid) != ERR_OK)
+		io_free(io);
+	return ERR_OK;
+}
+
 /* A connection for libmicrohttpd on its way from a worker to the coordinator. */
 struct msg_pass {
 	struct mbox_msg msg;
@@ -158,9 +259,11 @@ serve_routes(struct serve *s)
 	}
 	if (s->cfg->derp.is_enabled) {
 		door_on_upgrade(s->door, "/derp", "DERP", upgrade_derp, s);
+		door_on_websocket(s->door, "/derp", "derp", websocket_derp, s);
 		http_on_upgrade(s->http, "/derp", pass_back, s);
 	}
 	door_on_upgrade(s->door, "/ts2021", "tailscale-control-protocol", upgrade_ts2021, s);
+	door_on_websocket(s->door, "/ts2021", "tailscale-control-protocol", websocket_ts2021, s);
 	http_on_upgrade(s->http, "/ts2021", pass_back, s);
 	door_on_pass(s->door, pass_on, s);
 }
