@@ -53,10 +53,26 @@ load_text(const char *text, struct config **cfg, struct err_text *why)
 	return rc;
 }
 
+struct bad_file { const char *text, *want; };
+
+static void
+expect_refused(const struct bad_file *b)
+{
+	struct config *cfg = NULL;
+	struct err_text why = { "" };
+	char want[512];
+
+	if (load_text(b->text, &cfg, &why) != ERR_INVAL)
+		fail_msg("no refusal of %s", b->text);
+	assert_null(cfg);
+	snprintf(want, sizeof(want), "%s/c.yaml%s", dir, b->want);
+	assert_string_equal(why.s, want);
+}
+
 static void
 test_bad_files(void **state)
 {
-	static const struct { const char *text, *want; } cases[] = {
+	static const struct bad_file cases[] = {
 		{ "server_ulr: https://a\n",
 		  " line 1: unknown key \"server_ulr\"; did you mean \"server_url\"?" },
 		{ "# c\nderp:\n  region_id: 5\n  regon_name: x\n",
@@ -121,6 +137,25 @@ test_bad_files(void **state)
 		  " prefix such as 10.0.0.0/8 (host bits zero)" },
 		{ "proxy_protocol: true\n", " line 1: proxy_protocol: PROXY headers count only from"
 		  " trusted_proxies, and there are none" },
+		{ "log:\n  level: loud\n",
+		  " line 2: log.level: \"loud\" is not one of debug, info, warn, error" },
+		{ "unix_socket: run/x\n",
+		  " line 1: unix_socket: \"run/x\" is not an absolute path of at most 107"
+		  " characters" },
+		{ "listen_https: []\nlisten_http: []\n", " line 1: listen_https: there is nothing "
+		    "to listen on:"
+		  " listen_https and listen_http are both empty" },
+	};
+	(void)state;
+
+	for (size_t i = 0; i < COUNT_OF(cases); i++)
+		expect_refused(&cases[i]);
+}
+
+static void
+test_bad_acme(void **state)
+{
+	static const struct bad_file cases[] = {
 		{ "tls_letsencrypt_hostname: vpn\n", " line 1: tls_letsencrypt_hostname: \"vpn\" is not a"
 		  " domain name in lower case with a dot" },
 		{ "tls_letsencrypt_hostname: 192.0.2.7\n", " line 1: tls_letsencrypt_hostname: \"192.0.2.7\""
@@ -143,27 +178,11 @@ test_bad_files(void **state)
 		{ "tls_letsencrypt_hostname: vpn.tailnet.internal\n", " line 1: tls_letsencrypt_hostname:"
 		  " dns.base_domain tailnet.internal holds the server's own name vpn.tailnet.internal: nodes"
 		  " could not find it; choose another domain" },
-		{ "log:\n  level: loud\n",
-		  " line 2: log.level: \"loud\" is not one of debug, info, warn, error" },
-		{ "unix_socket: run/x\n",
-		  " line 1: unix_socket: \"run/x\" is not an absolute path of at most 107"
-		  " characters" },
-		{ "listen_https: []\nlisten_http: []\n", " line 1: listen_https: there is nothing "
-		    "to listen on:"
-		  " listen_https and listen_http are both empty" },
 	};
 	(void)state;
 
-	for (size_t i = 0; i < COUNT_OF(cases); i++) {
-		struct config *cfg = NULL;
-		struct err_text why = { "" };
-		char want[512];
-		if (load_text(cases[i].text, &cfg, &why) != ERR_INVAL)
-			fail_msg("no refusal of %s", cases[i].text);
-		assert_null(cfg);
-		snprintf(want, sizeof(want), "%s/c.yaml%s", dir, cases[i].want);
-		assert_string_equal(why.s, want);
-	}
+	for (size_t i = 0; i < COUNT_OF(cases); i++)
+		expect_refused(&cases[i]);
 }
 
 static void
@@ -384,7 +403,8 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_bad_files), cmocka_unit_test(test_good_file),
+		cmocka_unit_test(test_bad_files), cmocka_unit_test(test_bad_acme),
+		cmocka_unit_test(test_good_file),
 		cmocka_unit_test(test_defaults), cmocka_unit_test(test_order),
 		cmocka_unit_test(test_bad_env_and_flags), cmocka_unit_test(test_names),
 		cmocka_unit_test(test_example),
