@@ -3,6 +3,7 @@ module fairlead.test/scenario
 go 1.26.6
 
 require (
+	github.com/coder/websocket v1.8.14
 	github.com/klauspost/compress v1.19.1
 	golang.org/x/net v0.56.0
 	golang.org/x/sys v0.47.0
@@ -35,7 +36,6 @@ require (
 	github.com/aws/aws-sdk-go-v2/service/sts v1.42.1 // indirect
 	github.com/aws/smithy-go v1.27.3 // indirect
 	github.com/bradfitz/monogok v0.0.0-20260630033929-b1eef977b41f // indirect
-	github.com/coder/websocket v1.8.14 // indirect
 	github.com/coreos/go-iptables v0.7.1-0.20240112124308-65c67c9f46e6 // indirect
 	github.com/creachadair/msync v0.8.1 // indirect
 	github.com/creack/pty v1.1.24 // indirect
