@@ -333,6 +333,9 @@ ts2021_free(struct ts2021 *c)
 	if (c == NULL)
 		return;
 	OBJ_CHECK(c, TS2021_MAGIC);
+	/* Nothing to do as a rule; but where boot failed before the workers started, their hooks are
+	 * still to be run, and we are what they hook. */
+	worker_group_stop(c->group);
 	for (unsigned i = 0; i < worker_group_count(c->group); i++) {
 		ASSERT(c->workers[i].n_conns == 0);
 		noise_engine_free(c->workers[i].noise);
