@@ -541,6 +541,12 @@ func relayThrough(t *testing.T, s *server, authKey, base string, cfg *tls.Config
 		if err := c.Connect(ctxFor(t, 10*time.Second)); err != nil {
 			t.Fatal(err)
 		}
+		// Known to the relay from then on.
+		if m, err := c.Recv(); err != nil {
+			t.Fatal(err)
+		} else if _, ok := m.(derp.ServerInfoMessage); !ok {
+			t.Fatalf("the relay begins with %T", m)
+		}
 		clients, keys = append(clients, c), append(keys, n.node)
 	}
 	for i, size := range []int{1, 1400, 64 << 10} {
