@@ -165,7 +165,6 @@ conn_next(struct door_conn *c)
 		door_conn_free(c);
 		return;
 	}
-	conn_uncount(c);
 	c->is_back = false;
 	c->state = CONN_HEAD;
 	if (c->in.len > 0 || io_has_more(c->io)) {
@@ -270,6 +269,7 @@ conn_answer(struct door_conn *c, const struct door_route *r, const struct door_h
 	c->closes = !h->keeps_alive || answer_closes(&c->out);
 	buf_consume(&c->in, h->head_bytes);	/* h is void from here on */
 	c->lingers = c->in.len > 0;
+	conn_uncount(c);	/* before the client can see the answer and open its next one */
 	conn_write(c);
 }
 
