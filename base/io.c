@@ -208,6 +208,14 @@ io_wants(const struct io *io)
 	return io_run_len(&io->out) > 0 ? EV_READ | EV_WRITE : EV_READ;
 }
 
+void
+io_set_stall_ms(struct io *io, unsigned stall_ms)
+{
+	OBJ_CHECK(io, IO_MAGIC);
+	/* Refused by sockets that are not TCP, which need none of it. */
+	(void)setsockopt(io->fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &stall_ms, sizeof stall_ms);
+}
+
 uint64_t
 io_bytes_in(const struct io *io)
 {

@@ -97,6 +97,10 @@ enum err io_flush(struct io *io) MUST_USE;
 /* What io_flush could not send yet; sealed, so it cannot be taken back. */
 size_t io_pending_bytes(const struct io *io);
 
+/* How long the kernel waits for a peer that acknowledges nothing or keeps its window shut, before it
+ * breaks the connection; 15 s at first. 0: the kernel's own rules. */
+void io_set_stall_ms(struct io *io, unsigned stall_ms);
+
 /* Bytes since birth, on the socket. */
 uint64_t io_bytes_in(const struct io *io);
 uint64_t io_bytes_out(const struct io *io);

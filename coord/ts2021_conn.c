@@ -305,6 +305,8 @@ ts2021_conn_new(struct ts2021_worker *tw, struct io *io, const uint8_t hello[NOI
 	c->carry = obj_alloc(NOISE_HELLO_BYTES);
 	memcpy(c->carry, hello, NOISE_HELLO_BYTES);
 	c->born_ms = worker_now_ms(tw->w);
+	/* A slow reader of maps is ended by map_stall_s, not sooner by the kernel. */
+	io_set_stall_ms(io, tw->ctl->cfg->limits.map_stall_s * 1000);
 	tw->n_conns++;
 	worker_conns_add(tw->w, 1);
 	return c;
