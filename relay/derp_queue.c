@@ -6,6 +6,7 @@
 
 #include "base/key.h"
 #include "base/obj.h"
+#include "base/wire.h"
 #include "relay/derp_frame.h"
 
 /* Unused chunks kept by a worker: 1 MiB, a turn's worth for 64 receivers. */
@@ -13,6 +14,7 @@
 /* A chunk takes frames for this part of wait_ms after its first one, so that one time stamp per
  * chunk is exact enough. */
 #define SPAN_PART	8
+#define FLOWS		8u
 
 struct derp_chunk {
 	struct derp_chunk *next;
@@ -23,6 +25,20 @@ struct derp_chunk {
 	uint32_t packet_bytes;
 	uint32_t pad;
 	uint8_t bytes[];
+};
+
+struct derp_flow {
+	struct derp_fifo f;
+	int64_t credit_bytes;	/* what it may still send in its turn */
+};
+
+/* Exists while one of the flows holds something. */
+struct derp_flows {
+	uint64_t salt;
+	uint32_t bytes;
+	uint8_t n_busy;		/* flows that are not empty */
+	uint8_t at;		/* the one to send from: not empty */
+	struct derp_flow flow[FLOWS];
 };
 
 static_assert(sizeof(struct derp_chunk) + DERP_QUEUE_CHUNK_BYTES <= 16384, "a chunk is one TLS record");
@@ -118,26 +134,32 @@ chunk_is_begun(const struct derp_chunk *c)
 }
 
 static void
-lane_pop(struct derp_queue *q, struct derp_queue_pool *pool, enum derp_lane lane)
+fifo_pop(struct derp_fifo *f, struct derp_queue_pool *pool)
 {
-	struct derp_chunk *c = q->_lanes[lane].head;
+	struct derp_chunk *c = f->head;
 
-	q->_lanes[lane].bytes -= c->end - c->start;
-	q->_lanes[lane].head = c->next;
+	f->bytes -= c->end - c->start;
+	f->head = c->next;
 	if (c->next == NULL)
-		q->_lanes[lane].tail = NULL;
+		f->tail = NULL;
 	chunk_free(pool, c);
 }
 
-/* Drops the oldest frame of the lane; false: there is none that may be dropped. */
 static bool
-lane_drop_frame(struct derp_queue *q, struct derp_queue_pool *pool, enum derp_lane lane)
+fifo_may_drop(const struct derp_fifo *f)
 {
-	struct derp_chunk *c = q->_lanes[lane].head;
+	return f->head != NULL && !chunk_is_begun(f->head);
+}
+
+/* Drops the oldest frame; false: there is none that may be dropped. */
+static bool
+fifo_drop_frame(struct derp_fifo *f, struct derp_queue_pool *pool)
+{
+	struct derp_chunk *c = f->head;
 	const uint8_t *frame;
 	size_t n;
 
-	if (c == NULL || chunk_is_begun(c))
+	if (!fifo_may_drop(f))
 		return false;
 	frame = c->bytes + c->start;
 	n = frame_len(frame, c->end - c->start);
@@ -147,53 +169,214 @@ lane_drop_frame(struct derp_queue *q, struct derp_queue_pool *pool, enum derp_la
 		c->packet_bytes -= packet_len(n);
 	}
 	c->start += (uint32_t)n;
-	q->_lanes[lane].bytes -= (uint32_t)n;
+	f->bytes -= (uint32_t)n;
 	if (c->start == c->end)
-		lane_pop(q, pool, lane);
+		fifo_pop(f, pool);
 	return true;
 }
 
 /* The chunk where a frame of n bytes goes. */
 static struct derp_chunk *
-lane_room(struct derp_queue *q, struct derp_queue_pool *pool, enum derp_lane lane, size_t n,
-	int64_t now_ms)
+fifo_room(struct derp_fifo *f, struct derp_queue_pool *pool, size_t n, int64_t now_ms)
 {
-	struct derp_chunk *c = q->_lanes[lane].tail;
+	struct derp_chunk *c = f->tail;
 
 	if (c != NULL && c->cap - c->end >= n &&
 	    now_ms - c->born_ms <= pool->limits.wait_ms / SPAN_PART)
 		return c;
 	c = chunk_new(pool, n, now_ms);
-	if (q->_lanes[lane].tail == NULL)
-		q->_lanes[lane].head = c;
+	if (f->tail == NULL)
+		f->head = c;
 	else
-		q->_lanes[lane].tail->next = c;
-	q->_lanes[lane].tail = c;
+		f->tail->next = c;
+	f->tail = c;
 	return c;
 }
 
 static void
-lane_put(struct derp_queue *q, struct derp_queue_pool *pool, enum derp_lane lane,
-	const uint8_t *frame, size_t n, int64_t now_ms)
+fifo_put(struct derp_fifo *f, struct derp_queue_pool *pool, const uint8_t *frame, size_t n,
+	int64_t now_ms)
 {
-	uint32_t limit = pool->limits.bytes[lane];
-	struct derp_chunk *c;
+	struct derp_chunk *c = fifo_room(f, pool, n, now_ms);
 
-	while (q->_lanes[lane].bytes > 0 && q->_lanes[lane].bytes + n > limit) {
-		if (!lane_drop_frame(q, pool, lane)) {
-			if (is_packet(frame, n))
-				pool->counts.dropped_tail++;
-			return;
-		}
-	}
-	c = lane_room(q, pool, lane, n, now_ms);
 	memcpy(c->bytes + c->end, frame, n);
 	c->end += (uint32_t)n;
-	q->_lanes[lane].bytes += (uint32_t)n;
+	f->bytes += (uint32_t)n;
 	if (is_packet(frame, n)) {
 		c->n_packets++;
 		c->packet_bytes += packet_len(n);
 	}
+}
+
+static void
+fifo_expire(struct derp_fifo *f, struct derp_queue_pool *pool, int64_t now_ms)
+{
+	while (fifo_may_drop(f) && now_ms - f->head->born_ms > pool->limits.wait_ms) {
+		pool->counts.dropped_head += f->head->n_packets;
+		fifo_pop(f, pool);
+	}
+}
+
+static void
+fifo_clear(struct derp_fifo *f, struct derp_queue_pool *pool)
+{
+	while (f->head != NULL) {
+		pool->counts.dropped_gone += f->head->n_packets;
+		fifo_pop(f, pool);
+	}
+}
+
+/* --- flows ------------------------------------------------------------------------------------ */
+
+static struct derp_flows *
+flows_new(struct derp_queue_pool *pool)
+{
+	struct derp_flows *fl = obj_alloc(sizeof *fl);
+
+	/* Another spread each time, so that nobody shares a flow with the same sender for long. */
+	pool->salt = pool->salt * 6364136223846793005u + 1442695040888963407u;
+	fl->salt = pool->salt;
+	return fl;
+}
+
+/* The flow of the frame's sender. */
+static unsigned
+flows_find(const struct derp_flows *fl, const uint8_t *frame, size_t n)
+{
+	uint64_t h = fl->salt;
+
+	if (n >= DERP_FRAME_HDR_BYTES + KEY_BYTES)
+		h ^= wire_u64be(frame + DERP_FRAME_HDR_BYTES);
+	h *= 0x9e3779b97f4a7c15u;
+	return (unsigned)(h >> 32) % FLOWS;
+}
+
+/* The next one that holds something and has not sent more than its share. */
+static void
+flows_advance(struct derp_flows *fl)
+{
+	struct derp_flow *flow;
+
+	do {
+		fl->at = (uint8_t)((fl->at + 1) % FLOWS);
+		flow = &fl->flow[fl->at];
+		if (flow->f.head != NULL)
+			flow->credit_bytes += DERP_QUEUE_CHUNK_BYTES;
+	} while (flow->f.head == NULL || flow->credit_bytes <= 0);
+}
+
+/* Flow i held n_before bytes until something was taken out of it. Frees all if that was the last. */
+static void
+flows_shrunk(struct derp_queue *q, unsigned i, uint32_t n_before)
+{
+	struct derp_flows *fl = q->_flows;
+	struct derp_flow *flow = &fl->flow[i];
+
+	fl->bytes -= n_before - flow->f.bytes;
+	if (flow->f.head != NULL || n_before == 0)
+		return;
+	if (flow->credit_bytes > 0)
+		flow->credit_bytes = 0;		/* a share is not saved up */
+	if (--fl->n_busy == 0) {
+		q->_flows = NULL;
+		free(fl);
+	} else if (fl->at == i) {
+		flows_advance(fl);
+	}
+}
+
+static void
+flows_put(struct derp_queue *q, struct derp_queue_pool *pool, const uint8_t *frame, size_t n,
+	int64_t now_ms)
+{
+	struct derp_flows *fl = q->_flows;
+	struct derp_flow *flow;
+	unsigned i;
+
+	if (fl == NULL)
+		fl = q->_flows = flows_new(pool);
+	i = flows_find(fl, frame, n);
+	flow = &fl->flow[i];
+	if (flow->f.head == NULL && fl->n_busy++ == 0) {
+		fl->at = (uint8_t)i;
+		flow->credit_bytes = DERP_QUEUE_CHUNK_BYTES;
+	}
+	fifo_put(&flow->f, pool, frame, n, now_ms);
+	fl->bytes += (uint32_t)n;
+}
+
+/* The longest flow that a frame may be dropped from; FLOWS: none. */
+static unsigned
+flows_longest(const struct derp_flows *fl)
+{
+	unsigned longest = FLOWS;
+
+	for (unsigned i = 0; i < FLOWS; i++) {
+		const struct derp_fifo *f = &fl->flow[i].f;
+
+		if (fifo_may_drop(f) && (longest == FLOWS || f->bytes > fl->flow[longest].f.bytes))
+			longest = i;
+	}
+	return longest;
+}
+
+/* --- putting in and dropping ------------------------------------------------------------------ */
+
+/* Drops one frame of data: of the longest flow, or simply the oldest where all are of one flow. */
+static bool
+data_drop_frame(struct derp_queue *q, struct derp_queue_pool *pool)
+{
+	unsigned longest = FLOWS;
+	uint32_t n_before;
+
+	if (q->_flows == NULL || (q->_flows->n_busy == 1 && fifo_may_drop(&q->_data)))
+		return fifo_drop_frame(&q->_data, pool);
+	longest = flows_longest(q->_flows);
+	if (longest == FLOWS)
+		return fifo_drop_frame(&q->_data, pool);
+	n_before = q->_flows->flow[longest].f.bytes;
+	(void)!fifo_drop_frame(&q->_flows->flow[longest].f, pool);
+	flows_shrunk(q, longest, n_before);
+	return true;
+}
+
+static uint32_t
+data_bytes(const struct derp_queue *q)
+{
+	return q->_data.bytes + (q->_flows != NULL ? q->_flows->bytes : 0);
+}
+
+static void
+data_put(struct derp_queue *q, struct derp_queue_pool *pool, const uint8_t *frame, size_t n,
+	int64_t now_ms)
+{
+	uint32_t waiting;
+
+	while ((waiting = data_bytes(q)) > 0 && waiting + n > pool->limits.bytes[DERP_LANE_DATA]) {
+		if (!data_drop_frame(q, pool)) {
+			pool->counts.dropped_tail += is_packet(frame, n);
+			return;
+		}
+	}
+	if (q->_flows == NULL && (waiting == 0 || waiting + n <= DERP_QUEUE_SHARED_BYTES))
+		fifo_put(&q->_data, pool, frame, n, now_ms);
+	else
+		flows_put(q, pool, frame, n, now_ms);
+}
+
+static void
+control_put(struct derp_queue *q, struct derp_queue_pool *pool, const uint8_t *frame, size_t n,
+	int64_t now_ms)
+{
+	struct derp_fifo *f = &q->_control;
+
+	while (f->bytes > 0 && f->bytes + n > pool->limits.bytes[DERP_LANE_CONTROL]) {
+		if (!fifo_drop_frame(f, pool)) {
+			pool->counts.dropped_tail += is_packet(frame, n);
+			return;
+		}
+	}
+	fifo_put(f, pool, frame, n, now_ms);
 }
 
 void
@@ -205,87 +388,118 @@ derp_queue_put(struct derp_queue *q, struct derp_queue_pool *pool, enum derp_lan
 	for (; n > 0; frames += n_frame, n -= n_frame) {
 		n_frame = frame_len(frames, n);
 		ASSERT(n_frame <= DERP_FRAME_MAX_BYTES);
-		lane_put(q, pool, lane, frames, n_frame, now_ms);
+		if (lane == DERP_LANE_DATA)
+			data_put(q, pool, frames, n_frame, now_ms);
+		else
+			control_put(q, pool, frames, n_frame, now_ms);
 	}
 }
 
 void
 derp_queue_expire(struct derp_queue *q, struct derp_queue_pool *pool, int64_t now_ms)
 {
-	for (unsigned lane = 0; lane < DERP_LANE_COUNT; lane++) {
-		struct derp_chunk *c;
+	fifo_expire(&q->_control, pool, now_ms);
+	fifo_expire(&q->_data, pool, now_ms);
+	for (unsigned i = 0; i < FLOWS && q->_flows != NULL; i++) {
+		uint32_t n_before = q->_flows->flow[i].f.bytes;
 
-		while ((c = q->_lanes[lane].head) != NULL && !chunk_is_begun(c) &&
-		    now_ms - c->born_ms > pool->limits.wait_ms) {
-			pool->counts.dropped_head += c->n_packets;
-			lane_pop(q, pool, lane);
-		}
+		fifo_expire(&q->_flows->flow[i].f, pool, now_ms);
+		flows_shrunk(q, i, n_before);
 	}
 }
 
 /* --- taking out ------------------------------------------------------------------------------- */
 
-/* The lane to send from: the one with a begun frame, else control, else data. */
-static enum derp_lane
-queue_next_lane(const struct derp_queue *q)
+/* Where to send from: a begun frame, else control, else data, else the flow whose turn it is. NULL:
+ * all is empty. */
+static const struct derp_fifo *
+queue_next(const struct derp_queue *q)
 {
-	const struct derp_chunk *data = q->_lanes[DERP_LANE_DATA].head;
-	const struct derp_chunk *control = q->_lanes[DERP_LANE_CONTROL].head;
+	const struct derp_fifo *data = &q->_data;
 
-	if (control == NULL || (data != NULL && chunk_is_begun(data) && !chunk_is_begun(control)))
-		return DERP_LANE_DATA;
-	return DERP_LANE_CONTROL;
+	if (data->head == NULL && q->_flows != NULL)
+		data = &q->_flows->flow[q->_flows->at].f;
+	if (data->head != NULL && (q->_control.head == NULL || chunk_is_begun(data->head)))
+		return data;
+	return q->_control.head != NULL ? &q->_control : NULL;
 }
 
 bool
 derp_queue_peek(const struct derp_queue *q, const uint8_t **p, size_t *n)
 {
-	const struct derp_chunk *c = q->_lanes[queue_next_lane(q)].head;
+	const struct derp_fifo *f = queue_next(q);
 
-	if (c == NULL)
+	if (f == NULL)
 		return false;
-	*p = c->bytes + c->start;
-	*n = c->end - c->start;
+	*p = f->head->bytes + f->head->start;
+	*n = f->head->end - f->head->start;
 	return true;
 }
 
-void
-derp_queue_take(struct derp_queue *q, struct derp_queue_pool *pool, size_t n)
+/* The first n bytes of f were sent. */
+static void
+fifo_take(struct derp_fifo *f, struct derp_queue_pool *pool, size_t n)
 {
-	enum derp_lane lane = queue_next_lane(q);
-	struct derp_chunk *c = q->_lanes[lane].head;
+	struct derp_chunk *c = f->head;
 
 	ASSERT(c != NULL && n <= c->end - c->start);
 	if (n < c->end - c->start) {
 		ASSERT(c->cap > DERP_QUEUE_CHUNK_BYTES);
 		c->start += (uint32_t)n;
-		q->_lanes[lane].bytes -= (uint32_t)n;
+		f->bytes -= (uint32_t)n;
 		return;
 	}
 	pool->counts.taken_packets += c->n_packets;
 	pool->counts.taken_bytes += c->packet_bytes;
-	lane_pop(q, pool, lane);
+	fifo_pop(f, pool);
+}
+
+static void
+flows_take(struct derp_queue *q, struct derp_queue_pool *pool, size_t n)
+{
+	unsigned i = q->_flows->at;
+	struct derp_flow *flow = &q->_flows->flow[i];
+	uint32_t n_before = flow->f.bytes;
+
+	fifo_take(&flow->f, pool, n);
+	flow->credit_bytes -= (int64_t)n;
+	if (flow->f.head != NULL && !chunk_is_begun(flow->f.head) && flow->credit_bytes <= 0)
+		flows_advance(q->_flows);
+	flows_shrunk(q, i, n_before);
+}
+
+void
+derp_queue_take(struct derp_queue *q, struct derp_queue_pool *pool, size_t n)
+{
+	const struct derp_fifo *f = queue_next(q);
+
+	if (f == &q->_control)
+		fifo_take(&q->_control, pool, n);
+	else if (f == &q->_data || f == NULL)
+		fifo_take(&q->_data, pool, n);
+	else
+		flows_take(q, pool, n);
 }
 
 void
 derp_queue_clear(struct derp_queue *q, struct derp_queue_pool *pool)
 {
-	for (unsigned lane = 0; lane < DERP_LANE_COUNT; lane++) {
-		while (q->_lanes[lane].head != NULL) {
-			pool->counts.dropped_gone += q->_lanes[lane].head->n_packets;
-			lane_pop(q, pool, lane);
-		}
-	}
+	fifo_clear(&q->_control, pool);
+	fifo_clear(&q->_data, pool);
+	for (unsigned i = 0; i < FLOWS && q->_flows != NULL; i++)
+		fifo_clear(&q->_flows->flow[i].f, pool);
+	free(q->_flows);
+	q->_flows = NULL;
 }
 
 bool
 derp_queue_is_empty(const struct derp_queue *q)
 {
-	return q->_lanes[DERP_LANE_CONTROL].head == NULL && q->_lanes[DERP_LANE_DATA].head == NULL;
+	return q->_control.head == NULL && q->_data.head == NULL && q->_flows == NULL;
 }
 
 size_t
 derp_queue_bytes(const struct derp_queue *q, enum derp_lane lane)
 {
-	return q->_lanes[lane].bytes;
+	return lane == DERP_LANE_CONTROL ? q->_control.bytes : data_bytes(q);
 }

@@ -6,6 +6,12 @@
  * that does not fit into one has a chunk of its own length. Chunks come from the worker's pool
  * and go back when they are empty: an idle client owns none.
  *
+ * Fairness: while little waits (DERP_QUEUE_SHARED_BYTES), all senders share the chunks of the data
+ * lane, in the order of coming. What comes on top of that is kept by sender, in a few flows that
+ * senders are spread over by a salted hash; they are served in turns of a chunk's length (deficit
+ * round robin), and the longest flow pays for a full lane. So one who floods a receiver takes its own
+ * share only. Packets of one sender stay in order.
+ *
  * Bounds: bytes per lane (the oldest frame is dropped for the newest, and the newest if that
  * does not help) and time (a chunk whose first frame has waited too long is dropped). Never
  * dropped is a frame of which a part was taken already.
@@ -18,15 +24,20 @@
 #include <stdint.h>
 
 struct derp_chunk;
+struct derp_flows;
 
 enum derp_lane { DERP_LANE_CONTROL, DERP_LANE_DATA, DERP_LANE_COUNT };
 
+struct derp_fifo {
+	struct derp_chunk *head, *tail;
+	uint32_t bytes;		/* of frames, not of chunks */
+};
+
 /* All zero is an empty queue that owns no memory. */
 struct derp_queue {
-	struct {
-		struct derp_chunk *head, *tail;
-		uint32_t bytes;		/* of frames, not of chunks */
-	} _lanes[DERP_LANE_COUNT];
+	struct derp_fifo _control;
+	struct derp_fifo _data;		/* of all senders */
+	struct derp_flows *_flows;	/* behind _data, by sender; NULL: empty */
 };
 
 struct derp_queue_limits {
@@ -47,6 +58,7 @@ struct derp_queue_pool {
 	struct derp_chunk *_free;
 	uint32_t _n_free;
 	uint32_t n_used;	/* chunks in queues */
+	uint64_t salt;		/* of the senders' hash; the owner may set it to something random */
 };
 
 /* An empty pool with these limits (copied). */
@@ -74,6 +86,8 @@ bool derp_queue_is_empty(const struct derp_queue *q);
 /* Of frames that wait in this lane. */
 size_t derp_queue_bytes(const struct derp_queue *q, enum derp_lane lane);
 
+/* Of data, before it is kept by sender: some milliseconds on a line of any use. */
+#define DERP_QUEUE_SHARED_BYTES (32u << 10)
 /* Most that derp_queue_peek gives of frames that share a chunk. */
 #define DERP_QUEUE_CHUNK_BYTES 16344u
 

@@ -5,6 +5,7 @@
 
 #include "base/metrics.h"
 #include "base/obj.h"
+#include "base/rand.h"
 #include "base/ratelimit.h"
 #include "relay/derp_conn.h"
 #include "relay/derp_hop.h"
@@ -190,6 +191,7 @@ derp_worker_new(struct derp_shared *shared, struct worker *w)
 		},
 		.wait_ms = cfg->limits.relay_queue_ms,
 	});
+	rand_bytes(&dw->pool.salt, sizeof dw->pool.salt);
 	for (unsigned i = 0; i < DERP_WORKER_WHEEL; i++)
 		LIST_INIT(&dw->wheel[i]);
 	dw->refusals = ratelimit_new(REFUSALS_PER_S, 1, REFUSALS_MAX);

@@ -55,6 +55,19 @@ put(struct fixture *f, enum derp_lane lane, uint32_t number, size_t n, int64_t n
 	derp_queue_put(&f->q, &f->pool, lane, f->frame, n, now_ms);
 }
 
+/* The same of one of several senders. */
+static void
+put_from(struct fixture *f, uint8_t sender, uint32_t number, size_t n, int64_t now_ms)
+{
+	assert_true(n >= HEAD + 4 && n <= sizeof f->frame);
+	memset(f->frame, 0xaa, n);
+	derp_frame_put_hdr(f->frame, DERP_FRAME_RECV_PACKET, (uint32_t)n - DERP_FRAME_HDR_BYTES);
+	f->frame[DERP_FRAME_HDR_BYTES] = sender;
+	f->frame[DERP_FRAME_HDR_BYTES + 7] = (uint8_t)(sender * 37);
+	wire_put_u32be(f->frame + HEAD, number);
+	derp_queue_put(&f->q, &f->pool, DERP_LANE_DATA, f->frame, n, now_ms);
+}
+
 /* Takes all bytes in pieces of at most 16 KiB and gives the numbers in order. */
 static unsigned
 take_all(struct fixture *f, uint32_t *numbers, unsigned cap)
@@ -331,6 +344,148 @@ test_against_a_model(void **state)
 	    f->pool.counts.dropped_tail + f->pool.counts.dropped_gone);
 }
 
+/* --- fairness --------------------------------------------------------------------------------- */
+
+/* Two senders that do not share a flow. */
+static void
+pick_two(struct fixture *f, uint8_t *a, uint8_t *b)
+{
+	uint32_t numbers[128];
+
+	for (*a = 1, *b = 2; *b < 100; ++*b) {
+		uint64_t salt = f->pool.salt;
+		unsigned n, at = 0;
+
+		/* as the test will find it: they are served in turns if their flows differ */
+		for (uint32_t i = 0; i < 24; i++)
+			put_from(f, *a, 0, 1400, 0);
+		for (uint32_t i = 0; i < 24; i++)
+			put_from(f, *a, 1, 1400, 0);
+		put_from(f, *b, 2, 1400, 0);
+		n = take_all(f, numbers, 128);
+		while (at < n && numbers[at] != 2)
+			at++;
+		f->pool.salt = salt;
+		if (at < n - 1)
+			return;
+	}
+	fail_msg("no two senders with flows of their own");
+}
+
+/* A full lane takes its room from who fills it; the others lose nothing and wait for one turn. */
+static void
+test_flood_does_not_push_out(void **state)
+{
+	struct fixture *f = *state;
+	uint32_t numbers[512];
+	uint8_t flooder, light;
+	unsigned n, n_light = 0, last = 0;
+
+	pick_two(f, &flooder, &light);
+	for (uint32_t i = 0; i < 60; i++)
+		put_from(f, flooder, i, 1400, 0);
+	for (uint32_t i = 0; i < 300; i++) {
+		put_from(f, flooder, 1000 + i, 1400, 0);
+		if (i % 30 == 0)
+			put_from(f, light, 5000 + i, 300, 0);
+	}
+	assert_true(derp_queue_bytes(&f->q, DERP_LANE_DATA) <= 100000);
+	n = take_all(f, numbers, 512);
+	for (unsigned i = 0; i < n; i++) {
+		if (numbers[i] >= 5000) {
+			n_light++;
+			last = i;
+		}
+	}
+	assert_int_equal(n_light, 10);
+	/* behind what all share, and a turn of the flooder's */
+	assert_in_range(last, 10, 10 + (DERP_QUEUE_SHARED_BYTES + 2 * DERP_QUEUE_CHUNK_BYTES) / 1400);
+}
+
+/* Turns are measured in bytes: long frames do not get more. */
+static void
+test_long_frames_get_no_more(void **state)
+{
+	struct fixture *f = *state;
+	uint32_t numbers[512];
+	uint8_t a, b;
+	unsigned n, i;
+	size_t bytes[2] = { 0, 0 };
+
+	pick_two(f, &a, &b);
+	f->pool.limits.bytes[DERP_LANE_DATA] = 2 << 20;
+	for (i = 0; i < 30; i++)
+		put_from(f, a, 0, 1400, 0);
+	for (i = 0; i < 250; i++)
+		put_from(f, a, 1, 1400, 0);
+	for (i = 0; i < 9; i++)
+		put_from(f, b, 2, 60000, 0);
+	n = take_all(f, numbers, 512);
+	for (i = 0; i < n && bytes[0] < 240000; i++) {
+		if (numbers[i] != 0)
+			bytes[numbers[i] - 1] += numbers[i] == 1 ? 1400 : 60000;
+	}
+	assert_in_range(bytes[1], 150000, 330000);
+}
+
+/* Each sender's packets come out in its order, whatever is dropped and however flows begin and end. */
+static void
+test_senders_stay_in_order(void **state)
+{
+	struct fixture *f = *state;
+	uint32_t last[32] = { 0 };
+	uint64_t put_packets = 0;
+	int64_t now_ms = 0;
+	bool is_inside = false;		/* a long frame */
+
+	srand(11);
+	for (uint32_t i = 1; i < 40000; i++) {
+		uint32_t sender = (uint32_t)(rand() % 4 == 0 ? rand() % 32 : rand() % 3);
+
+		now_ms += rand() % 8;
+		put_from(f, (uint8_t)sender, i * 32 + sender,
+		    HEAD + 4 + (size_t)rand() % (rand() % 50 == 0 ? 65000 : 1400), now_ms);
+		put_packets++;
+		if (rand() % 3 == 0) {
+			const uint8_t *p;
+			size_t n;
+
+			assert_true(derp_queue_peek(&f->q, &p, &n));
+			if (n <= DERP_QUEUE_CHUNK_BYTES && p[0] == DERP_FRAME_RECV_PACKET && !is_inside) {
+				for (size_t at = 0; at < n; at += DERP_FRAME_HDR_BYTES + wire_u32be(p + at + 1)) {
+					uint32_t number = wire_u32be(p + at + HEAD);
+
+					assert_true(number > last[number % 32]);
+					last[number % 32] = number;
+				}
+				derp_queue_take(&f->q, &f->pool, n);
+			} else {
+				is_inside = n > 16384;
+				derp_queue_take(&f->q, &f->pool, is_inside ? 16384 : n);
+			}
+		}
+		if (rand() % 50 == 0)
+			derp_queue_expire(&f->q, &f->pool, now_ms);
+		if (rand() % 300 == 0) {
+			size_t want = derp_queue_bytes(&f->q, DERP_LANE_DATA);
+			const uint8_t *p;
+			size_t n, sum = 0;
+
+			while (derp_queue_peek(&f->q, &p, &n)) {
+				sum += n;
+				derp_queue_take(&f->q, &f->pool, n);
+			}
+			assert_int_equal(sum, want);
+			is_inside = false;
+			assert_true(derp_queue_is_empty(&f->q));
+			assert_int_equal(f->pool.n_used, 0);
+		}
+	}
+	derp_queue_clear(&f->q, &f->pool);
+	assert_int_equal(put_packets, f->pool.counts.taken_packets + f->pool.counts.dropped_head +
+	    f->pool.counts.dropped_tail + f->pool.counts.dropped_gone);
+}
+
 static void
 test_pool_keeps_some(void **state)
 {
@@ -358,6 +513,8 @@ main(void)
 		T(test_newest_goes_when_head_is_begun), T(test_one_long_frame_fits_any_limit),
 		T(test_lanes_do_not_share_bounds), T(test_time_drops_from_head),
 		T(test_clear_counts_gone), T(test_against_a_model), T(test_pool_keeps_some),
+		T(test_flood_does_not_push_out), T(test_long_frames_get_no_more),
+		T(test_senders_stay_in_order),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
