@@ -39,7 +39,8 @@ typedef void door_pass_fn(void *arg, int fd, const struct net_addr *peer, bool i
 /* Makes the door; no socket yet. tls is borrowed. Main thread. */
 enum err door_new(const struct config *cfg, struct worker_group *g, struct tls *tls,
 	struct door **out, struct err_text *why) MUST_USE;
-/* Before the workers start: path exactly as given (copied); method "GET" (HEAD is answered too) or
+/* Before the workers start: path exactly as given (copied), or, if it ends with a slash, everything
+ * below it; method "GET" (HEAD is answered too) or
  * "POST", static. Requests with a body get 413. */
 void door_on_answer(struct door *d, const char *method, const char *path, door_answer_fn *fn,
 	void *arg);

@@ -49,6 +49,17 @@ upgrade_is_asked(const struct door_head *h, const struct door_route *r)
 	    !door_http_lists(h, "Sec-WebSocket-Protocol", "derp");
 }
 
+/* A route whose path ends with a slash is for everything below it. */
+static bool
+path_matches(const struct door_route *r, const struct door_head *h)
+{
+	size_t n = strlen(r->path);
+
+	if (n > 1 && r->path[n - 1] == '/')
+		return h->path.n > n && memcmp(h->path.p, r->path, n) == 0;
+	return door_str_is(h->path, r->path);
+}
+
 static bool
 method_matches(const struct door_route *r, const struct door_head *h)
 {
@@ -64,7 +75,7 @@ door_route_find(const struct door *d, const struct door_head *h, const struct do
 	for (unsigned i = 0; i < d->n_routes; i++) {
 		const struct door_route *r = &d->routes[i];
 
-		if (!door_str_is(h->path, r->path))
+		if (!path_matches(r, h))
 			continue;
 		if (r->method == NULL && upgrade_is_asked(h, r)) {
 			*out = r;

@@ -170,13 +170,23 @@ on_back_end(evutil_socket_t fd, short what, void *arg)
 	http_resume(q);
 }
 
+static bool
+path_is_of(const char *path, const char *route)
+{
+	size_t n = strlen(route);
+
+	if (n > 1 && route[n - 1] == '/')
+		return strncmp(path, route, n) == 0 && path[n] != '\0';
+	return strcmp(path, route) == 0;
+}
+
 static unsigned
 upgrade_find(const struct http *h, const struct http_req *q)
 {
 	char *path = router_path(q->target);
 	unsigned i = 0;
 
-	while (i < h->n_upgrades && strcmp(h->upgrades[i].path, path) != 0)
+	while (i < h->n_upgrades && !path_is_of(path, h->upgrades[i].path))
 		i++;
 	free(path);
 	return i;

@@ -63,7 +63,8 @@ void http_add_take(struct http *h, int fd, const struct net_addr *peer, bool is_
  */
 typedef void http_upgrade_fn(void *arg, struct conn_ref pass, const struct buf *head,
 	const struct buf *rest);
-/* path exactly as given; at most 16 of them, before the loop runs. */
+/* path exactly as given, or, if it ends with a slash, everything below it; at most 16 of them, before
+ * the loop runs. */
 void http_on_upgrade(struct http *h, const char *path, http_upgrade_fn *fn, void *arg);
 
 #endif

@@ -225,6 +225,7 @@ door_rig_start(struct door_rig *f)
 	door_on_answer(f->d, "GET", "/who", answer_who, NULL);
 	door_on_answer(f->d, "POST", "/who-post", answer_who, NULL);
 	door_on_answer(f->d, "GET", "/204", answer_204, NULL);
+	door_on_answer(f->d, "GET", "/below/", answer_204, NULL);
 	door_on_answer(f->d, "GET", "/close", answer_close, NULL);
 	door_on_upgrade(f->d, "/derp", "DERP", upgrade_line, NULL);
 	door_on_upgrade(f->d, "/back", "LINE", upgrade_line, NULL);

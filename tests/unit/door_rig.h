@@ -45,7 +45,7 @@ struct client {
 int door_rig_setup(void **state);
 int door_rig_setup_started(void **state);
 int door_rig_teardown(void **state);
-/* Routes: GET /who, POST /who-post, GET /both (method, peer, tls or plain), GET /204, GET /close;
+/* Routes: GET /who, POST /who-post, GET /both (method, peer, tls or plain), GET /204, GET /below/…, GET /close;
  * upgrades /derp (DERP), /back and /both (LINE) that answer one line; the rest is passed on: /echo, /late
  * (answers after the end), /drop, /back (asks for the upgrade), else a short answer. */
 void door_rig_start(struct door_rig *f);

@@ -97,6 +97,9 @@ answers_and_refusals(void **state)
 		{ "GET /derp HTTP/1.1\r\nHost: h\r\nConnection: upgrade\r\nUpgrade: DERP\r\n"
 		  "Content-Length: 1\r\n\r\nx", "HTTP/1.1 400", "no body", true },
 		{ "GET /both HTTP/1.1\r\nHost: h\r\n\r\n", "HTTP/1.1 200", "GET", false },
+		{ "GET /below/x/y?z HTTP/1.1\r\nHost: h\r\n\r\n", "HTTP/1.1 204", "", false },
+		{ "POST /below/x HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n", "HTTP/1.1 405",
+		    "use GET", true },
 	};
 	struct door_rig *f = *state;
 	char text[8192];
@@ -114,6 +117,25 @@ answers_and_refusals(void **state)
 			fail_msg("case %zu: %s", k, text);
 		assert_int_equal(strstr(text, "bye") != NULL,
 		    !cases[k].closes || strstr(cases[k].request, "/close") != NULL);
+		client_close(&c);
+	}
+	door_rig_expect_conns(f, 0);
+}
+
+/* A route for what is below a path is not for the path itself. */
+static void
+beside_a_route_is_passed(void **state)
+{
+	static const char *const targets[] = { "/below/", "/below", "/belowx/y", "/who/", "/x/below/y" };
+	struct door_rig *f = *state;
+	char text[8192], request[128];
+
+	for (size_t i = 0; i < COUNT_OF(targets); i++) {
+		struct client c = client_open(f, f->http_port, false);
+
+		snprintf(request, sizeof(request), "GET %s HTTP/1.1\r\nHost: h\r\n\r\n", targets[i]);
+		client_say(&c, request);
+		client_until(&c, "passed", text);
 		client_close(&c);
 	}
 	door_rig_expect_conns(f, 0);
@@ -352,6 +374,7 @@ main(void)
 		STARTED(both_ports_speak_both),
 		CONFIGURED(ipv6_is_served),
 		STARTED(answers_and_refusals),
+		STARTED(beside_a_route_is_passed),
 		STARTED(upgrades_get_what_followed),
 		CONFIGURED(slow_clients_are_ended),
 		STARTED(large_heads_are_refused),

@@ -133,6 +133,7 @@ setup(void **state)
 		return -1;
 	http_on_upgrade(f->h, "/ts2021", on_back, NULL);
 	http_on_upgrade(f->h, "/key", on_back, NULL);
+	http_on_upgrade(f->h, "/below/", on_back, NULL);
 	parked = NULL;
 	n_back = n_list_freed = 0;
 	*state = f;
@@ -453,7 +454,7 @@ test_back_to_the_door(void **state)
 static void
 test_back_then_end(void **state)
 {
-	static const char request[] = "GET /key?v=1 HTTP/1.1\r\nHost: x\r\n\r\n";
+	static const char request[] = "GET /below/x?v=1 HTTP/1.1\r\nHost: x\r\n\r\n";
 	struct fixture *f = *state;
 	struct client c = from_door(f, 9);
 
@@ -475,6 +476,7 @@ test_not_back(void **state)
 	    "POST /ts2021 HTTP/1.1\r\nHost: x\r\nUpgrade: x\r\nConnection: upgrade\r\n"
 	    "Content-Length: 2\r\n\r\nab";
 	static const char key[] = "GET /key HTTP/1.1\r\nHost: x\r\n\r\n";
+	static const char beside[] = "GET /below/ HTTP/1.1\r\nHost: x\r\n\r\n";
 	struct fixture *f = *state;
 	struct client c = from_door(f, 7);
 
@@ -484,6 +486,11 @@ test_not_back(void **state)
 	client_close(&c);
 	c = from_door(f, 0);			/* nobody to give it back to */
 	client_send(&c, key, sizeof(key) - 1);
+	wait_answer(f, &c);
+	assert_memory_equal(c.in.p + 9, "404", 3);
+	client_close(&c);
+	c = from_door(f, 7);
+	client_send(&c, beside, sizeof(beside) - 1);
 	wait_answer(f, &c);
 	assert_memory_equal(c.in.p + 9, "404", 3);
 	client_close(&c);
