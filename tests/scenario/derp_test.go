@@ -86,6 +86,12 @@ func TestRelayWithOfficialClient(t *testing.T) {
 				if err := c.Connect(ctxFor(t, 10*time.Second)); err != nil {
 					t.Fatal(err)
 				}
+				// Only now does the relay know the client: a packet sent to it before is dropped.
+				if m, err := c.Recv(); err != nil {
+					t.Fatal(err)
+				} else if _, ok := m.(derp.ServerInfoMessage); !ok {
+					t.Fatalf("first frame is %T", m)
+				}
 			}
 			for _, size := range []int{1, 32, 1280, 16 << 10, 64 << 10} {
 				data := make([]byte, size)
