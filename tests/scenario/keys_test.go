@@ -300,3 +300,21 @@ func TestNames(t *testing.T) {
 		return len(twin.selfNode().Tags) == 1 && p != nil && len(p.Tags) == 1
 	})
 }
+
+// A client older than the oldest one supported is told so, in words its user sees.
+func TestTooOldClient(t *testing.T) {
+	s := startServer(t)
+	k := s.newKey("--reusable").Key
+	for _, version := range []tailcfg.CapabilityVersion{1, 39, 112} {
+		n := newLightNode(s, "old")
+		defer n.close()
+		n.version = version
+		err := n.join(ctxFor(t, 10*time.Second), k)
+		if err == nil || !strings.Contains(err.Error(), "1.80") {
+			t.Errorf("version %d: %v", version, err)
+		}
+	}
+	if s.nodeNamed("old") != nil {
+		t.Error("a client that is too old was stored")
+	}
+}
