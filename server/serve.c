@@ -13,6 +13,7 @@
 
 #include "base/log.h"
 #include "server/datadir.h"
+#include "server/metrics_port.h"
 #include "server/serve_private.h"
 
 /* Every connection is a descriptor (two when passed to libmicrohttpd). */
@@ -218,6 +219,17 @@ make_front(struct serve *s, struct err_text *why)
 	return find_url(s, why);
 }
 
+/* Monitoring that cannot begin is no reason to serve nobody. */
+static void
+open_metrics(struct serve *s)
+{
+	struct err_text why;
+
+	if (s->cfg->listen_metrics[0] != '\0' && metrics_port_open(coordinator_base(s->coordinator),
+	    s->cfg->listen_metrics, &s->metrics, &why) != ERR_OK)
+		log_warn(LOG_SERVER, "no metrics", "err", why.s);
+}
+
 enum err
 serve_new(const struct config *cfg, const struct serve_options *options, struct serve **out,
     struct err_text *why)
@@ -238,6 +250,7 @@ serve_new(const struct config *cfg, const struct serve_options *options, struct 
 		serve_free(s);
 		return rc;
 	}
+	open_metrics(s);
 	make_answers(s);
 	serve_routes(s);
 	*out = s;
@@ -268,6 +281,7 @@ serve_free(struct serve *s)
 		door_close(s->door);
 	if (s->workers != NULL)
 		worker_group_stop(s->workers);
+	metrics_port_close(s->metrics);
 	http_free(s->http);
 	if (s->coord != NULL)
 		coord_stop(s->coord);

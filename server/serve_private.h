@@ -34,6 +34,7 @@ struct serve {
 	struct coordinator *coordinator;
 	struct coord *coord;
 	struct http *http;
+	struct metrics_port *metrics;		/* NULL: none */
 };
 
 /* serve_routes.c: which path goes where. Before the workers start. */
