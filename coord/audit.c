@@ -149,3 +149,40 @@ audit_key(struct txn *x, const struct actor *by, const char *what, const struct 
 	a->before = key_text(before);
 	a->after = key_text(after);
 }
+
+static char *
+cred_text(const struct cred *c)
+{
+	struct buf b = { 0 }, tags = { 0 };
+	struct json_writer w;
+
+	if (c == NULL)
+		return NULL;
+	json_w_init(&w, &b);
+	json_w_obj_open(&w, NULL);
+	json_w_str(&w, "kind", cred_kind_word(c->kind));
+	if (c->user_id != 0)
+		json_w_int(&w, "user", c->user_id);
+	else
+		json_w_str(&w, "role", user_role_word(c->role));
+	json_w_str(&w, "description", c->description);
+	json_w_str(&w, "scopes", c->scopes);
+	tag_list_put(&tags, c->tags, c->n_tags);
+	json_w_raw(&w, "tags", tags.p, tags.len);
+	json_w_time(&w, "expires", c->expires_unix_s);
+	json_w_time(&w, "revoked", c->revoked_unix_s);
+	json_w_obj_close(&w);
+	buf_fini(&tags);
+	return take_text(&b);
+}
+
+void
+audit_cred(struct txn *x, const struct actor *by, const char *what, const struct cred *before,
+	const struct cred *after)
+{
+	struct audit *a = record_add(x, by, what);
+
+	snprintf(a->target, sizeof(a->target), "credential %s", (before != NULL ? before : after)->id);
+	a->before = cred_text(before);
+	a->after = cred_text(after);
+}

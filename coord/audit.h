@@ -12,6 +12,7 @@
 
 struct actor;
 struct authkey;
+struct cred;
 struct node;
 struct txn;
 struct user;
@@ -33,5 +34,7 @@ void audit_user(struct txn *x, const struct actor *by, const char *what, const s
 	const struct user *after);
 void audit_key(struct txn *x, const struct actor *by, const char *what,
 	const struct authkey *before, const struct authkey *after);
+void audit_cred(struct txn *x, const struct actor *by, const char *what, const struct cred *before,
+	const struct cred *after);
 
 #endif

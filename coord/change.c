@@ -1,10 +1,29 @@
 /* Changes on their way to the streams: noted in the world, spread by session_send. */
 #include "coord/change.h"
 
+#include <stdio.h>
+
 #include "base/clock.h"
 #include "coord/derpmap.h"
 #include "coord/dns.h"
 #include "coord/session_state.h"
+
+/* Soft changes, for the event stream; it tells of hard ones by their audit records. */
+static void
+watch_tell(struct tailnet *t, const struct node *n, uint32_t what)
+{
+	struct tailnet_event e = { .by = "", .what = "node.update" };
+	char target[32];
+
+	if (t->watch == NULL ||
+	    (what & (CHANGE_ENDPOINTS | CHANGE_HOME | CHANGE_ONLINE | CHANGE_WHOLE)) == 0)
+		return;
+	if (what & CHANGE_ONLINE)
+		e.what = n->is_online ? "node.online" : "node.offline";
+	snprintf(target, sizeof(target), "node %lld", (long long)n->id);
+	e.target = target;
+	t->watch(t->watch_arg, &e);
+}
 
 void
 change_note(struct tailnet *t, struct node *n, uint32_t what)
@@ -15,6 +34,7 @@ change_note(struct tailnet *t, struct node *n, uint32_t what)
 	OBJ_CHECK(n, NODE_MAGIC);
 	if (what == 0)
 		return;
+	watch_tell(t, n, what);
 	if (map_world_note(&m->w, n, what, clock_wall_s()) && n->session != NULL) {
 		n->session->needs_full = true;
 		if (n->session->state == SESSION_CURRENT)

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "coord/change.h"
 #include "coord/session.h"
 #include "coord/store.h"
 #include "coord/store_load.h"
@@ -20,6 +21,8 @@ struct coord {
 	struct ts2021 *control;		/* owned */
 	struct store *store;		/* owned */
 	struct tailnet *tailnet;	/* owned: "default" */
+	char derp_pin[96];		/* "": none */
+	struct audit_reader *audit;	/* owned */
 };
 
 /* What a worker tells: one struct for all four, since they differ in one pointer. */
@@ -134,6 +137,14 @@ hook_gone(void *arg, struct conn_ref conn, int32_t stream)
 	post_stream(arg, STREAM_GONE, conn, stream);
 }
 
+static const char *
+pin_keep(struct coord *c, const char *pin)
+{
+	ASSERT(pin == NULL || strlen(pin) < sizeof(c->derp_pin));
+	snprintf(c->derp_pin, sizeof(c->derp_pin), "%s", pin != NULL ? pin : "");
+	return pin != NULL ? c->derp_pin : NULL;
+}
+
 /* Opens the database and loads the tailnet. */
 static enum err
 load(struct coord *c, const struct coord_params *p, struct err_text *why)
@@ -151,12 +162,14 @@ load(struct coord *c, const struct coord_params *p, struct err_text *why)
 	deps.cfg = p->cfg;
 	deps.control = c->control;
 	deps.store = c->store;
+	deps.derp_pin = pin_keep(c, deps.derp_pin);
 	c->tailnet = tailnet_new(id, "default", &deps);
 	if ((rc = store_load_tailnet(c->store, c->tailnet, why)) != ERR_OK ||
 	    (rc = store_start(c->store, why)) != ERR_OK)
 		return rc;
 	tailnet_start(c->tailnet);
-	return ERR_OK;
+	tailnet_prune_start(c->tailnet, p->cfg->audit_days);
+	return audit_reader_new(path, id, &c->audit, why);
 }
 
 enum err
@@ -209,10 +222,19 @@ coord_free(struct coord *c)
 	OBJ_CHECK(c, COORD_MAGIC);
 	if (c->tailnet != NULL)
 		tailnet_free(c->tailnet);
+	audit_reader_free(c->audit);
 	store_free(c->store);
 	ts2021_free(c->control);
 	c->magic = 0;
 	free(c);
+}
+
+void
+coord_set_derp_pin(struct coord *c, const char *pin)
+{
+	OBJ_CHECK(c, COORD_MAGIC);
+	c->tailnet->deps.derp_pin = pin_keep(c, pin);
+	change_note_all(c->tailnet, CHANGE_ALL_DERP);
 }
 
 struct ts2021 *
@@ -234,4 +256,11 @@ coord_config(const struct coord *c)
 {
 	OBJ_CHECK(c, COORD_MAGIC);
 	return c->cfg;
+}
+
+struct audit_reader *
+coord_audit(struct coord *c)
+{
+	OBJ_CHECK(c, COORD_MAGIC);
+	return c->audit;
 }

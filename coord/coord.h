@@ -9,7 +9,10 @@
 #include "base/config.h"
 #include "base/mbox.h"
 #include "base/worker.h"
+#include "coord/audit_read.h"
+#include "coord/cred.h"
 #include "coord/tailnet.h"
+#include "coord/tailnet_cred.h"
 #include "coord/ts2021.h"
 
 struct coord;
@@ -32,9 +35,15 @@ void coord_stop(struct coord *c);
 void coord_free(struct coord *c);		/* NULL is fine */
 
 /* Borrowed parts. Any thread for the control connections, else the coordinator thread. */
+/* The relay's certificate has changed: pin as in tailnet_deps.derp_pin (copied). Nodes are told.
+ * Coordinator thread. */
+void coord_set_derp_pin(struct coord *c, const char *pin);
+
 struct ts2021 *coord_control(struct coord *c);
 /* The tailnet of that name, or NULL. "default" is always there. */
 struct tailnet *coord_tailnet(struct coord *c, const char *name);
 const struct config *coord_config(const struct coord *c);
+/* Reads the audit record. */
+struct audit_reader *coord_audit(struct coord *c);
 
 #endif

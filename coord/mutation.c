@@ -1,6 +1,7 @@
 /* Transactions' memory, and the one place that changes a tailnet's hard state. */
 #include "coord/mutation.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -71,13 +72,22 @@ mutation_free(struct mutation *m)
 	case MUTATION_NODE_STATE:
 		node_fini(&m->u.node);
 		break;
+	case MUTATION_CRED_ADD:
+	case MUTATION_CRED_SET:
+	case MUTATION_CRED_USE:
+	case MUTATION_CRED_REVOKE:
+	case MUTATION_CRED_DEL:
+		cred_fini(&m->u.cred);
+		break;
 	case MUTATION_AUDIT:
 		free(m->u.audit.before);
 		free(m->u.audit.after);
 		break;
 	case MUTATION_USER_ADD:
 	case MUTATION_USER_NAME:
+	case MUTATION_USER_ROLE:
 	case MUTATION_USER_DEL:
+	case MUTATION_PRUNE:
 	case MUTATION_COUNT:
 		break;
 	}
@@ -109,6 +119,29 @@ soft_failed(struct txn *x)
 	}
 }
 
+/* What the event stream is told: every audit record, and uses of keys, which have none. */
+static void
+watch_tell(struct tailnet *t, const struct mutation *m)
+{
+	struct tailnet_event e = { .by = "" };
+	char target[32];
+
+	if (t->watch == NULL)
+		return;
+	if (m->kind == MUTATION_AUDIT) {
+		e.what = m->u.audit.what;
+		e.target = m->u.audit.target;
+		e.by = m->u.audit.actor;
+	} else if (m->kind == MUTATION_KEY_USE) {
+		snprintf(target, sizeof(target), "key %s", m->u.key.id);
+		e.what = "key.use";
+		e.target = target;
+	} else {
+		return;
+	}
+	t->watch(t->watch_arg, &e);
+}
+
 void
 txn_finish_take(struct txn *x)
 {
@@ -116,6 +149,8 @@ txn_finish_take(struct txn *x)
 	if (x->rc == ERR_OK) {
 		for (unsigned i = 0; i < x->n; i++)
 			mutation_apply(x->tailnet, x->list[i]);
+		for (unsigned i = 0; i < x->n; i++)
+			watch_tell(x->tailnet, x->list[i]);
 	} else if (x->done == NULL) {
 		soft_failed(x);
 	}
@@ -376,6 +411,9 @@ mutation_apply(struct tailnet *t, struct mutation *m)
 	case MUTATION_USER_NAME:
 		user_name(t, &m->u.user);
 		break;
+	case MUTATION_USER_ROLE:
+		user_at(t, m->u.user.id)->role = m->u.user.role;
+		break;
 	case MUTATION_USER_DEL:
 		user_del(t, m->u.user.id);
 		break;
@@ -399,6 +437,14 @@ mutation_apply(struct tailnet *t, struct mutation *m)
 		break;
 	case MUTATION_NODE_DEL:
 		node_del(t, m);
+		break;
+	case MUTATION_CRED_ADD:
+	case MUTATION_CRED_SET:
+	case MUTATION_CRED_USE:
+	case MUTATION_CRED_REVOKE:
+	case MUTATION_CRED_DEL:
+	case MUTATION_PRUNE:
+		tailnet_cred_apply(t, m);
 		break;
 	case MUTATION_NODE_STATE:	/* memory was first */
 	case MUTATION_AUDIT:

@@ -14,6 +14,7 @@
 #include "base/mbox.h"
 #include "coord/audit.h"
 #include "coord/authkey.h"
+#include "coord/cred.h"
 #include "coord/node.h"
 #include "coord/user.h"
 
@@ -23,6 +24,7 @@ struct tailnet;
 #define MUTATION_TABLE(X) \
 	X(USER_ADD, user)	/* whole */ \
 	X(USER_NAME, user)	/* id, name */ \
+	X(USER_ROLE, user)	/* id, role */ \
 	X(USER_DEL, user)	/* id */ \
 	X(KEY_ADD, key)		/* whole */ \
 	X(KEY_USE, key)		/* id; uses + 1, last used at at_unix_s */ \
@@ -32,6 +34,12 @@ struct tailnet;
 	X(NODE_SET, node)	/* id and the fields of groups */ \
 	X(NODE_DEL, node)	/* id, ip4, ip6; its addresses rest from at_unix_s on */ \
 	X(NODE_STATE, node)	/* id and soft state, which memory has already */ \
+	X(CRED_ADD, cred)	/* whole */ \
+	X(CRED_SET, cred)	/* id, description, scopes, tags */ \
+	X(CRED_USE, cred)	/* id; at at_unix_s, which memory has already */ \
+	X(CRED_REVOKE, cred)	/* id; at at_unix_s */ \
+	X(CRED_DEL, cred)	/* id; and its tokens */ \
+	X(PRUNE, prune)		/* credentials ended by at_unix_s, and old audit records */ \
 	X(AUDIT, audit)		/* whole; kept in the database only */
 
 enum mutation_kind {
@@ -59,6 +67,8 @@ struct mutation {
 		struct user user;
 		struct authkey key;
 		struct node node;
+		struct cred cred;
+		struct { int64_t audit_before_unix_s; } prune;
 		struct audit audit;
 	} u;				/* owns what its records own */
 };

@@ -235,6 +235,37 @@ load_node(struct row *r)
 }
 
 static void
+load_cred(struct row *r)
+{
+	struct txn *x;
+	struct cred *c = &row_mutation(&x, r->t, MUTATION_CRED_ADD)->u.cred;
+	const char *word;
+
+	next_chars(r, c->id, sizeof(c->id));
+	word = next_text(r);
+	if (!cred_kind_parse(word, &c->kind)) {
+		log_warn(LOG_STORE, "stored credential is of an unknown kind: left out", "kind", word);
+		txn_free(x);
+		return;
+	}
+	c->user_id = next_int(r);
+	word = next_text(r);
+	if (!user_role_parse(word, &c->role))
+		c->role = USER_MEMBER;
+	next_chars(r, c->parent, sizeof(c->parent));
+	next_key(r, c->secret_hash);
+	next_chars(r, c->name, sizeof(c->name));
+	next_chars(r, c->description, sizeof(c->description));
+	c->scopes = obj_strdup(next_text(r));
+	next_tags(r, &c->tags, &c->n_tags);
+	c->created_unix_s = next_int(r);
+	c->expires_unix_s = next_int(r);
+	c->revoked_unix_s = next_int(r);
+	c->last_used_unix_s = next_int(r);
+	txn_finish_take(x);
+}
+
+static void
 load_address(struct row *r)
 {
 	struct net_ip ip = { 0 };
@@ -258,6 +289,9 @@ static const struct {
 	    " tags, created_unix_s, key_expiry_unix_s, is_ephemeral, is_authorized, authkey_id,"
 	    " hostinfo, disco_key, endpoints, home_derp, cap_version, last_seen_unix_s, is_online"
 	    " FROM nodes LEFT JOIN node_state ON node_id = id WHERE tailnet_id = ? ORDER BY id" },
+	{ load_cred, "SELECT id, kind, user_id, role, parent, secret_hash, name, description, scopes,"
+	    " tags, created_unix_s, expires_unix_s, revoked_unix_s, last_used_unix_s FROM credentials"
+	    " WHERE tailnet_id = ?" },
 	{ load_address, "SELECT ip, released_unix_s FROM address_history WHERE tailnet_id = ?"
 	    " ORDER BY id" },
 };

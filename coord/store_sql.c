@@ -10,6 +10,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "coord/ipam.h"
+#include "coord/store_cred.h"
 #include "coord/tag.h"
 
 /* X(name, SQL). ?1 is the tailnet where it is named. */
@@ -23,6 +24,7 @@
 	X(USER_ADD, "INSERT INTO users (tailnet_id, id, name, display_name, role, created_unix_s)" \
 	    " VALUES (?, ?, ?, ?, ?, ?)") \
 	X(USER_NAME, "UPDATE users SET name = ?3 WHERE tailnet_id = ?1 AND id = ?2") \
+	X(USER_ROLE, "UPDATE users SET role = ?3 WHERE tailnet_id = ?1 AND id = ?2") \
 	X(USER_DEL, "DELETE FROM users WHERE tailnet_id = ? AND id = ?") \
 	X(KEY_ADD, "INSERT INTO auth_keys (tailnet_id, id, user_id, secret_hash, description, tags," \
 	    " is_reusable, is_ephemeral, is_preauthorized, created_unix_s, expires_unix_s," \
@@ -76,6 +78,7 @@ struct store_sql {
 	uint32_t magic;
 	sqlite3 *db;
 	sqlite3_stmt *q[Q_COUNT];
+	struct store_cred *cred;	/* owned: statements of its own */
 	int64_t tailnet_id;		/* of the transaction being written */
 	/* a statement being bound */
 	sqlite3_stmt *at;
@@ -99,6 +102,10 @@ store_sql_new(sqlite3 *db, struct store_sql **out, struct err_text *why)
 			return ERR_IO;
 		}
 	}
+	if (store_cred_new(db, &q->cred, why) != ERR_OK) {
+		store_sql_free(q);
+		return ERR_IO;
+	}
 	*out = q;
 	return ERR_OK;
 }
@@ -111,6 +118,7 @@ store_sql_free(struct store_sql *q)
 	OBJ_CHECK(q, STORE_SQL_MAGIC);
 	for (int i = 0; i < Q_COUNT; i++)
 		sqlite3_finalize(q->q[i]);
+	store_cred_free(q->cred);
 	ASSERT(sqlite3_close(q->db) == SQLITE_OK);
 	q->magic = 0;
 	free(q);
@@ -191,6 +199,13 @@ run(struct store_sql *q, struct err_text *why)
 	sqlite3_reset(q->at);
 	sqlite3_clear_bindings(q->at);
 	return e;
+}
+
+enum err
+store_sql_run(struct store_sql *q, sqlite3_stmt *stmt, struct err_text *why)
+{
+	q->at = stmt;
+	return run(q, why);
 }
 
 static void
@@ -276,11 +291,14 @@ put_user_add(struct store_sql *q, const struct mutation *m, struct err_text *why
 static enum err
 put_user(struct store_sql *q, const struct mutation *m, struct err_text *why)
 {
-	use(q, m->kind == MUTATION_USER_NAME ? Q_USER_NAME : Q_USER_DEL);
+	use(q, m->kind == MUTATION_USER_NAME ? Q_USER_NAME : m->kind == MUTATION_USER_ROLE ?
+	    Q_USER_ROLE : Q_USER_DEL);
 	bind_int(q, q->tailnet_id);
 	bind_int(q, m->u.user.id);
 	if (m->kind == MUTATION_USER_NAME)
 		bind_text(q, m->u.user.name);
+	else if (m->kind == MUTATION_USER_ROLE)
+		bind_text(q, user_role_word(m->u.user.role));
 	return run_on_one(q, "user", why);
 }
 
@@ -477,6 +495,12 @@ put_node_state(struct store_sql *q, const struct mutation *m, struct err_text *w
 }
 
 static enum err
+put_cred(struct store_sql *q, const struct mutation *m, struct err_text *why)
+{
+	return store_cred_put(q->cred, q, q->tailnet_id, m, why);
+}
+
+static enum err
 put_audit(struct store_sql *q, const struct mutation *m, struct err_text *why)
 {
 	const struct audit *a = &m->u.audit;
@@ -498,6 +522,7 @@ typedef enum err put_fn(struct store_sql *q, const struct mutation *m, struct er
 static put_fn *const put[MUTATION_COUNT] = {
 	[MUTATION_USER_ADD] = put_user_add,
 	[MUTATION_USER_NAME] = put_user,
+	[MUTATION_USER_ROLE] = put_user,
 	[MUTATION_USER_DEL] = put_user,
 	[MUTATION_KEY_ADD] = put_key_add,
 	[MUTATION_KEY_USE] = put_key,
@@ -507,6 +532,12 @@ static put_fn *const put[MUTATION_COUNT] = {
 	[MUTATION_NODE_SET] = put_node_set,
 	[MUTATION_NODE_DEL] = put_node_del,
 	[MUTATION_NODE_STATE] = put_node_state,
+	[MUTATION_CRED_ADD] = put_cred,
+	[MUTATION_CRED_SET] = put_cred,
+	[MUTATION_CRED_USE] = put_cred,
+	[MUTATION_CRED_REVOKE] = put_cred,
+	[MUTATION_CRED_DEL] = put_cred,
+	[MUTATION_PRUNE] = put_cred,
 	[MUTATION_AUDIT] = put_audit,
 };
 

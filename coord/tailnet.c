@@ -32,6 +32,7 @@ tailnet_new(int64_t id, const char *name, const struct tailnet_deps *deps)
 	MAP_INIT(&t->nodes_by_key, struct node, node_key);
 	MAP_INIT(&t->nodes_by_name, struct node, name);
 	MAP_INIT(&t->authkeys, struct authkey, id);
+	tailnet_creds_init(t);
 	t->priv = obj_alloc(sizeof(*t->priv));
 	MAP_INIT(&t->priv->machines, struct machine, key);
 	MAP_INIT(&t->priv->names_held, struct name_hold, name);
@@ -60,6 +61,7 @@ tailnet_free(struct tailnet *t)
 		return;
 	OBJ_CHECK(t, TAILNET_MAGIC);
 	tailnet_timers_stop(t);
+	tailnet_creds_fini(t);
 	tailnet_register_fini(t);
 	for (at = 0; (n = map_next(&t->nodes, &at)) != NULL; )
 		session_node_removed(t, n);

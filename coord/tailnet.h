@@ -42,6 +42,15 @@ struct tailnet_deps {
 	const char *server_url;		/* "https://…", no slash at the end */
 };
 
+/* Something has changed, and is in memory already. Valid during the call only. */
+struct tailnet_event {
+	const char *what;		/* "node.rename", as in the audit record; "node.online",
+					 * "node.offline", "node.update" of soft changes */
+	const char *target;		/* "node 17", "user 3", "key k12…", "credential c4…" */
+	const char *by;			/* the actor's name, "" for soft changes */
+};
+typedef void tailnet_watch_fn(void *arg, const struct tailnet_event *e);
+
 struct tailnet {
 	uint32_t magic;
 	int64_t id;
@@ -53,9 +62,14 @@ struct tailnet {
 	struct map nodes_by_key;	/* by node_key */
 	struct map nodes_by_name;
 	struct map authkeys;		/* struct authkey by id */
+	struct map creds;		/* struct cred by id; see tailnet_cred.h */
 	struct ipam *ipam;
 	struct map_state *map;		/* distribution: session, change, map_* */
 	struct tailnet_private *priv;	/* reservations, pending registrations, timers: tailnet*.c only */
+	tailnet_watch_fn *watch;	/* NULL: nobody */
+	void *watch_arg;
+	struct event *prune_timer;	/* tailnet_cred.c; NULL before its start */
+	unsigned audit_days;
 };
 
 /* Who does it, for the audit record. */
@@ -91,7 +105,8 @@ void tailnet_register(struct tailnet *t, const struct ctl_peer *from, struct reg
 void tailnet_register_gone(struct tailnet *t, struct conn_ref conn, int32_t stream);
 
 /* Users. name: 1-127 characters of [A-Za-z0-9._@+-]. ERR_EXISTS, ERR_INVAL; remove:
- * ERR_NOTFOUND, ERR_DENIED while it has nodes or keys. */
+ * ERR_NOTFOUND, ERR_EXISTS while it has nodes or keys; its credentials of the API go with it.
+ * The last owner stays owner: ERR_EXISTS. */
 struct tailnet_user_spec {
 	const char *name, *display_name;
 	enum user_role role;
@@ -100,6 +115,8 @@ void tailnet_user_create(struct tailnet *t, const struct actor *by,
 	const struct tailnet_user_spec *spec, tailnet_done_fn *done, void *arg);
 void tailnet_user_rename(struct tailnet *t, const struct actor *by, int64_t user_id,
 	const char *name, tailnet_done_fn *done, void *arg);
+void tailnet_user_set_role(struct tailnet *t, const struct actor *by, int64_t user_id,
+	enum user_role role, tailnet_done_fn *done, void *arg);
 void tailnet_user_remove(struct tailnet *t, const struct actor *by, int64_t user_id,
 	tailnet_done_fn *done, void *arg);
 struct user *tailnet_user_find(struct tailnet *t, const char *name_or_id);

@@ -6,6 +6,7 @@
 #include "coord/store.h"
 #include "coord/tailnet_private.h"
 
+#define LAST_OWNER "this is the only owner: make another user owner first"
 #define NAME_RULE "a user name is 1-127 characters of A-Z a-z 0-9 . _ @ + -"
 
 static void
@@ -91,11 +92,58 @@ tailnet_user_rename(struct tailnet *t, const struct actor *by, int64_t user_id, 
 	tailnet_op_submit_take(op, x);
 }
 
+/* Somebody must be left who can make owners; among several users only. */
+static bool
+is_last_owner(const struct tailnet *t, const struct user *u)
+{
+	const struct user *other;
+
+	if (u->role != USER_OWNER || t->users.count == 1)
+		return false;
+	for (size_t at = 0; (other = map_next(&t->users, &at)) != NULL; ) {
+		if (other != u && other->role == USER_OWNER)
+			return false;
+	}
+	return true;
+}
+
+void
+tailnet_user_set_role(struct tailnet *t, const struct actor *by, int64_t user_id, enum user_role role,
+	tailnet_done_fn *done, void *arg)
+{
+	struct user *old = map_find(&t->users, &user_id);
+	struct tailnet_op *op;
+	struct txn *x;
+	struct user *u;
+
+	if (old == NULL) {
+		refuse(done, arg, ERR_NOTFOUND, "there is no such user", "");
+		return;
+	}
+	if (old->role == role) {
+		tailnet_op_answer(done, arg, ERR_OK, NULL, user_id);
+		return;
+	}
+	if (is_last_owner(t, old)) {
+		refuse(done, arg, ERR_EXISTS, LAST_OWNER, "");
+		return;
+	}
+	op = tailnet_op_new(t, done, arg);
+	op->id = user_id;
+	x = tailnet_op_txn(op);
+	u = &txn_add(x, MUTATION_USER_ROLE)->u.user;
+	*u = *old;
+	u->role = role;
+	audit_user(x, by, "user.role", old, u);
+	tailnet_op_submit_take(op, x);
+}
+
 void
 tailnet_user_remove(struct tailnet *t, const struct actor *by, int64_t user_id,
 	tailnet_done_fn *done, void *arg)
 {
 	struct user *u = map_find(&t->users, &user_id);
+	const struct cred *c;
 	struct tailnet_op *op;
 	struct err_text why;
 	struct txn *x;
@@ -105,15 +153,23 @@ tailnet_user_remove(struct tailnet *t, const struct actor *by, int64_t user_id,
 		return;
 	}
 	if (u->n_nodes > 0 || u->n_keys > 0) {
-		err_say(&why, ERR_DENIED, "user %s still has %u nodes and %u auth keys: remove them "
+		err_say(&why, ERR_EXISTS, "user %s still has %u nodes and %u auth keys: remove them "
 		    "first", u->name, u->n_nodes, u->n_keys);
-		tailnet_op_answer(done, arg, ERR_DENIED, &why, user_id);
+		tailnet_op_answer(done, arg, ERR_EXISTS, &why, user_id);
+		return;
+	}
+	if (is_last_owner(t, u)) {
+		refuse(done, arg, ERR_EXISTS, LAST_OWNER, "");
 		return;
 	}
 	op = tailnet_op_new(t, done, arg);
 	op->exists_text = "the user got a node or an auth key just now: remove it first";
 	op->id = user_id;
 	x = tailnet_op_txn(op);
+	for (size_t at = 0; (c = map_next(&t->creds, &at)) != NULL; ) {
+		if (c->user_id == user_id)
+			memcpy(txn_add(x, MUTATION_CRED_DEL)->u.cred.id, c->id, sizeof(c->id));
+	}
 	txn_add(x, MUTATION_USER_DEL)->u.user.id = user_id;
 	audit_user(x, by, "user.remove", u, NULL);
 	tailnet_op_submit_take(op, x);

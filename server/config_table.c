@@ -130,18 +130,10 @@ is_public_name_or_none(const char *text)
 	    net_ip_parse(text, strlen(text), &ip) != ERR_OK);
 }
 
-/* Plain http only on this machine: who changes the answers could have a certificate for our name. */
 static bool
-is_acme_url(const char *text)
+is_https_url(const char *text)
 {
-	static const char *const begins[] = { "https://", "http://127.0.0.1:", "http://localhost:" };
-
-	if (strpbrk(text, " \t@\"'<>\\") != NULL)
-		return false;
-	for (size_t i = 0; i < COUNT_OF(begins); i++)
-		if (strncmp(text, begins[i], strlen(begins[i])) == 0)
-			return text[strlen(begins[i])] != 0;
-	return false;
+	return strncmp(text, "https://", 8) == 0 && text[8] != 0 && strpbrk(text, " \t@\"'<>\\") == NULL;
 }
 
 static bool
@@ -219,7 +211,7 @@ const struct config_setting config_settings[] = {
 	  .is_valid = is_public_name_or_none, .want = "a domain name in lower case with a dot",
 	  .arg = "NAME", .help = "get and renew a certificate for this name by ACME (HTTP-01 on port 80)" },
 	{ "", "acme_url", CONFIG_TEXT, AT(acme.url),
-	  .dflt = "https://acme-v02.api.letsencrypt.org/directory", .is_valid = is_acme_url,
+	  .dflt = "https://acme-v02.api.letsencrypt.org/directory", .is_valid = is_https_url,
 	  .want = "an https:// URL", .arg = "URL", .help = "directory of the certificate authority" },
 	{ "", "acme_email", CONFIG_TEXT, AT(acme.email), .dflt = "", .is_valid = is_email_or_none,
 	  .want = "an email address", .arg = "EMAIL",
@@ -229,6 +221,8 @@ const struct config_setting config_settings[] = {
 	  .help = "proxies whose X-Forwarded-For and PROXY headers count" },
 	{ "", "proxy_protocol", CONFIG_BOOL, AT(proxy_protocol), .dflt = "false",
 	  .help = "trusted proxies send a PROXY header (v1 or v2) first" },
+	{ "", "audit_days", CONFIG_UINT, AT(audit_days), 1, 36500, .dflt = "365", .arg = "DAYS",
+	  .help = "records of who changed what are kept so long" },
 	{ "prefixes", "v4", CONFIG_TEXT, AT(prefixes.v4), .dflt = "100.64.0.0/10", .is_valid = is_prefix_v4,
 	  .want = "a prefix inside 100.64.0.0/10, at most /29", .arg = "PREFIX",
 	  .help = "nodes' IPv4 addresses come from here" },
@@ -288,6 +282,8 @@ const struct config_setting config_settings[] = {
 	  .arg = "SECONDS", .help = "a relay client that takes nothing for so long is closed" },
 	{ "limits", "map_stall_s", CONFIG_UINT, AT(limits.map_stall_s), 1, 3600, .dflt = "90",
 	  .arg = "SECONDS", .help = "a node that takes no network map for so long is closed" },
+	{ "api", "allow_plain_http", CONFIG_BOOL, AT(api.allow_plain_http), .dflt = "false",
+	  .help = "API and console over plain http from public addresses too: secrets can be read on the way" },
 	{ "log", "level", CONFIG_TEXT, AT(log.level), .dflt = "info", .is_valid = is_log_level,
 	  .want = "one of debug, info, warn, error", .arg = "LEVEL", .help = "debug, info, warn or error" },
 };

@@ -1,4 +1,4 @@
-/* links: coord/tailnet coord/tailnet_timer coord/tailnet_op coord/tailnet_user coord/tailnet_key coord/tailnet_node coord/tailnet_join coord/tailnet_register coord/mutation coord/audit coord/authkey coord/node coord/user coord/tag coord/ipam coord/dns_label coord/hostinfo coord/msg_register */
+/* links: coord/tailnet coord/tailnet_timer coord/tailnet_op coord/tailnet_user coord/tailnet_cred coord/cred coord/tailnet_key coord/tailnet_node coord/tailnet_join coord/tailnet_register coord/mutation coord/audit coord/authkey coord/node coord/user coord/tag coord/ipam coord/dns_label coord/hostinfo coord/msg_register */
 /* Users, keys and nodes as an administrator changes them; names; what happens by time alone. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -87,7 +87,7 @@ test_users(void **state)
 	assert_int_equal(tailnet_user_find(fake.t, "rob")->id, bob);
 
 	tailnet_user_remove(fake.t, &fake_actor, ann, fake_done, NULL);
-	assert_int_equal(fake.res.rc, ERR_DENIED);		/* has a key */
+	assert_int_equal(fake.res.rc, ERR_EXISTS);		/* has a key */
 	tailnet_user_remove(fake.t, &fake_actor, bob, fake_done, NULL);
 	fake_commit();
 	assert_int_equal(fake.res.rc, ERR_OK);
