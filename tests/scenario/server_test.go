@@ -41,6 +41,7 @@ type server struct {
 	t                 testing.TB
 	bin, dir, socket  string
 	https, http, stun int
+	metrics           int
 	url               string
 	flags             []string
 	prefix            []string // e.g. ip netns exec NAME
@@ -99,7 +100,8 @@ func newServer(t testing.TB, flags ...string) *server {
 	s := &server{
 		t: t, bin: serverBinary(t), dir: filepath.Join(dir, "data"), socket: filepath.Join(dir, "s"),
 		https: freePort(t, "tcp"), http: freePort(t, "tcp"), stun: freePort(t, "udp"),
-		flags: flags,
+		metrics: freePort(t, "tcp"),
+		flags:   flags,
 	}
 	s.url = fmt.Sprintf("http://127.0.0.1:%d", s.http)
 	t.Cleanup(func() {
@@ -127,7 +129,8 @@ func (s *server) args() []string {
 		"--server-url", s.url,
 		"--listen-https", fmt.Sprintf("127.0.0.1:%d", s.https),
 		"--listen-http", fmt.Sprintf("127.0.0.1:%d", s.http),
-		"--listen-stun", fmt.Sprintf("127.0.0.1:%d", s.stun))
+		"--listen-stun", fmt.Sprintf("127.0.0.1:%d", s.stun),
+		"--metrics-listen-addr", fmt.Sprintf("127.0.0.1:%d", s.metrics))
 	return append(a, s.flags...)
 }
 
