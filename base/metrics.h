@@ -13,6 +13,11 @@
 	X(DOOR_OPEN, "fairlead_door_connections", "gauge", "connections open") \
 	X(DOOR_BAD_REQUESTS, "fairlead_door_bad_requests_total", "counter", "bad first requests") \
 	X(TLS_FAILED, "fairlead_tls_handshake_failures_total", "counter", "TLS handshakes failed") \
+	X(CERT_EXPIRY, "fairlead_certificate_expiry_timestamp_seconds", "gauge", \
+	    "end of the certificate in use") \
+	X(ACME_ISSUED, "fairlead_acme_issued_total", "counter", "certificates had by ACME") \
+	X(ACME_FAILED, "fairlead_acme_failures_total", "counter", "attempts by ACME that failed") \
+	X(ACME_FAILING, "fairlead_acme_failures_in_a_row", "gauge", "failed attempts since the last success") \
 	X(CTL_HANDSHAKES, "fairlead_control_handshakes_total", "counter", "Noise handshakes done") \
 	X(CTL_FAILED, "fairlead_control_handshake_failures_total", "counter", "Noise handshakes failed") \
 	X(CTL_CONNS, "fairlead_control_connections", "gauge", "control connections open") \

@@ -2,9 +2,11 @@
 #include "server/cmd.h"
 
 #include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/obj.h"
+#include "server/acme_challenge.h"
 #include "server/suggest.h"
 
 static const struct cmd *const cmds[] = {
@@ -59,7 +61,10 @@ int
 cmd_main(int argc, char **argv)
 {
 	const struct cmd *c;
+	const char *challenge_dir = getenv(ACME_CHALLENGE_ENV);
 
+	if (challenge_dir != NULL)
+		return acme_challenge_hook(challenge_dir, argc, argv);
 	if (argc < 2) {
 		usage(stderr);
 		return 2;

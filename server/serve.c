@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <fts.h>
 #include <grp.h>
 #include <pwd.h>
 #include <stdio.h>
@@ -57,6 +58,8 @@ find_host(struct serve *s, struct err_text *why)
 		enum err rc = address_url_parse(s->cfg->server_url, &s->url_parts, why);
 		if (rc != ERR_OK)
 			return rc;
+	} else if (s->cfg->acme.hostname[0] != '\0') {
+		snprintf(s->url_parts.host, sizeof(s->url_parts.host), "%s", s->cfg->acme.hostname);
 	} else if (s->cfg->tls.cert_file[0] != '\0') {
 		return err_say(why, ERR_INVAL, "server_url is needed beside tls_cert_path: clients"
 		    " check the certificate's name (server_url: https://name)");
@@ -82,7 +85,10 @@ find_url(struct serve *s, struct err_text *why)
 	uint16_t https, http;
 
 	door_ports(s->door, &https, &http);
-	if (s->cfg->server_url[0] == '\0') {
+	if (s->cfg->server_url[0] == '\0' && s->acme != NULL) {
+		s->url_parts.is_https = true;
+		s->url_parts.port = https;
+	} else if (s->cfg->server_url[0] == '\0') {
 		if (http == 0)
 			return err_say(why, ERR_INVAL, "server_url is needed when listen_http is empty");
 		s->url_parts.is_https = false;
@@ -146,13 +152,38 @@ make_coord(struct serve *s, struct err_text *why)
 		.admit = admit,
 		.expel = expel,
 		.derp_host = s->host,
-		.derp_pin = tls_is_self_signed(s->tls) ? tls_pin(s->tls) : NULL,
+		.derp_pin = serve_derp_pin(s),
 		.derp_port = https,
 		.stun_port = relay_stun_port(s->relay),
 		.http_port = http,
 		.server_url = s->url,
 	};
 	return coord_new(&p, &s->coord, why);
+}
+
+/* What an ACME client has written when this server ran as root. */
+static enum err
+chown_acme(const struct config *cfg, const struct passwd *pw, struct err_text *why)
+{
+	char path[4200];
+	char *const roots[] = { path, NULL };
+	const FTSENT *e;
+
+	snprintf(path, sizeof(path), "%s/acme", cfg->data_dir);
+	if (access(path, F_OK) != 0)
+		return ERR_OK;
+	FTS *tree = fts_open(roots, FTS_PHYSICAL | FTS_NOCHDIR | FTS_NOSTAT, NULL);
+	bool ok = tree != NULL;
+	while (ok && (e = fts_read(tree)) != NULL)
+		if (e->fts_info != FTS_DP)
+			ok = lchown(e->fts_accpath, pw->pw_uid, pw->pw_gid) == 0;
+	int why_not = errno;
+	if (tree != NULL)
+		fts_close(tree);
+	if (ok)
+		return ERR_OK;
+	return err_say(why, ERR_IO, "cannot give %s to user %s: %s", path, cfg->user,
+	    strerror(why_not));
 }
 
 static enum err
@@ -170,7 +201,7 @@ chown_data(const struct config *cfg, const struct passwd *pw, struct err_text *w
 			return err_say(why, ERR_IO, "cannot give %s to user %s: %s", path,
 			    cfg->user, strerror(errno));
 	}
-	return ERR_OK;
+	return chown_acme(cfg, pw, why);
 }
 
 /* Root is needed for ports below 1024 only: everything is bound by now. */
@@ -206,6 +237,7 @@ make_front(struct serve *s, struct err_text *why)
 	    (rc = find_host(s, why)) != ERR_OK ||
 	    (rc = tls_new(s->cfg, s->host, &s->tls, why)) != ERR_OK ||
 	    (rc = coordinator_new(&s->coordinator, why)) != ERR_OK ||
+	    (rc = serve_cert_open(s, why)) != ERR_OK ||
 	    (rc = worker_group_new(s->cfg->workers, &s->workers, why)) != ERR_OK)
 		return rc;
 	if ((rc = relay_new(s->cfg, s->workers, &s->derp_key, &s->relay)) != ERR_OK)
@@ -267,6 +299,7 @@ serve_run(struct serve *s, struct err_text *why)
 		return rc;
 	if ((rc = serve_first(s, why)) != ERR_OK)
 		return rc;
+	serve_cert_start(s);
 	coordinator_run(s->coordinator);
 	return ERR_OK;
 }
@@ -290,6 +323,7 @@ serve_free(struct serve *s)
 		relay_stun_close(s->relay);
 	door_free(s->door);
 	relay_free(s->relay);
+	serve_cert_close(s);
 	coordinator_free(s->coordinator);
 	worker_group_free(s->workers);
 	tls_free(s->tls);

@@ -1,4 +1,4 @@
-/* What the parts of serve share: serve.c (order), serve_routes.c (paths), serve_first.c (first
+/* What the parts of serve share: serve.c (order), serve_routes.c (paths), serve_cert.c (certificate), serve_first.c (first
  * key, banner). */
 #ifndef SERVER_SERVE_PRIVATE_H
 #define SERVER_SERVE_PRIVATE_H
@@ -6,6 +6,7 @@
 #include "base/key.h"
 #include "coord/coord.h"
 #include "relay/relay.h"
+#include "server/acme.h"
 #include "server/address.h"
 #include "server/coordinator.h"
 #include "server/door.h"
@@ -32,6 +33,8 @@ struct serve {
 	struct relay *relay;
 	struct door *door;
 	struct coordinator *coordinator;
+	struct acme *acme;			/* NULL: not by ACME */
+	struct event *cert_timer;
 	struct coord *coord;
 	struct http *http;
 	struct metrics_port *metrics;		/* NULL: none */
@@ -39,6 +42,15 @@ struct serve {
 
 /* serve_routes.c: which path goes where. Before the workers start. */
 void serve_routes(struct serve *s);
+
+/* serve_cert.c: the certificate that serves at the start. ERR_* with *why. */
+enum err serve_cert_open(struct serve *s, struct err_text *why) MUST_USE;
+/* Watches it, and has it renewed, as long as the loop runs. */
+void serve_cert_start(struct serve *s);
+/* After the workers stopped, before the coordinator's loop is freed. */
+void serve_cert_close(struct serve *s);
+/* What nodes are told of it: the pin of a self-signed one, else NULL; borrowed from the certificate. */
+const char *serve_derp_pin(const struct serve *s);
 
 /* serve_first.c: makes the first user and auth key when there is no user yet (or a key when
  * asked), then prints where everything is and how to join. ERR_* with *why. */

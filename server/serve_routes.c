@@ -3,12 +3,14 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/metrics.h"
 #include "base/ws.h"
 #include "relay/captive.h"
 #include "server/serve_private.h"
 
+#define CERT_WARN_S (7 * 86400)
 #define NO_CACHE "Cache-Control: no-cache, no-store, must-revalidate, no-transform, max-age=0\r\n"
 
 /* GET /key?v=N: the Noise key, for every version; older clients are told on /machine/register. */
@@ -24,11 +26,16 @@ answer_key(void *arg, const struct io *io, const struct door_head *head, struct 
 static void
 answer_health(void *arg, const struct io *io, const struct door_head *head, struct buf *out)
 {
-	static const char body[] = "{\"status\":\"pass\"}\n";
+	int64_t until = metric_get(METRIC_CERT_EXPIRY);
+	char body[256] = "{\"status\":\"pass\"}\n", expires[CLOCK_RFC3339_BYTES];
 
 	(void)arg;
 	(void)io;
-	door_answer(out, head, 200, "application/health+json", NO_CACHE, body, sizeof(body) - 1);
+	if (until != 0 && until - clock_wall_s() < CERT_WARN_S)
+		snprintf(body, sizeof(body), "{\"status\":\"warn\",\"checks\":{\"certificate:expiry\":[{"
+		    "\"status\":\"warn\",\"observedValue\":\"%s\"}]}}\n",
+		    clock_rfc3339(until, expires));
+	door_answer(out, head, 200, "application/health+json", NO_CACHE, body, strlen(body));
 }
 
 /* Measured by clients whose UDP is blocked. */
@@ -64,6 +71,23 @@ answer_bootstrap_dns(void *arg, const struct io *io, const struct door_head *hea
 	(void)io;
 	door_answer(out, head, 200, "application/json", NULL, s->bootstrap_json,
 	    strlen(s->bootstrap_json));
+}
+
+/* The authority's question, for a certificate by ACME. */
+static void
+answer_challenge(void *arg, const struct io *io, const struct door_head *head, struct buf *out)
+{
+	static const char none[] = "no such challenge\n";
+	const struct serve *s = arg;
+	size_t n = sizeof(ACME_CHALLENGE_PATH) - 1;
+	char answer[2 * ACME_CHALLENGE_MAX];
+
+	(void)io;
+	if (acme_answer(s->acme, head->path.p + n, head->path.n - n, answer))
+		door_answer(out, head, 200, "application/octet-stream", NO_CACHE, answer,
+		    strlen(answer));
+	else
+		door_answer(out, head, 404, "text/plain", NULL, none, sizeof(none) - 1);
 }
 
 static enum err
@@ -265,5 +289,9 @@ serve_routes(struct serve *s)
 	door_on_upgrade(s->door, "/ts2021", "tailscale-control-protocol", upgrade_ts2021, s);
 	door_on_websocket(s->door, "/ts2021", "tailscale-control-protocol", websocket_ts2021, s);
 	http_on_upgrade(s->http, "/ts2021", pass_back, s);
+	if (s->acme != NULL) {
+		door_on_answer(s->door, "GET", ACME_CHALLENGE_PATH, answer_challenge, s);
+		http_on_upgrade(s->http, ACME_CHALLENGE_PATH, pass_back, s);
+	}
 	door_on_pass(s->door, pass_on, s);
 }
