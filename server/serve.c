@@ -235,7 +235,6 @@ make_front(struct serve *s, struct err_text *why)
 	if ((rc = datadir_open(s->cfg->data_dir, &s->lock_fd, why)) != ERR_OK ||
 	    (rc = load_keys(s, why)) != ERR_OK ||
 	    (rc = find_host(s, why)) != ERR_OK ||
-	    (rc = tls_new(s->cfg, s->host, &s->tls, why)) != ERR_OK ||
 	    (rc = coordinator_new(&s->coordinator, why)) != ERR_OK ||
 	    (rc = serve_cert_open(s, why)) != ERR_OK ||
 	    (rc = worker_group_new(s->cfg->workers, &s->workers, why)) != ERR_OK)

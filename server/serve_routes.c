@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/metrics.h"
+#include "base/metrics.h"
 #include "base/ws.h"
 #include "relay/captive.h"
 #include "server/serve_private.h"
@@ -23,6 +24,7 @@ answer_key(void *arg, const struct io *io, const struct door_head *head, struct 
 	door_answer(out, head, 200, "application/json", NULL, s->key_json, strlen(s->key_json));
 }
 
+/* Always 200: a restart would not help a certificate whose end is near. */
 static void
 answer_health(void *arg, const struct io *io, const struct door_head *head, struct buf *out)
 {
