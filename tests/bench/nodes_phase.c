@@ -118,6 +118,7 @@ phase_connect(void)
 	bench_say("first connect, a node's full map p99", bench_samples_quantile(&run.took_ms, 0.99), 1,
 	    "ms");
 	bench_say("first connect, received", (double)u.wire_bytes / run.n, 0, "bytes per node");
+	bench_say("first connect, load cpu", u.own_s * 1e3 / run.n, 3, "ms per node");
 	if (run.o->pid > 0) {
 		bench_say("first connect, server cpu", u.server_s * 1e3 / run.n, 3, "ms per node");
 		bench_say("first connect, server memory", u.rss_bytes / 1024 / run.n, 1,

@@ -1,0 +1,187 @@
+#!/bin/sh
+# Figures, one per line with its unit; never a verdict. Starts build/fairlead itself on free loopback
+# ports with a data directory of its own; the server runs on the first core, the load on the second.
+#
+#   BENCH="relay nodes"     what to measure (default: relay nodes join)
+#     relay                 goodput, loss, CPU per GB, round trips under load, idle connections
+#     nodes                 registration, first connect, changes, joins, reconnect at 100 … 5,000 nodes
+#     join                  a fresh server: from its start to its first node's map
+#   BENCH_SECONDS=3         of each run of relay            BENCH_NODES="100 500 1000 5000"
+#   BENCH_TLS="plain tls"   outside of Noise, for nodes     BENCH_IDLE="1000 10000"
+#   BENCH_SERVER=FILE       another binary of fairlead
+#   BENCH_DERPER=FILE       stock derper: the relay runs are repeated with it, in turns
+#
+# With the defaults it takes about five minutes.
+set -u
+cd "$(dirname "$0")/../.." || exit 1
+server=$(realpath "${BENCH_SERVER:-build/fairlead}")
+derper=${BENCH_DERPER:+$(realpath "$BENCH_DERPER")}
+what=${BENCH:-relay nodes join}
+seconds=${BENCH_SECONDS:-3}
+nodes=${BENCH_NODES:-100 500 1000 5000}
+outer=${BENCH_TLS:-plain tls}
+idle=${BENCH_IDLE-1000 10000}
+dir=$(mktemp -d)
+pid=
+
+cores=$(nproc)
+if [ "$cores" -ge 2 ]; then
+	on_server="taskset -c 0"
+	on_load="taskset -c 1"
+else
+	on_server=
+	on_load=
+	echo "bench: one core only: server and load share it" >&2
+fi
+
+stop() {
+	[ -n "$pid" ] || return 0
+	kill "$pid" 2>/dev/null
+	wait "$pid" 2>/dev/null
+	pid=
+}
+trap 'stop; rm -rf "$dir"' EXIT
+trap 'exit 130' INT TERM
+
+# Three ports that nobody has right now: sets https, http, stun.
+free_ports() {
+	# shellcheck disable=SC2046
+	set -- $(python3 - <<'EOF'
+import socket
+held = []
+for kind in (socket.SOCK_STREAM, socket.SOCK_STREAM, socket.SOCK_DGRAM):
+    s = socket.socket(socket.AF_INET, kind)
+    s.bind(("127.0.0.1", 0))
+    held.append(s)
+print(*(s.getsockname()[1] for s in held))
+EOF
+	)
+	https=$1
+	http=$2
+	stun=$3
+}
+
+fairlead_cli() {
+	"$server" "$@" --socket "$dir/s"
+}
+
+# A server with an empty data directory: sets pid, https, http, key.
+start_fairlead() {
+	stop
+	rm -rf "$dir/data" "$dir/s"
+	free_ports
+	FAIRLEAD_DERP_VERIFY_CLIENTS=false FAIRLEAD_LIMITS_HALF_OPEN_PER_SOURCE=100000 \
+	    $on_server "$server" serve --data-dir "$dir/data" \
+	    --unix-socket "$dir/s" --server-url "http://127.0.0.1:$http" \
+	    --listen-https "127.0.0.1:$https" --listen-http "127.0.0.1:$http" \
+	    --listen-stun "127.0.0.1:$stun" >"$dir/log" 2>&1 &
+	pid=$!
+	for _ in $(seq 200); do
+		fairlead_cli status -o json >/dev/null 2>&1 && break
+		if ! kill -0 "$pid" 2>/dev/null; then
+			cat "$dir/log" >&2
+			exit 1
+		fi
+		sleep 0.05
+	done
+	key=$(fairlead_cli keys create --reusable --quiet) || exit 1
+}
+
+start_derper() {
+	stop
+	free_ports
+	$on_server "$derper" -a "127.0.0.1:$https" -http-port -1 -stun=false -certmode manual \
+	    -certdir "$dir/certs" -hostname 127.0.0.1 -c "$dir/derper.key" >"$dir/log" 2>&1 &
+	pid=$!
+	for _ in $(seq 200); do
+		build/bench/relay --server "127.0.0.1:$https" --idle 1 >/dev/null 2>&1 && return
+		sleep 0.05
+	done
+	cat "$dir/log" >&2
+	exit 1
+}
+
+# Other programs on this machine spoil figures: say how busy it is before.
+say_machine() {
+	echo "machine: $(sed -n 's/^model name.*: //p' /proc/cpuinfo | head -n 1), $cores cores," \
+	    "Linux $(uname -r)"
+	echo "machine: load average $(cut -d' ' -f1 /proc/loadavg) before"
+}
+
+load_relay() {	# SERVER NAME, options
+	name=$1
+	shift
+	timeout $((seconds + 300)) $on_load build/bench/relay --server "127.0.0.1:$https" --name "$name" \
+	    --pid "$pid" --seconds "$seconds" "$@" || echo "$name: relay $* failed" >&2
+}
+
+# Every run with each server, one after the other: only figures of the same minute compare.
+bench_relay() {
+	servers="fairlead ${derper:+derper}"
+	for run in "--pairs 1" "--pairs 10" "--pairs 50" "--size 1400 --rate 500" \
+	    "--size 1400 --rate 1500" "--size 1400 --rate 2000" "--flood" "--quiet" \
+	    "--size 1400 --rate 800 --probe 1000"; do
+		for name in $servers; do
+			"start_$name"
+			# shellcheck disable=SC2086
+			load_relay "$name" $run
+		done
+	done
+	for n in $idle; do
+		for name in $servers; do
+			"start_$name"
+			load_relay "$name" --idle "$n"
+		done
+	done
+	for name in $servers; do
+		"start_$name"
+		load_relay "$name" --idle 500 --storm 5
+	done
+	stop
+}
+
+bench_nodes() {
+	for n in $nodes; do
+		for way in $outer; do
+			# Thousands of nodes: plain is enough, events are few.
+			[ "$n" -gt 1000 ] && [ "$way" = tls ] && continue
+			few=
+			start_fairlead
+			port=$http
+			[ "$way" = tls ] && port=$https
+			[ "$n" -gt 1000 ] && few="--changes 5 --joins 3 --flaps 3"
+			# shellcheck disable=SC2086
+			timeout 300 $on_load build/bench/nodes --server "127.0.0.1:$port" \
+			    $([ "$way" = tls ] && echo --tls) --name fairlead --pid "$pid" \
+			    --key "$key" --nodes "$n" $few || echo "fairlead: nodes $n failed" >&2
+			grep -E 'level=(warn|error)' "$dir/log" >&2
+		done
+	done
+	stop
+}
+
+# What somebody waits for who tries it: start of an empty server, then a node's first map.
+bench_join() {
+	begin=$(date +%s%N)
+	start_fairlead
+	echo "fairlead join: start of an empty server until a key is there" \
+	    "$((($(date +%s%N) - begin) / 1000000)) ms"
+	timeout 60 $on_load build/bench/nodes --server "127.0.0.1:$http" --name "fairlead join" \
+	    --pid "$pid" --key "$key" --nodes 2 --joins 20 --idle 1 --phases register,connect,idle,join
+	stop
+}
+
+https=0
+http=0
+say_machine
+for part in $what; do
+	case $part in
+	relay | nodes | join)
+		"bench_$part"
+		;;
+	*)
+		echo "BENCH: there is no \"$part\"; it is one or more of relay, nodes, join" >&2
+		exit 2
+		;;
+	esac
+done
