@@ -23,6 +23,9 @@
 /* Room behind a full stage for what TLS itself has to say; one who makes us say more without ever
  * reading it is closed. */
 #define IO_TLS_SLACK_BYTES	(64u << 10)
+/* One call asks the socket for no more after so many bytes: a client may send records for ever that
+ * hold nothing for us (key updates), and OpenSSL goes on as long as there are any. */
+#define IO_TLS_FEED_BYTES	(64u << 10)
 
 struct io_stage {
 	struct io *owner;	/* borrowed; NULL: empty */
@@ -42,6 +45,7 @@ struct io {
 	uint64_t bytes_in, bytes_out;
 	struct net_addr peer;
 	uint32_t dry_turn;	/* the turn in which a read emptied the socket; 0: none */
+	uint32_t fed_bytes;	/* that the socket gave to TLS in this call */
 	bool is_open : 1;	/* TLS handshake done */
 	bool is_eof : 1;	/* the peer ended its direction */
 	bool is_broken : 1;	/* the socket failed, or TLS did: nothing more is said */

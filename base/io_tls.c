@@ -26,8 +26,13 @@ io_bio_read(BIO *bio, char *p, int cap)
 	got = io_run_take(&io->raw, p, (size_t)cap);
 	if (got > 0)
 		return (int)got;
+	if (io->fed_bytes >= IO_TLS_FEED_BYTES) {
+		BIO_set_retry_read(bio);
+		return -1;
+	}
 	switch (io_recv(io, p, (size_t)cap, &got)) {
 	case ERR_OK:
+		io->fed_bytes += (uint32_t)got;
 		return (int)got;
 	case ERR_AGAIN:
 		BIO_set_retry_read(bio);
@@ -180,6 +185,7 @@ io_tls_handshake(struct io *io)
 	if (io->is_broken)
 		return ERR_IO;
 	ERR_clear_error();
+	io->fed_bytes = 0;
 	rc = SSL_do_handshake(io->ssl);
 	if (rc != 1) {
 		enum err failed = io_tls_failed(io, rc, ERR_CRYPTO);
@@ -210,6 +216,7 @@ io_tls_read(struct io *io, void *p, size_t cap, size_t *got)
 	if (io->is_broken)
 		return ERR_IO;
 	ERR_clear_error();
+	io->fed_bytes = 0;
 	ok = SSL_read_ex(io->ssl, p, cap, got);
 	if (ok == 1)
 		io->is_drained = false;

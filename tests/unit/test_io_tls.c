@@ -272,6 +272,44 @@ test_key_update_flood(void **state)
 	pair_close(&p);
 }
 
+/* Records without a byte for us, as many as the client likes: one call ends all the same, so that the
+ * others of this loop get their turn. */
+static void
+test_empty_talk_ends_a_read(void **state)
+{
+	const unsigned n_updates = 20000;
+	struct pair p;
+	BIO *mem = BIO_new(BIO_s_mem());
+	char got[16], *bytes;
+	size_t n, before, sent = 0;
+	ssize_t n_bytes;
+	unsigned calls = 0;
+
+	(void)state;
+	pair_open_tls(&p, TLS1_3_VERSION);
+	SSL_set0_wbio(p.client, mem);
+	for (unsigned i = 0; i < n_updates; i++) {
+		assert_int_equal(SSL_key_update(p.client, SSL_KEY_UPDATE_NOT_REQUESTED), 1);
+		assert_int_equal(SSL_do_handshake(p.client), 1);
+	}
+	peer_write(&p, "at last", 7);
+	n_bytes = BIO_get_mem_data(mem, &bytes);
+	for (;;) {
+		ssize_t k = write(p.fd, bytes + sent, (size_t)n_bytes - sent);
+
+		if (k > 0)
+			sent += (size_t)k;
+		before = io_bytes_in(p.io);
+		if (io_read(p.io, got, sizeof got, &n) == ERR_OK)
+			break;
+		assert_in_range(io_bytes_in(p.io) - before, 0, 128 << 10);
+		assert_in_range(++calls, 1, 1000);
+		worker_turn(p.w, false);
+	}
+	assert_int_equal(n, 7);
+	pair_close(&p);
+}
+
 /* TLS 1.2 clients may ask to negotiate anew: refused. */
 static void
 test_renegotiation_is_refused(void **state)
@@ -307,6 +345,7 @@ main(void)
 		cmocka_unit_test(test_handshake_with_nothing_in_common),
 		cmocka_unit_test(test_key_update),
 		cmocka_unit_test(test_key_update_flood),
+		cmocka_unit_test(test_empty_talk_ends_a_read),
 		cmocka_unit_test(test_renegotiation_is_refused),
 	};
 
