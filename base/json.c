@@ -9,12 +9,13 @@
 #define ESCAPE_MAX_BYTES	6	/* \u001f */
 #define PIECE_BYTES		512	/* of a string, escaped at a time: bounds the reserve */
 
-/* Nesting beyond JSON_DEPTH_MAX is refused here, because jansson recurses. Strings are skipped;
- * whether brackets match is left to jansson. */
+/* Nesting beyond JSON_DEPTH_MAX is refused here, because jansson recurses, and more values than
+ * JSON_VALUES_MAX, because a MiB of "[]," takes 60 ms. Strings are skipped; whether brackets match is
+ * left to jansson. */
 static enum err
-depth_check(const char *p, size_t n, struct err_text *why)
+bounds_check(const char *p, size_t n, struct err_text *why)
 {
-	unsigned depth = 0, line = 1, column = 0;
+	unsigned depth = 0, line = 1, column = 0, n_values = 0;
 	bool is_in_string = false;
 
 	for (size_t i = 0; i < n; i++) {
@@ -32,10 +33,16 @@ depth_check(const char *p, size_t n, struct err_text *why)
 				return err_say(why, ERR_INVAL,
 				    "line %u, column %u: nested deeper than %d", line, column,
 				    JSON_DEPTH_MAX);
+			n_values++;
 		} else if (!is_in_string && (p[i] == '}' || p[i] == ']') && depth > 0) {
 			depth--;
+		} else if (!is_in_string && p[i] == ',') {
+			n_values++;
 		}
 	}
+	if (n_values > JSON_VALUES_MAX)
+		return err_say(why, ERR_INVAL, "line 1, column 1: more than %u values",
+		    JSON_VALUES_MAX);
 	return ERR_OK;
 }
 
@@ -43,7 +50,7 @@ enum err
 json_parse(const void *p, size_t n, json_t **out, struct err_text *why)
 {
 	json_error_t e;
-	enum err rc = depth_check(p, n, why);
+	enum err rc = bounds_check(p, n, why);
 
 	if (rc != ERR_OK)
 		return rc;

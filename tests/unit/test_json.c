@@ -111,6 +111,33 @@ test_depth(void **state)
 	json_decref(v);
 }
 
+/* What costs time and memory is not the length of a text but how many values are in it. */
+static void
+test_values(void **state)
+{
+	static const struct { unsigned n; enum err want; } cases[] = {
+		{ JSON_VALUES_MAX, ERR_OK }, { JSON_VALUES_MAX + 1, ERR_INVAL }, { 400000, ERR_INVAL },
+	};
+	struct err_text why;
+	json_t *v;
+
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(cases); i++) {
+		struct buf b = { 0 };
+
+		buf_byte(&b, '[');
+		for (unsigned k = 1; k < cases[i].n; k++)
+			buf_str(&b, "0,");
+		buf_str(&b, "\",,,,,,,,,,\"]");
+		assert_int_equal(json_parse(b.p, b.len, &v, &why), cases[i].want);
+		if (cases[i].want == ERR_OK)
+			json_decref(v);
+		else
+			assert_non_null(strstr(why.s, "more than 65536 values"));
+		buf_fini(&b);
+	}
+}
+
 static void
 test_get(void **state)
 {
@@ -269,6 +296,7 @@ main(void)
 		cmocka_unit_test(test_parse),
 		cmocka_unit_test(test_parse_refused),
 		cmocka_unit_test(test_depth),
+		cmocka_unit_test(test_values),
 		cmocka_unit_test(test_get),
 		cmocka_unit_test(test_writer),
 		cmocka_unit_test(test_escapes),
