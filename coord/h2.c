@@ -12,6 +12,7 @@
 
 #include <assert.h>
 #include <nghttp2/nghttp2.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -24,6 +25,8 @@
 #define RESETS_PER_S		5
 #define REQUESTS_BURST		300	/* a join takes 8 */
 #define REQUESTS_PER_S		20
+#define BODIES_OWN_BYTES	(64u << 10)	/* of each session: a client's requests have 20 KiB */
+#define BUSY_RETRY_S		5
 #define DATA_HEAD_BYTES		9
 static_assert(H2_OUT_MIN_BYTES >= DATA_HEAD_BYTES + 16384, "nghttp2's largest DATA frame fits");
 
@@ -32,6 +35,7 @@ struct h2_env {
 	struct h2_hooks hooks;
 	nghttp2_session_callbacks *callbacks;
 	nghttp2_option *option;
+	atomic_size_t *bodies_bytes;	/* owned: of all sessions, beyond the BODIES_OWN_BYTES of each */
 };
 
 struct h2_seg {
@@ -65,10 +69,34 @@ find(nghttp2_session *session, int32_t id)
 	return s;
 }
 
+/* The session holds n bytes of bodies from here on. false: together with the others that is too
+ * much, and it is as before. */
+static bool
+bodies_hold(struct h2 *h, size_t n)
+{
+	size_t own = h->bodies_bytes, all;
+	size_t before = own > BODIES_OWN_BYTES ? own - BODIES_OWN_BYTES : 0;
+	size_t now = n > BODIES_OWN_BYTES ? n - BODIES_OWN_BYTES : 0;
+
+	if (now < before) {
+		atomic_fetch_sub_explicit(h->env->bodies_bytes, before - now, memory_order_relaxed);
+	} else if (now > before) {
+		all = atomic_fetch_add_explicit(h->env->bodies_bytes, now - before,
+		    memory_order_relaxed);
+		if (all + now - before > h->env->limits.bodies_bytes) {
+			atomic_fetch_sub_explicit(h->env->bodies_bytes, now - before,
+			    memory_order_relaxed);
+			return false;
+		}
+	}
+	h->bodies_bytes = n;
+	return true;
+}
+
 static void
 request_drop(struct h2 *h, struct h2_stream *s)
 {
-	h->bodies_bytes -= s->body.len;
+	ASSERT(bodies_hold(h, h->bodies_bytes - s->body.len));
 	if (s->body.len > 0)
 		explicit_bzero(s->body.p, s->body.len);	/* may hold an auth key */
 	buf_fini(&s->body);
@@ -169,11 +197,13 @@ on_header(nghttp2_session *session, const nghttp2_frame *frame, const uint8_t *n
 static void
 refuse(struct h2 *h, struct h2_stream *s, int status)
 {
-	const char *text = status == 413 ? "the request is too long\n" : "the path is too long\n";
+	const char *text = status == 413 ? "the request is too long\n" :
+	    status == 414 ? "the path is too long\n" : "the server is busy\n";
 
 	s->_refusal = status;
 	request_drop(h, s);
 	h2_answer(h, s, &(struct h2_answer){ .status = status, .content_type = "text/plain",
+	    .retry_after_s = status == 503 ? BUSY_RETRY_S : 0,
 	    .body = shbuf_new(text, strlen(text)) });
 }
 
@@ -191,8 +221,11 @@ on_data(nghttp2_session *session, uint8_t flags, int32_t id, const uint8_t *p, s
 		refuse(h, s, 413);
 		return 0;
 	}
+	if (!bodies_hold(h, h->bodies_bytes + n)) {
+		refuse(h, s, 503);
+		return 0;
+	}
 	buf_append(&s->body, p, n);
-	h->bodies_bytes += n;
 	return 0;
 }
 
@@ -464,6 +497,7 @@ h2_env_new(const struct h2_limits *limits, const struct h2_hooks *hooks)
 
 	env->limits = *limits;
 	env->hooks = *hooks;
+	env->bodies_bytes = obj_alloc(sizeof *env->bodies_bytes);
 	ASSERT(nghttp2_session_callbacks_new(&env->callbacks) == 0);
 	ASSERT(nghttp2_option_new(&env->option) == 0);
 	cb = env->callbacks;
@@ -489,6 +523,7 @@ h2_env_free(struct h2_env *env)
 		return;
 	nghttp2_option_del(env->option);
 	nghttp2_session_callbacks_del(env->callbacks);
+	free(env->bodies_bytes);
 	free(env);
 }
 

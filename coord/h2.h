@@ -56,7 +56,8 @@ TAILQ_HEAD(h2_streams, h2_stream);
 
 struct h2_limits {
 	uint32_t streams_max;		/* open at a time */
-	size_t body_bytes;		/* of a request; twice as much of all together */
+	size_t body_bytes;		/* of a request; twice as much of all in a session */
+	size_t bodies_bytes;		/* of the requests of all sessions, but for a little of each */
 };
 
 /* arg is h2_new's. Neither may free the h2. */

@@ -20,6 +20,7 @@
 #define HANDSHAKES_TURN	16
 #define WAITING_MAX	4096	/* at 5,000 handshakes a second nearly a second's work */
 #define STREAMS_MAX	100
+#define BODIES_BYTES	(64u << 20)	/* of requests that are being read, on all connections */
 #define TICK_S		1
 
 static_assert(TS2021_VERSION_MIN == MACHINE_VERSION_MIN, "one oldest version");
@@ -303,7 +304,8 @@ ts2021_new(const struct config *cfg, struct worker_group *g, const struct privat
 	const struct ts2021_hooks *hooks, struct ts2021 **out)
 {
 	const struct h2_limits limits = { .streams_max = STREAMS_MAX,
-		.body_bytes = cfg->limits.body_bytes };
+		.body_bytes = cfg->limits.body_bytes,
+		.bodies_bytes = BODIES_BYTES + 2 * (size_t)cfg->limits.body_bytes };
 	struct ts2021 *c = obj_alloc(sizeof *c);
 	const uint8_t *keepalive;
 	size_t n;

@@ -70,7 +70,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const char preface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0";
 	static uint8_t space[H2_OUT_MIN_BYTES];
-	const struct h2_limits limits = { .streams_max = 10, .body_bytes = 3000 };
+	const struct h2_limits limits = { .streams_max = 10, .body_bytes = 3000,
+		.bodies_bytes = 2000 };
 	struct h2_env *env = h2_env_new(&limits, &(struct h2_hooks){ on_request, on_closed });
 	struct fuzz f = { 0 };
 	enum err rc = ERR_OK;

@@ -68,7 +68,8 @@ static int
 group_setup(void **state)
 {
 	(void)state;
-	env = h2_env_new(&(struct h2_limits){ .streams_max = 10, .body_bytes = BODY_MAX },
+	env = h2_env_new(&(struct h2_limits){ .streams_max = 10, .body_bytes = BODY_MAX,
+	    .bodies_bytes = 1 },
 	    &(struct h2_hooks){ .on_request = on_request, .on_closed = on_closed });
 	return 0;
 }
@@ -392,6 +393,45 @@ all_bodies_are_bounded(void **state)
 	pair_free(p);
 }
 
+/* Many sessions that each send half a body: all of them together are bounded, but for a little of
+ * each, which a client of good will needs to be served all the same. */
+static void
+bodies_of_all_sessions_are_bounded(void **state)
+{
+	static struct pair pairs[3];
+	static char body[100001];
+	struct h2_env *wide = h2_env_new(&(struct h2_limits){ .streams_max = 10,
+	    .body_bytes = 200000, .bodies_bytes = 100000 },
+	    &(struct h2_hooks){ .on_request = on_request, .on_closed = on_closed });
+
+	(void)state;
+	memset(body, 'x', sizeof body - 1);
+	for (int i = 0; i < 3; i++) {
+		struct pair *p = &pairs[i];
+
+		h2c_init(&p->c, 0);
+		p->h = h2_new(wide, p);
+		p->now_ms = 1000;
+		p->seen.answer_status = 200;
+		h2c_at(&p->c, 1)->is_open_ended = true;
+		h2c_request(&p->c, "POST", "/", body);
+		run_ok(p);
+		assert_int_equal(h2c_at(&p->c, 1)->status, i < 2 ? 0 : 503);
+	}
+	body[60000] = '\0';
+	h2c_request(&pairs[2].c, "POST", "/", body);
+	run_ok(&pairs[2]);
+	assert_int_equal(h2c_at(&pairs[2].c, 3)->status, 200);
+	pair_free(&pairs[0]);
+	body[60000] = 'x';
+	h2c_request(&pairs[2].c, "POST", "/", body);
+	run_ok(&pairs[2]);
+	assert_int_equal(h2c_at(&pairs[2].c, 5)->status, 200);
+	pair_free(&pairs[1]);
+	pair_free(&pairs[2]);
+	h2_env_free(wide);
+}
+
 static void
 paths_are_bounded(void **state)
 {
@@ -564,6 +604,7 @@ main(void)
 		cmocka_unit_test(freed_while_open),
 		cmocka_unit_test(bodies_are_bounded),
 		cmocka_unit_test(all_bodies_are_bounded),
+		cmocka_unit_test(bodies_of_all_sessions_are_bounded),
 		cmocka_unit_test(paths_are_bounded),
 		cmocka_unit_test(heads_are_bounded),
 		cmocka_unit_test(streams_are_bounded),
