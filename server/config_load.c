@@ -102,12 +102,20 @@ env_path(const struct loading *l, const char *name, const char *tail)
 	return out;
 }
 
+/* Does it serve the whole machine? Not only root: a service manager that gives it a state directory
+ * (systemd.exec(5), StateDirectory=) or an image that sets the same variable means that too. */
+static bool
+is_system(const struct config_world *w)
+{
+	return w->is_root || w->env("STATE_DIRECTORY") != NULL;
+}
+
 static enum err
 put_defaults(struct loading *l)
 {
 	for (unsigned i = 0; i < config_settings_count; i++) {
 		const struct config_setting *s = &config_settings[i];
-		const char *text = l->w->is_root && s->dflt_root != NULL ? s->dflt_root : s->dflt;
+		const char *text = is_system(l->w) && s->dflt_root != NULL ? s->dflt_root : s->dflt;
 		enum err rc = text == NULL ? ERR_OK : put_text(l, i, FROM_DEFAULT, text);
 		if (rc != ERR_OK)
 			return rc;
@@ -234,12 +242,41 @@ path_find(struct loading *l)
 		l->path = l->w->etc_path;
 }
 
+static unsigned
+setting_at(size_t offset)
+{
+	unsigned i = 0;
+
+	while (config_settings[i].offset != offset)
+		i++;
+	return i;
+}
+
+/* The setting whose member this is, as say_bad wants it. */
+#define SETTING(member) setting_at(offsetof(struct config, member))
+
+/* The default of a path, when a service manager names the directory. */
+static void
+put_given(struct loading *l, unsigned i, const char *env, const char *tail)
+{
+	char **at = (char **)(void *)((char *)l->cfg + config_settings[i].offset);
+	char *given = l->origin[i] == FROM_DEFAULT ? env_path(l, env, tail) : NULL;
+
+	if (given == NULL)
+		return;
+	free(*at);
+	*at = given;
+}
+
 /* Paths that depend on other settings and on the environment. */
 static enum err
 put_paths(struct loading *l)
 {
 	struct config *c = l->cfg;
 
+	/* Before the defaults of root, which are the same unless somebody moved them. */
+	put_given(l, SETTING(data_dir), "STATE_DIRECTORY", "");
+	put_given(l, SETTING(unix_socket), "RUNTIME_DIRECTORY", "/fairlead.sock");
 	if (c->data_dir == NULL)
 		c->data_dir = env_path(l, "XDG_DATA_HOME", "/fairlead");
 	if (c->data_dir == NULL)
@@ -256,19 +293,6 @@ put_paths(struct loading *l)
 		    " set unix_socket", c->unix_socket);
 	return ERR_OK;
 }
-
-static unsigned
-setting_at(size_t offset)
-{
-	unsigned i = 0;
-
-	while (config_settings[i].offset != offset)
-		i++;
-	return i;
-}
-
-/* The setting whose member this is, as say_bad wants it. */
-#define SETTING(member) setting_at(offsetof(struct config, member))
 
 /* A name inside base_domain would be looked up at the very server that it names. */
 static enum err

@@ -3,18 +3,16 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <fts.h>
-#include <grp.h>
-#include <pwd.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/log.h"
 #include "server/datadir.h"
 #include "server/metrics_port.h"
+#include "server/notify.h"
+#include "server/privileges.h"
 #include "server/serve_private.h"
 
 /* Every connection is a descriptor (two when passed to libmicrohttpd). */
@@ -161,70 +159,6 @@ make_coord(struct serve *s, struct err_text *why)
 	return coord_new(&p, &s->coord, why);
 }
 
-/* What an ACME client has written when this server ran as root. */
-static enum err
-chown_acme(const struct config *cfg, const struct passwd *pw, struct err_text *why)
-{
-	char path[4200];
-	char *const roots[] = { path, NULL };
-	const FTSENT *e;
-
-	snprintf(path, sizeof(path), "%s/acme", cfg->data_dir);
-	if (access(path, F_OK) != 0)
-		return ERR_OK;
-	FTS *tree = fts_open(roots, FTS_PHYSICAL | FTS_NOCHDIR | FTS_NOSTAT, NULL);
-	bool ok = tree != NULL;
-	while (ok && (e = fts_read(tree)) != NULL)
-		if (e->fts_info != FTS_DP)
-			ok = lchown(e->fts_accpath, pw->pw_uid, pw->pw_gid) == 0;
-	int why_not = errno;
-	if (tree != NULL)
-		fts_close(tree);
-	if (ok)
-		return ERR_OK;
-	return err_say(why, ERR_IO, "cannot give %s to user %s: %s", path, cfg->user,
-	    strerror(why_not));
-}
-
-static enum err
-chown_data(const struct config *cfg, const struct passwd *pw, struct err_text *why)
-{
-	static const char *const files[] = { "", "/lock", "/noise_private.key", "/derp_private.key",
-		"/selfsigned.crt", "/selfsigned.key", "/fairlead.db", "/fairlead.db-wal",
-		"/fairlead.db-shm" };
-
-	for (size_t i = 0; i < COUNT_OF(files); i++) {
-		char path[4200];
-
-		snprintf(path, sizeof(path), "%s%s", cfg->data_dir, files[i]);
-		if (chown(path, pw->pw_uid, pw->pw_gid) != 0 && errno != ENOENT)
-			return err_say(why, ERR_IO, "cannot give %s to user %s: %s", path,
-			    cfg->user, strerror(errno));
-	}
-	return chown_acme(cfg, pw, why);
-}
-
-/* Root is needed for ports below 1024 only: everything is bound by now. */
-static enum err
-drop_privileges(const struct config *cfg, struct err_text *why)
-{
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
-		return err_say(why, ERR_IO, "cannot give up new privileges: %s", strerror(errno));
-	if (cfg->user[0] == '\0' || geteuid() != 0)
-		return ERR_OK;
-	struct passwd *pw = getpwnam(cfg->user);
-	if (pw == NULL)
-		return err_say(why, ERR_INVAL, "user \"%s\" of the configuration does not exist",
-		    cfg->user);
-	enum err rc = chown_data(cfg, pw, why);
-	if (rc != ERR_OK)
-		return rc;
-	if (initgroups(cfg->user, pw->pw_gid) != 0 || setgid(pw->pw_gid) != 0 ||
-	    setuid(pw->pw_uid) != 0)
-		return err_say(why, ERR_IO, "cannot become user %s: %s", cfg->user, strerror(errno));
-	return ERR_OK;
-}
-
 /* Everything up to the bound sockets: what a second server or a wrong path fails at. */
 static enum err
 make_front(struct serve *s, struct err_text *why)
@@ -274,7 +208,7 @@ serve_new(const struct config *cfg, const struct serve_options *options, struct 
 	s->lock_fd = -1;
 	raise_descriptor_limit();
 	if ((rc = make_front(s, why)) != ERR_OK ||
-	    (rc = drop_privileges(cfg, why)) != ERR_OK ||
+	    (rc = privileges_drop(cfg, why)) != ERR_OK ||
 	    (rc = make_coord(s, why)) != ERR_OK ||
 	    (rc = http_new(coordinator_base(s->coordinator), cfg, s->coord, &s->http, why)) != ERR_OK ||
 	    (rc = http_listen_unix(s->http, cfg->unix_socket, why)) != ERR_OK) {
@@ -299,7 +233,9 @@ serve_run(struct serve *s, struct err_text *why)
 	if ((rc = serve_first(s, why)) != ERR_OK)
 		return rc;
 	serve_cert_start(s);
+	notify_ready();
 	coordinator_run(s->coordinator);
+	notify_stopping();
 	return ERR_OK;
 }
 

@@ -1,10 +1,12 @@
-/* The door's certificate while the server runs: files that change, ACME, what the DERP map and metrics say of it. */
+/* The door's certificate while the server runs: files that change, ACME, what the DERP map and
+ * metrics say of it. */
 #include <event2/event.h>
 #include <string.h>
 
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/metrics.h"
+#include "server/notify.h"
 #include "server/serve_private.h"
 
 static void
@@ -46,10 +48,12 @@ on_hup(void *arg)
 	struct serve *s = arg;
 
 	OBJ_CHECK(s, SERVE_MAGIC);
+	notify_reloading();
 	log_info(LOG_SERVER, "looking at the certificate", "signal", "HUP");
 	look(s, true);
 	if (s->acme != NULL)
 		acme_hurry(s->acme);
+	notify_ready();
 }
 
 /* Good for a while, not only good: otherwise it would be asked for again at once, and again. */

@@ -249,6 +249,21 @@ test_defaults(void **state)
 	assert_string_equal(c->data_dir, "/data/fairlead");
 	assert_string_equal(c->unix_socket, "/run/user/7/fairlead.sock");
 	config_free(c);
+
+	/* What a service manager gives comes before both, and makes it the machine's server. */
+	env_pairs[2] = "STATE_DIRECTORY";
+	env_pairs[3] = "/srv/state";
+	env_pairs[4] = "RUNTIME_DIRECTORY";
+	env_pairs[5] = "/run/given";
+	assert_int_equal(config_load_in(&world, NULL, NULL, &c, NULL), ERR_OK);
+	assert_string_equal(c->listen_http.items[0], "0.0.0.0:80");
+	assert_string_equal(c->data_dir, "/srv/state");
+	assert_string_equal(c->unix_socket, "/run/given/fairlead.sock");
+	config_free(c);
+	assert_int_equal(load_text("data_dir: /d\nunix_socket: /s\n", &c, NULL), ERR_OK);
+	assert_string_equal(c->data_dir, "/d");
+	assert_string_equal(c->unix_socket, "/s");
+	config_free(c);
 	env_pairs[0] = NULL;
 }
 
