@@ -39,6 +39,7 @@ void coord_free(struct coord *c);		/* NULL is fine */
  * Coordinator thread. */
 void coord_set_derp_pin(struct coord *c, const char *pin);
 
+/* Borrowed parts. Any thread for the control connections, else the coordinator thread. */
 struct ts2021 *coord_control(struct coord *c);
 /* The tailnet of that name, or NULL. "default" is always there. */
 struct tailnet *coord_tailnet(struct coord *c, const char *name);

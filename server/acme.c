@@ -31,7 +31,7 @@
 /* uacme gives up on a challenge without a token (dns-persist-01) that comes before http-01 in the
  * authority's list, whose order is random: it is asked again then. No validation has failed. */
 #define ACME_SHUFFLES_MAX	16
-#define ACME_SHUFFLE_S		2
+#define ACME_SHUFFLE_S		1
 
 enum step { ACME_IDLE, ACME_ACCOUNT, ACME_ISSUE };
 

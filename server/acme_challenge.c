@@ -1,4 +1,5 @@
-/* Answers to challenges, as files of their tokens' names: appearing whole, and removed when the authority has asked. */
+/* Answers to challenges, as files of their tokens' names: appearing whole, and removed when the
+ * authority has asked. */
 #include "server/acme_challenge.h"
 
 #include <errno.h>

@@ -32,6 +32,19 @@ put_listen(const json_t *o, int64_t now, struct buf *out)
 }
 
 static void
+put_certificate(const json_t *o, int64_t now, struct buf *out)
+{
+	const json_t *c = json_object_get(o, "certificate");
+	const char *source = json_string_value(json_object_get(c, "source"));
+	int64_t n_failed = json_get_int(c, "failedAttempts", 0);
+
+	buf_printf(out, "%s, expires ", source != NULL ? source : "unknown");
+	cli_put_time(c, "expires", now, out);
+	if (n_failed > 0)
+		buf_printf(out, "; %" PRId64 " failed attempts to get one, see the log", n_failed);
+}
+
+static void
 put_nodes(const json_t *o, int64_t now, struct buf *out)
 {
 	(void)now;
@@ -64,6 +77,7 @@ static const struct cli_column lines[] = {
 	{ .head = "up for", .put = put_uptime },
 	{ .head = "listens on", .put = put_listen },
 	{ .head = "data", .member = "dataDir" },
+	{ .head = "certificate", .put = put_certificate },
 	{ .head = "domain", .member = "baseDomain" },
 	{ .head = "users", .member = "users" },
 	{ .head = "nodes", .put = put_nodes },

@@ -109,9 +109,14 @@ say_warnings(const struct serve *s)
 
 	if (!s->url_parts.is_https)
 		printf("\n  Plain http: somebody in the middle could pose as this server at a node's first"
-		    " contact;\n  after that Noise protects everything. Two ways out: set tls_cert_path and"
-		    " tls_key_path, or put\n  this server behind a reverse proxy that has a certificate;"
-		    " then set server_url: https://name\n");
+		    " contact;\n  after that Noise protects everything. Two ways out, with a domain name:"
+		    " set tls_letsencrypt_hostname: NAME\n  and the server gets a certificate by itself"
+		    " (port 80 must be reachable), or set tls_cert_path,\n  tls_key_path and"
+		    " server_url: https://NAME.\n");
+	if (s->acme != NULL && tls_is_self_signed(s->tls))
+		printf("\n  There is no certificate for %s yet; it is asked for now. Nodes can join when"
+		    " `fairlead status`\n  shows it; the log says what is wrong if it takes more than a"
+		    " minute.\n", s->cfg->acme.hostname);
 	if (s->cfg->server_url[0] == '\0' &&
 	    net_ip_parse(s->host, strlen(s->host), &ip) == ERR_OK && net_ip_is_private(&ip))
 		printf("\n  %s is a private address: if nodes reach this machine by another one, set"

@@ -1,5 +1,5 @@
-/* What the parts of serve share: serve.c (order), serve_routes.c (paths), serve_cert.c (certificate), serve_first.c (first
- * key, banner). */
+/* What the parts of serve share: serve.c (order), serve_routes.c (paths), serve_cert.c
+ * (certificate), serve_first.c (first key, banner). */
 #ifndef SERVER_SERVE_PRIVATE_H
 #define SERVER_SERVE_PRIVATE_H
 

@@ -56,6 +56,20 @@ metrics_put_some(struct json_writer *w)
 }
 
 static void
+certificate_put(struct json_writer *w, const struct tailnet *t, const struct config *cfg)
+{
+	bool is_acme = cfg->acme.hostname != NULL && cfg->acme.hostname[0] != '\0';
+	char expires[CLOCK_RFC3339_BYTES];
+
+	json_w_obj_open(w, "certificate");
+	json_w_str(w, "source", t->deps.derp_pin != NULL ? "self-signed" : is_acme ? "acme" : "files");
+	json_w_str(w, "expires", clock_rfc3339(metric_get(METRIC_CERT_EXPIRY), expires));
+	if (is_acme)
+		json_w_int(w, "failedAttempts", metric_get(METRIC_ACME_FAILING));
+	json_w_obj_close(w);
+}
+
+static void
 status_get(struct http_req *q)
 {
 	const struct tailnet *t = flapi_tailnet(q);
@@ -77,6 +91,7 @@ status_get(struct http_req *q)
 	list_put(&w, "http", &cfg->listen_http);
 	list_put(&w, "stun", &cfg->listen_stun);
 	json_w_obj_close(&w);
+	certificate_put(&w, t, cfg);
 	counts_put(&w, t);
 	metrics_put_some(&w);
 	json_w_obj_close(&w);

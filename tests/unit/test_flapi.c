@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/metrics.h"
 #include "web/flapi.h"
 
 #define NOW		1800000000	/* 2027-01-15T08:00:00Z */
@@ -437,10 +438,14 @@ test_lists(void **state)
 	assert_true(json_get_bool(o, "online", false));
 	json_decref(v);
 
+	metric_set(METRIC_CERT_EXPIRY, 1803411200);
 	assert_int_equal(ask("GET", FLAPI "/status", "", &v), 200);
 	assert_int_equal(json_get_int(v, "nodesOnline", -1), 1);
 	assert_int_equal(json_get_int(v, "keysActive", -1), 1);
 	assert_int_equal(json_get_int(v, "uptimeSeconds", -1), 0);
+	o = json_object_get(v, "certificate");
+	assert_string_equal(json_get_str(o, "source", ""), "files");
+	assert_string_equal(json_get_str(o, "expires", ""), "2027-02-23T19:33:20Z");
 	json_decref(v);
 }
 
