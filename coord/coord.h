@@ -34,7 +34,6 @@ enum err coord_new(const struct coord_params *p, struct coord **out, struct err_
 void coord_stop(struct coord *c);
 void coord_free(struct coord *c);		/* NULL is fine */
 
-/* Borrowed parts. Any thread for the control connections, else the coordinator thread. */
 /* The relay's certificate has changed: pin as in tailnet_deps.derp_pin (copied). Nodes are told.
  * Coordinator thread. */
 void coord_set_derp_pin(struct coord *c, const char *pin);
