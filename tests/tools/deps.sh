@@ -5,7 +5,7 @@ set -eu
 
 run="gcc make git pkg-config libc6-dev libevent-dev libssl-dev libsqlite3-dev libjansson-dev
 libmicrohttpd-dev libsodium-dev libnghttp2-dev libzstd-dev libcurl4-openssl-dev libcyaml-dev
-ca-certificates"
+ca-certificates uacme"
 check="clang llvm libclang-rt-14-dev libcmocka-dev python3 python3-venv iproute2 nftables nginx-light
 bind9-dnsutils curl procps"
 
