@@ -38,12 +38,6 @@ struct h2_env {
 	atomic_size_t *bodies_bytes;	/* owned: of all sessions, beyond the BODIES_OWN_BYTES of each */
 };
 
-struct h2_seg {
-	struct shbuf *bytes;		/* one reference; NULL: prefix only */
-	uint8_t prefix[8];
-	uint8_t n_prefix;
-};
-
 struct h2 {
 	uint32_t magic;
 	bool is_full;			/* h2_send's buffer, in this call */
@@ -105,23 +99,12 @@ request_drop(struct h2 *h, struct h2_stream *s)
 }
 
 static void
-queue_drop(struct h2_stream *s)
-{
-	for (unsigned i = s->_at; i < s->_n_segs; i++)
-		shbuf_drop(s->_segs[i].bytes);
-	free(s->_segs);
-	s->_segs = NULL;
-	s->_n_segs = s->_at = 0;
-	s->_off = 0;
-}
-
-static void
 stream_free(struct h2 *h, struct h2_stream *s)
 {
 	h->env->hooks.on_closed(h->arg, s);
 	TAILQ_REMOVE(&h->streams, s, link);
 	request_drop(h, s);
-	queue_drop(s);
+	h2_queue_drop(&s->_out);
 	s->magic = 0;
 	free(s);
 }
@@ -281,28 +264,20 @@ on_sent(nghttp2_session *session, const nghttp2_frame *frame, void *arg)
 
 /* --- answers ---------------------------------------------------------------------------------- */
 
-static size_t
-seg_bytes(const struct h2_seg *g)
-{
-	return g->n_prefix + (g->bytes != NULL ? g->bytes->len : 0);
-}
-
 /* Says how much of the queue goes into the next frame; send_data takes it. */
 static ssize_t
 read_part(nghttp2_session *session, int32_t id, uint8_t *buf, size_t n, uint32_t *data_flags,
 	nghttp2_data_source *source, void *arg)
 {
 	struct h2_stream *s = source->ptr;
-	size_t have = 0;
-	unsigned i;
+	size_t have;
 
 	(void)session;
 	(void)id;
 	(void)buf;
 	(void)arg;
 	ASSERT(s->magic == STREAM_MAGIC);
-	for (i = s->_at; i < s->_n_segs && have <= n; i++)
-		have += seg_bytes(&s->_segs[i]) - (i == s->_at ? s->_off : 0);
+	have = h2_queue_bytes(&s->_out, n);
 	if (have == 0 && !s->_is_last) {
 		s->_is_waiting = true;
 		return NGHTTP2_ERR_DEFERRED;
@@ -311,34 +286,6 @@ read_part(nghttp2_session *session, int32_t id, uint8_t *buf, size_t n, uint32_t
 	if (have <= n && s->_is_last)
 		*data_flags |= NGHTTP2_DATA_FLAG_EOF;
 	return (ssize_t)(have < n ? have : n);
-}
-
-/* Up to n bytes of the first segment to p; returns how many. */
-static size_t
-seg_take(struct h2_stream *s, uint8_t *p, size_t n)
-{
-	struct h2_seg *g = &s->_segs[s->_at];
-	size_t left;
-	const uint8_t *from;
-
-	if (s->_off < g->n_prefix) {
-		left = g->n_prefix - s->_off;
-		from = g->prefix + s->_off;
-	} else {
-		left = seg_bytes(g) - s->_off;
-		from = left > 0 ? g->bytes->bytes + (s->_off - g->n_prefix) : NULL;
-	}
-	if (left < n)
-		n = left;
-	if (n > 0)
-		memcpy(p, from, n);
-	s->_off += n;
-	if (s->_off == seg_bytes(g)) {
-		shbuf_drop(g->bytes);
-		s->_at++;
-		s->_off = 0;
-	}
-	return n;
 }
 
 static int
@@ -359,14 +306,8 @@ send_data(nghttp2_session *session, nghttp2_frame *frame, const uint8_t *head, s
 	memcpy(out->p + out->len, head, DATA_HEAD_BYTES);
 	out->len += DATA_HEAD_BYTES;
 	s->sent_bytes += n;
-	while (n > 0) {
-		size_t part = seg_take(s, out->p + out->len, n);
-
-		out->len += part;
-		n -= part;
-	}
-	if (s->_at == s->_n_segs)
-		queue_drop(s);
+	h2_queue_take(&s->_out, out->p + out->len, n);
+	out->len += n;
 	return 0;
 }
 
@@ -424,17 +365,6 @@ submit(struct h2 *h, struct h2_stream *s, const struct h2_answer *a, bool has_bo
 	s->is_answered = true;
 }
 
-static void
-queue_add(struct h2_stream *s, const uint8_t *prefix, size_t n_prefix, struct shbuf *bytes)
-{
-	struct h2_seg *g;
-
-	s->_segs = obj_realloc(s->_segs, (s->_n_segs + 1) * sizeof *s->_segs);
-	g = &s->_segs[s->_n_segs++];
-	*g = (struct h2_seg){ .bytes = bytes, .n_prefix = (uint8_t)n_prefix };
-	memcpy(g->prefix, prefix, n_prefix);
-}
-
 void
 h2_answer(struct h2 *h, struct h2_stream *s, const struct h2_answer *a)
 {
@@ -446,7 +376,7 @@ h2_answer(struct h2 *h, struct h2_stream *s, const struct h2_answer *a)
 	}
 	s->_is_last = true;
 	if (a->body != NULL)
-		queue_add(s, (const uint8_t *)"", 0, a->body);
+		h2_queue_add(&s->_out, NULL, 0, a->body);
 	submit(h, s, a, a->body != NULL);
 }
 
@@ -462,9 +392,10 @@ h2_push(struct h2 *h, struct h2_stream *s, const struct h2_part *part)
 		return;
 	}
 	if (part->n_prefix > 0)
-		queue_add(s, part->prefix, part->n_prefix, part->n > 0 ? part->segs[0] : NULL);
+		h2_queue_add(&s->_out, part->prefix, part->n_prefix,
+		    part->n > 0 ? part->segs[0] : NULL);
 	for (unsigned i = part->n_prefix > 0 ? 1 : 0; i < part->n; i++)
-		queue_add(s, (const uint8_t *)"", 0, part->segs[i]);
+		h2_queue_add(&s->_out, NULL, 0, part->segs[i]);
 	s->_is_last = part->is_last;
 	if (!s->is_answered)
 		submit(h, s, &(struct h2_answer){ .status = 200 }, true);
@@ -476,7 +407,7 @@ h2_push(struct h2 *h, struct h2_stream *s, const struct h2_part *part)
 bool
 h2_is_drained(const struct h2_stream *s)
 {
-	return s->_n_segs == 0;
+	return h2_queue_is_empty(&s->_out);
 }
 
 void

@@ -17,11 +17,11 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/list.h"
+#include "coord/h2_queue.h"
 
 #define H2_OUT_MIN_BYTES	(17u << 10)	/* least room that h2_send can go on with */
 
 struct h2;
-struct h2_seg;
 
 /* What the owner keeps with a stream: zeroed at first, never read by h2. */
 struct h2_note {
@@ -47,9 +47,7 @@ struct h2_stream {
 	bool _is_last, _is_waiting;
 	int _refusal;			/* status of a request that we do not want, or 0 */
 	uint32_t _head_bytes;
-	struct h2_seg *_segs;		/* owned: what is to be sent */
-	unsigned _n_segs, _at;
-	size_t _off;			/* in segment _at */
+	struct h2_queue _out;		/* what is to be sent */
 };
 
 TAILQ_HEAD(h2_streams, h2_stream);
