@@ -25,16 +25,18 @@ struct coord {
 	struct audit_reader *audit;	/* owned */
 };
 
-/* What a worker tells: one struct for all four, since they differ in one pointer. */
-enum what { REQ_REGISTER, REQ_MAP, STREAM_DRAINED, STREAM_GONE };
+/* What a worker tells: one struct for all, since they differ in one member. */
+enum what { REQ_REGISTER, REQ_MAP, STREAMS_DRAINED, STREAM_GONE };
 
 struct msg_control {
 	struct mbox_msg msg;
 	struct coord *coord;
 	enum what what;
-	struct ctl_peer from;		/* conn and stream only, for STREAM_* */
+	struct ctl_peer from;		/* conn and stream only, for STREAM_GONE */
 	struct register_req *register_req;
 	struct map_req *map_req;
+	unsigned n;			/* STREAMS_DRAINED */
+	struct ts2021_stream drained[];
 };
 
 static void
@@ -52,8 +54,9 @@ control_deliver(struct mbox_msg *m, void *loop_arg)
 	case REQ_MAP:
 		session_on_map(t, &c->from, c->map_req);
 		break;
-	case STREAM_DRAINED:
-		session_on_drained(t, c->from.conn, c->from.stream);
+	case STREAMS_DRAINED:
+		for (unsigned i = 0; i < c->n; i++)
+			session_on_drained(t, c->drained[i].conn, c->drained[i].stream);
 		break;
 	case STREAM_GONE:
 		session_on_gone(t, c->from.conn, c->from.stream);
@@ -74,9 +77,9 @@ control_discard(struct mbox_msg *m)
 }
 
 static struct msg_control *
-msg_new(struct coord *coord, enum what what)
+msg_new(struct coord *coord, enum what what, unsigned n)
 {
-	struct msg_control *m = obj_alloc(sizeof(*m));
+	struct msg_control *m = obj_alloc(sizeof(*m) + n * sizeof(m->drained[0]));
 
 	m->msg = (struct mbox_msg){ .deliver = control_deliver, .discard = control_discard };
 	m->coord = coord;
@@ -98,7 +101,7 @@ post_request(struct msg_control *m)
 static enum err
 hook_register(void *arg, const struct ctl_peer *from, struct register_req *req)
 {
-	struct msg_control *m = msg_new(arg, REQ_REGISTER);
+	struct msg_control *m = msg_new(arg, REQ_REGISTER, 0);
 
 	m->from = *from;
 	m->register_req = req;
@@ -108,7 +111,7 @@ hook_register(void *arg, const struct ctl_peer *from, struct register_req *req)
 static enum err
 hook_map(void *arg, const struct ctl_peer *from, struct map_req *req)
 {
-	struct msg_control *m = msg_new(arg, REQ_MAP);
+	struct msg_control *m = msg_new(arg, REQ_MAP, 0);
 
 	m->from = *from;
 	m->map_req = req;
@@ -116,25 +119,23 @@ hook_map(void *arg, const struct ctl_peer *from, struct map_req *req)
 }
 
 static void
-post_stream(struct coord *coord, enum what what, struct conn_ref conn, int32_t stream)
+hook_drained(void *arg, const struct ts2021_stream *list, unsigned n)
 {
-	struct msg_control *m = msg_new(coord, what);
+	struct msg_control *m = msg_new(arg, STREAMS_DRAINED, n);
 
-	m->from.conn = conn;
-	m->from.stream = stream;
-	mbox_post_always(coord->mbox, &m->msg);
-}
-
-static void
-hook_drained(void *arg, struct conn_ref conn, int32_t stream)
-{
-	post_stream(arg, STREAM_DRAINED, conn, stream);
+	m->n = n;
+	memcpy(m->drained, list, n * sizeof(list[0]));
+	mbox_post_always(m->coord->mbox, &m->msg);
 }
 
 static void
 hook_gone(void *arg, struct conn_ref conn, int32_t stream)
 {
-	post_stream(arg, STREAM_GONE, conn, stream);
+	struct msg_control *m = msg_new(arg, STREAM_GONE, 0);
+
+	m->from.conn = conn;
+	m->from.stream = stream;
+	mbox_post_always(m->coord->mbox, &m->msg);
 }
 
 static const char *

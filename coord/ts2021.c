@@ -68,6 +68,17 @@ pump(struct worker_flush *f)
 		worker_again(tw->w, &tw->pump);
 }
 
+static void
+tell(struct worker_flush *f)
+{
+	struct ts2021_worker *tw = CONTAINER_OF(f, struct ts2021_worker, tell);
+	const struct ts2021_hooks *hooks = &tw->ctl->hooks;
+
+	hooks->on_drained(hooks->arg, (const void *)tw->drained.p,
+	    (unsigned)(tw->drained.len / sizeof(struct ts2021_stream)));
+	buf_fini(&tw->drained);
+}
+
 enum err
 ts2021_attach(struct ts2021 *c, struct io *io, const char *handshake, size_t n,
 	struct err_text *why)
@@ -258,6 +269,8 @@ close_all(struct worker *w, void *arg)
 		while ((c = TAILQ_FIRST(&tw->wheel[i])) != NULL)
 			ts2021_conn_close(c, "the server stops");
 	worker_flush_cancel(w, &tw->pump);
+	worker_flush_cancel(w, &tw->tell);
+	buf_fini(&tw->drained);
 	event_del(&tw->tick);
 }
 
@@ -269,6 +282,7 @@ begin_on(struct ts2021_worker *tw, struct ts2021 *c, struct worker *w)
 	tw->noise = noise_engine_new();
 	tw->sealed = obj_alloc(TS2021_SEALED_BYTES);
 	tw->pump.fn = pump;
+	tw->tell.fn = tell;
 	TAILQ_INIT(&tw->waiting);
 	for (unsigned i = 0; i < TS2021_WHEEL; i++)
 		TAILQ_INIT(&tw->wheel[i]);

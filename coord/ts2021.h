@@ -35,6 +35,12 @@ struct ctl_peer {
 	uint16_t noise_version;		/* capability version of the handshake */
 };
 
+/* A stream of a connection. */
+struct ts2021_stream {
+	struct conn_ref conn;
+	int32_t stream;
+};
+
 /* All are called on the connection's worker and must not wait; arg is hooks.arg. A hook that
  * returns an error has not taken the request: it is answered 503 (429 with Retry-After for
  * ERR_BUSY). */
@@ -42,8 +48,10 @@ struct ts2021_hooks {
 	void *arg;
 	enum err (*on_register)(void *arg, const struct ctl_peer *from, struct register_req *req);
 	enum err (*on_map)(void *arg, const struct ctl_peer *from, struct map_req *req);
-	/* The answer of ts2021_map_send has been taken by the socket; not called after is_last. */
-	void (*on_drained)(void *arg, struct conn_ref conn, int32_t stream);
+	/* The answers of ts2021_map_send on these streams have been taken by their sockets; not
+	 * called after is_last. All of a worker's turn in one call: a wake-up of the other side
+	 * costs more than sending a small answer. The list is borrowed for the call. */
+	void (*on_drained)(void *arg, const struct ts2021_stream *list, unsigned n);
 	/* A register or map stream ended before its answer was complete: by the client, by an
 	 * error, or with its connection. Not called after ts2021_reply, is_last or
 	 * ts2021_stream_end. */

@@ -135,21 +135,23 @@ conn_stage(struct ts2021_conn *c, bool *is_more)
 	}
 }
 
-/* Everything queued so far is out: tells whose message that was. A hook may not free c. */
+/* Everything queued so far is out: notes whose message that was. */
 static void
 conn_tell_drained(struct ts2021_conn *c)
 {
-	const struct ts2021_hooks *hooks = &c->tw->ctl->hooks;
-	int64_t now_ms = c->tw->w->now_ms;
+	struct ts2021_worker *tw = c->tw;
+	int64_t now_ms = tw->w->now_ms;
 	struct h2_stream *s;
 
 	TAILQ_FOREACH(s, h2_streams(c->h2), link) {
 		if ((s->note.flags & TS2021_UNDER_WAY) == 0 || !h2_is_drained(s))
 			continue;
 		s->note.flags &= (uint8_t)~TS2021_UNDER_WAY;
-		s->note.due_ms = now_ms + KEEPALIVE_MS +
-		    (int64_t)rand_below(KEEPALIVE_SPREAD_MS);
-		hooks->on_drained(hooks->arg, c->ref, s->id);
+		s->note.due_ms = now_ms + c->keepalive_ms;
+		struct ts2021_stream drained = { .conn = c->ref, .stream = s->id };
+		buf_append(&tw->drained, &drained, sizeof drained);
+		if (!worker_flush_is_asked(&tw->tell))
+			worker_flush_ask(tw->w, &tw->tell);
 	}
 }
 
@@ -304,6 +306,7 @@ ts2021_conn_new(struct ts2021_worker *tw, struct io *io, const uint8_t hello[NOI
 	c->limbo.free_fn = conn_free;
 	c->carry = obj_alloc(NOISE_HELLO_BYTES);
 	memcpy(c->carry, hello, NOISE_HELLO_BYTES);
+	c->keepalive_ms = KEEPALIVE_MS + (unsigned)rand_below(KEEPALIVE_SPREAD_MS);
 	c->born_ms = worker_now_ms(tw->w);
 	/* A slow reader of maps is ended by map_stall_s, not sooner by the kernel. */
 	io_set_stall_ms(io, tw->ctl->cfg->limits.map_stall_s * 1000);

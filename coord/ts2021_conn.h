@@ -41,6 +41,8 @@ struct ts2021_worker {
 	uint8_t *sealed;		/* owned: TS2021_SEALED_BYTES, valid within one callback */
 	struct event tick;		/* every second while there are connections */
 	struct worker_flush pump;	/* the next handshakes */
+	struct worker_flush tell;	/* drained streams, behind the flushes of their connections */
+	struct buf drained;		/* struct ts2021_stream each */
 	struct ts2021_conns waiting;	/* for their handshake, oldest first */
 	struct ts2021_conns wheel[TS2021_WHEEL];	/* by the second of their next check */
 	int64_t ticked_s;		/* the wheel has been turned to here */
@@ -68,6 +70,7 @@ struct ts2021_conn {
 	struct worker_flush again;	/* reads or sends on in the next turn */
 	struct worker_limbo limbo;
 	TAILQ_ENTRY(ts2021_conn) link;	/* in waiting or wheel */
+	unsigned keepalive_ms;		/* its own interval: not all at once */
 	int64_t born_ms, idle_ms;	/* begun; last without a stream since */
 	int64_t out_ms;			/* the socket took something */
 	uint64_t out_bytes;		/* io_bytes_out then */

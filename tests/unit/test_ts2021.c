@@ -327,18 +327,20 @@ threaded_map(void *arg, const struct ctl_peer *from, struct map_req *req)
 }
 
 static void
-threaded_drained(void *arg, struct conn_ref conn, int32_t stream)
+threaded_drained(void *arg, const struct ts2021_stream *list, unsigned n)
 {
 	(void)arg;
-	(void)conn;
-	(void)stream;
-	atomic_fetch_add(&n_threaded, 1);
+	(void)list;
+	atomic_fetch_add(&n_threaded, (int)n);
 }
 
 static void
 threaded_gone(void *arg, struct conn_ref conn, int32_t stream)
 {
-	threaded_drained(arg, conn, stream);
+	(void)arg;
+	(void)conn;
+	(void)stream;
+	atomic_fetch_add(&n_threaded, 1);
 }
 
 static void

@@ -71,12 +71,14 @@ on_map(void *arg, const struct ctl_peer *from, struct map_req *req)
 }
 
 static inline void
-on_drained(void *arg, struct conn_ref conn, int32_t stream)
+on_drained(void *arg, const struct ts2021_stream *list, unsigned n)
 {
 	assert_ptr_equal(arg, &seen);
-	assert_true(conn_ref_eq(conn, seen.from.conn));
-	seen.n_drained++;
-	seen.drained = stream;
+	for (unsigned i = 0; i < n; i++) {
+		assert_true(conn_ref_eq(list[i].conn, seen.from.conn));
+		seen.n_drained++;
+		seen.drained = list[i].stream;
+	}
 }
 
 static inline void
