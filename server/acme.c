@@ -27,7 +27,7 @@
 
 #define ACME_MAGIC		0xac3e0001u
 #define ACME_PATH_BYTES		4400
-#define ACME_HURRY_S		60
+#define ACME_HURRY_S		5
 /* uacme gives up on a challenge without a token (dns-persist-01) that comes before http-01 in the
  * authority's list, whose order is random: it is asked again then. No validation has failed. */
 #define ACME_SHUFFLES_MAX	16

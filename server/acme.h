@@ -50,7 +50,8 @@ const char *acme_key_file(const struct acme *a);
 /* The dates of the certificate in use, 0, 0 when it is none of the authority's: plans the next
  * attempt, at once if it is due. */
 void acme_set_dates(struct acme *a, int64_t not_before_unix_s, int64_t not_after_unix_s);
-/* Somebody asked (SIGHUP): what is due is tried now, whatever the pause; but once a minute at most. */
+/* Somebody asked (SIGHUP): what is due is tried now, whatever the pause; but not within seconds of
+ * the last attempt. */
 void acme_hurry(struct acme *a);
 
 /* The answer to the authority's question for a token of n characters; false: there is none. Any

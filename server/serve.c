@@ -71,8 +71,12 @@ find_host(struct serve *s, struct err_text *why)
 		else
 			net_ip_put(&own, s->url_parts.host);
 	}
-	snprintf(s->host, sizeof(s->host), "%s",
-	    s->cfg->derp.hostname[0] != '\0' ? s->cfg->derp.hostname : s->url_parts.host);
+	const char *host = s->url_parts.host;
+	if (s->cfg->derp.hostname[0] != '\0')
+		host = s->cfg->derp.hostname;
+	else if (s->cfg->acme.hostname[0] != '\0')
+		host = s->cfg->acme.hostname;
+	snprintf(s->host, sizeof(s->host), "%s", host);
 	return ERR_OK;
 }
 
