@@ -145,6 +145,12 @@ void tailnet_node_tag(struct tailnet *t, const struct actor *by, int64_t node_id
 	const char *const *tags, unsigned n, tailnet_done_fn *done, void *arg);
 void tailnet_node_expire(struct tailnet *t, const struct actor *by, int64_t node_id,
 	tailnet_done_fn *done, void *arg);
+/* The key never expires from now on (an expired one is good again), or, false, after the configured
+ * time from now. */
+void tailnet_node_set_no_expiry(struct tailnet *t, const struct actor *by, int64_t node_id,
+	bool is_disabled, tailnet_done_fn *done, void *arg);
+void tailnet_node_set_authorized(struct tailnet *t, const struct actor *by, int64_t node_id,
+	bool is_authorized, tailnet_done_fn *done, void *arg);
 void tailnet_node_remove(struct tailnet *t, const struct actor *by, int64_t node_id,
 	tailnet_done_fn *done, void *arg);
 /* The client's hostname changed (soft state already updated): a name not given by an

@@ -182,6 +182,54 @@ tailnet_node_expire(struct tailnet *t, const struct actor *by, int64_t node_id,
 }
 
 void
+tailnet_node_set_no_expiry(struct tailnet *t, const struct actor *by, int64_t node_id,
+	bool is_disabled, tailnet_done_fn *done, void *arg)
+{
+	struct node *n = node_find(t, node_id, done, arg);
+	struct tailnet_op *op;
+	struct mutation *m;
+	struct txn *x;
+
+	if (n == NULL)
+		return;
+	if ((n->key_expiry_unix_s == 0) == is_disabled) {
+		tailnet_op_answer(done, arg, ERR_OK, NULL, node_id);
+		return;
+	}
+	op = tailnet_op_new(t, done, arg);
+	x = node_txn(op, n, NODE_GROUP_EXPIRY, &m);
+	m->u.node.key_expiry_unix_s = is_disabled ? 0 :
+	    tailnet_expiry_of_new(t, false, m->at_unix_s, 0);
+	audit_node(x, by, "node.expiry", n, &m->u.node, NODE_GROUP_EXPIRY);
+	tailnet_op_submit_take(op, x);
+}
+
+void
+tailnet_node_set_authorized(struct tailnet *t, const struct actor *by, int64_t node_id,
+	bool is_authorized, tailnet_done_fn *done, void *arg)
+{
+	struct node *n = node_find(t, node_id, done, arg);
+	struct tailnet_op *op;
+	struct mutation *m;
+	struct txn *x;
+
+	if (n == NULL)
+		return;
+	if (n->is_authorized == is_authorized) {
+		tailnet_op_answer(done, arg, ERR_OK, NULL, node_id);
+		return;
+	}
+	op = tailnet_op_new(t, done, arg);
+	x = node_txn(op, n, NODE_GROUP_JOIN, &m);
+	m->u.node.is_ephemeral = n->is_ephemeral;
+	m->u.node.is_authorized = is_authorized;
+	memcpy(m->u.node.authkey_id, n->authkey_id, sizeof(n->authkey_id));
+	audit_node(x, by, is_authorized ? "node.authorize" : "node.deauthorize", n, &m->u.node,
+	    NODE_GROUP_JOIN);
+	tailnet_op_submit_take(op, x);
+}
+
+void
 tailnet_node_remove(struct tailnet *t, const struct actor *by, int64_t node_id,
 	tailnet_done_fn *done, void *arg)
 {
