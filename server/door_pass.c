@@ -18,7 +18,7 @@
 #include "server/door_private.h"
 
 #define PASS_CHUNK_BYTES	(64u << 10)
-#define PASS_TURN_BYTES		(512u << 10)	/* both ways, then the others get a turn */
+#define PASS_TURN_BYTES		(64u << 10)	/* both ways, then the others get a turn */
 
 struct door_pass {
 	uint32_t magic;
@@ -261,6 +261,7 @@ pass_pump(struct door_pass *p)
 	}
 }
 
+/* Bytes move in the rationed queue, as handshakes do: uploads to the API must not delay packets. */
 static void
 pass_on_event(evutil_socket_t fd, short what, void *arg)
 {
@@ -269,7 +270,12 @@ pass_on_event(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	OBJ_CHECK(p, DOOR_PASS_MAGIC);
-	pass_pump(p);
+	/* Ready it stays: with others waiting it must not be reported every turn. */
+	if (p->dw->n_later >= DOOR_LATER_PER_TURN) {
+		pass_arm(p, &p->ev_io, &p->armed_io, -1, 0);
+		pass_arm(p, &p->ev_fd, &p->armed_fd, -1, 0);
+	}
+	door_later_ask(p->dw, &p->later);
 }
 
 static void
