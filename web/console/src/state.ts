@@ -1,0 +1,406 @@
+// What the page knows, as signals, and the changes it can ask the server for.
+import { computed, signal } from '@preact/signals'
+import { API, API_V2, ApiError, get, messageOf, onSignedOut, request } from './api'
+import { plural } from './lib/format'
+import { Collection, keyOf, machineOf, time } from './lib/merge'
+import type { Key, Machine } from './lib/model'
+import type { ServerEvent } from './lib/sse'
+import { live, retryLive, startLive, stopLive, tellSignedIn } from './live'
+
+type Json = Record<string, unknown>
+
+// --- session ---------------------------------------------------------------------------------------
+
+export interface Session {
+	name: string
+	role: string
+	userId: string | null
+	serverUrl: string
+	version: string
+	isTls: boolean
+}
+
+// undefined: not asked yet; null: signed out.
+export const session = signal<Session | null | undefined>(undefined)
+// The session ended while the page was in use: a dialog asks for another one.
+export const sessionEnded = signal(false)
+export const newerServer = signal(false)
+export const startError = signal('')
+
+let clockOffset = 0
+export const clockIsWrong = signal(false)
+export const now = signal(Date.now())
+export const serverNow = () => Date.now() + clockOffset
+const tick = () => { now.value = serverNow() }
+setInterval(tick, 30_000)
+
+function sayTime(text: unknown) {
+	const t = time(text)
+	if (t === null) return
+	// The server says whole seconds.
+	const offset = t + 500 - Date.now()
+	clockOffset = Math.abs(offset) < 2000 ? 0 : offset
+	clockIsWrong.value = Math.abs(offset) > 60_000
+	tick()
+}
+
+function takeSession(j: Json) {
+	const text = (v: unknown) => (typeof v === 'string' ? v : '')
+	sayTime(j.now)
+	session.value = {
+		name: text(j.name), role: text(j.role), userId: typeof j.userId === 'string' ? j.userId : null,
+		serverUrl: text(j.serverUrl), version: text(j.version), isTls: j.isTls === true,
+	}
+	sessionEnded.value = false
+	startError.value = ''
+	onSignedOut.call = () => { sessionEnded.value = true }
+	startLive({ event: onServerEvent, unauthorized: checkSession, signedInElsewhere: checkSession })
+}
+
+async function checkSession() {
+	try {
+		takeSession(await get<Json>(`${API}/session`))
+		retryLive()
+		refetch()
+	} catch {
+		// A 401 has opened the dialog already; anything else is tried again with the stream.
+	}
+}
+
+export async function resume() {
+	try {
+		takeSession(await get<Json>(`${API}/session`))
+	} catch (e) {
+		if (e instanceof ApiError && e.status === 401) session.value = null
+		else startError.value = messageOf(e)
+	}
+}
+
+// From the token of a one-time link to a session.
+export async function signIn(token: string) {
+	onSignedOut.call = () => {}
+	const again = sessionEnded.value
+	try {
+		takeSession(await request<Json>('POST', `${API}/session`, { token }))
+		tellSignedIn()
+		if (again) refetch()
+	} finally {
+		if (again) onSignedOut.call = () => { sessionEnded.value = true }
+	}
+}
+
+export async function signOut() {
+	onSignedOut.call = () => {}
+	try {
+		await request('DELETE', `${API}/session`)
+	} catch (e) {
+		if (!(e instanceof ApiError && e.status === 401)) throw e
+	}
+	stopLive()
+	for (const list of [machines, keys]) list.clear()
+	session.value = null
+}
+
+// What a role may, as the server decides it; '' or why not.
+type Right = 'change' | 'make-keys'
+const rights: Record<string, Right[]> = {
+	owner: ['change', 'make-keys'], admin: ['change', 'make-keys'], 'network-admin': ['make-keys'],
+}
+export const roleName = (role: string) => role.replace('-', ' ')
+
+export const whyNot = (right: Right) => {
+	if (!rights[session.value?.role ?? '']?.includes(right)) return right === 'make-keys' ? 'Needs network admin' : 'Needs admin'
+	if (live.value.kind === 'down') return 'Not connected'
+	return ''
+}
+
+// --- lists -----------------------------------------------------------------------------------------
+
+const RENDER_MS = 250 // at most four times a second
+
+export class LiveList<T extends { id: string; deletedBy?: string }> {
+	readonly data = new Collection<T>()
+	readonly version = signal(0)
+	readonly error = signal('')
+	readonly loading = signal(false)
+	readonly own = new Set<string>() // made by this page
+	private timer: ReturnType<typeof setTimeout> | undefined
+	private last = 0
+	private wanted = false
+
+	constructor(readonly noun: string, private readonly url: string, private readonly member: string, private readonly of: (j: Json) => T) {}
+
+	// Draws soon: what comes within a quarter of a second is drawn together, and in one frame.
+	changed(at_once = false) {
+		if (at_once) {
+			this.draw()
+			return
+		}
+		if (this.timer !== undefined) return
+		this.timer = setTimeout(() => requestAnimationFrame(() => this.draw()), Math.max(0, this.last + RENDER_MS - Date.now()))
+	}
+
+	private draw() {
+		clearTimeout(this.timer)
+		this.timer = undefined
+		this.last = Date.now()
+		this.version.value++
+	}
+
+	// Makes sure that the list is there, or on its way.
+	want() {
+		this.wanted = true
+		if (!this.data.loaded && !this.loading.value) void this.fetch()
+	}
+
+	async fetch() {
+		if (this.loading.peek()) return
+		this.loading.value = true
+		this.data.expect()
+		try {
+			const answer = await get<Record<string, Json[]>>(this.url)
+			this.data.replace((answer[this.member] ?? []).map(this.of))
+			this.error.value = ''
+		} catch (e) {
+			this.data.giveUp()
+			this.error.value = messageOf(e)
+		}
+		this.loading.value = false
+		this.changed(true)
+	}
+
+	refetch() {
+		if (this.wanted) void this.fetch()
+	}
+
+	take(id: string, j: Json | null, by: string) {
+		this.data.apply({ id, item: j ? this.of(j) : null, by })
+		this.changed()
+	}
+
+	forget(id: string) {
+		this.data.forget(id)
+		this.changed(true)
+	}
+
+	put(j: Json) {
+		const item = this.of(j)
+		if (!this.data.items.has(item.id)) this.own.add(item.id)
+		if (item.id) this.data.apply({ id: item.id, item, by: '' })
+		this.changed(true)
+	}
+
+	clear() {
+		this.data.items = new Map()
+		this.data.gone = new Map()
+		this.data.loaded = false
+		this.changed(true)
+	}
+}
+
+export const machines = new LiveList<Machine>('machines', `${API}/nodes`, 'nodes', machineOf)
+export const keys = new LiveList<Key>('keys', `${API}/keys`, 'keys', keyOf)
+
+// Machines that joined since the page was opened, newest last: the key dialog shows the first one.
+export const joined = signal<string[]>([])
+
+export const pendingCount = computed(() => {
+	machines.version.value
+	let n = 0
+	for (const m of machines.data.items.values()) if (!m.authorized) n++
+	return n
+})
+
+export function refetch() {
+	machines.refetch()
+	keys.refetch()
+}
+
+// Deleted by this page: the event that follows says nothing new.
+const ownDeletions = new Set<string>()
+
+function onServerEvent(event: ServerEvent) {
+	let j: Json
+	try {
+		j = JSON.parse(event.data) as Json
+	} catch {
+		return
+	}
+	const id = String(j.id ?? '')
+	const by = typeof j.by === 'string' ? j.by : ''
+	switch (event.type) {
+	case 'node':
+		if (j.what === 'node.register' && j.node && !machines.data.items.has(id)) joined.value = [...joined.value.slice(-99), id]
+		if (!j.node && ownDeletions.delete(`node ${id}`)) machines.forget(id)
+		else machines.take(id, (j.node as Json | null) ?? null, by)
+		break
+	case 'key':
+		if (!j.key && ownDeletions.delete(`key ${id}`)) keys.forget(id)
+		else keys.take(id, (j.key as Json | null) ?? null, by)
+		break
+	case 'reset':
+		refetch()
+		break
+	case 'hello':
+		sayTime(j.now)
+		if (session.value && typeof j.version === 'string' && j.version !== session.value.version) newerServer.value = true
+		break
+	}
+}
+
+// --- changes ---------------------------------------------------------------------------------------
+
+const node = (id: string) => `${API}/nodes/${encodeURIComponent(id)}`
+const key = (id: string) => `${API}/keys/${encodeURIComponent(id)}`
+
+export async function renameMachine(id: string, name: string) {
+	machines.put(await request<Json>('PATCH', node(id), { name }))
+}
+
+export async function tagMachine(id: string, tags: string[], options?: RequestInit) {
+	machines.put(await request<Json>('PATCH', node(id), { tags }, options))
+}
+
+export async function expireMachine(id: string) {
+	machines.put(await request<Json>('POST', `${node(id)}/expire`, {}))
+}
+
+export async function approveMachine(id: string) {
+	await request('POST', `${API_V2}/device/${encodeURIComponent(id)}/authorized`, { authorized: true })
+	machines.put(await get<Json>(node(id)))
+}
+
+async function deleted(path: string, name: string, forget: () => void) {
+	ownDeletions.add(name)
+	try {
+		await request('DELETE', path)
+	} catch (e) {
+		ownDeletions.delete(name)
+		throw e
+	}
+	// The event may come before or after; a minute is more than it ever needs.
+	setTimeout(() => ownDeletions.delete(name), 60_000)
+	forget()
+}
+
+export const deleteMachine = (id: string) => deleted(node(id), `node ${id}`, () => machines.forget(id))
+export const deleteKey = (id: string) => deleted(key(id), `key ${id}`, () => keys.forget(id))
+
+export async function revokeKey(id: string) {
+	keys.put(await request<Json>('POST', `${key(id)}/revoke`, {}))
+}
+
+export interface NewKey {
+	user?: string
+	description: string
+	tags: string[]
+	reusable: boolean
+	ephemeral: boolean
+	preauthorized: boolean
+	expirySeconds: number
+}
+
+// The one answer that has the secret.
+export async function createKey(spec: NewKey): Promise<{ key: Key; secret: string }> {
+	const answer = await request<Json>('POST', `${API}/keys`, spec)
+	keys.put(answer)
+	return { key: keyOf(answer), secret: String(answer.key) }
+}
+
+export interface User {
+	name: string
+	displayName: string
+}
+export const fetchUsers = async () => (await get<{ users: User[] }>(`${API}/users`)).users
+
+export interface AuditRecord {
+	id: string
+	at: string
+	actor: string
+	what: string
+	object: string
+	before: Json | null
+	after: Json | null
+}
+export const fetchAudit = async (limit: number, object = '') =>
+	(await get<{ records: AuditRecord[] }>(`${API}/audit?limit=${limit}${object ? `&object=${encodeURIComponent(object)}` : ''}`)).records
+
+export interface ServerStatus {
+	version: string
+	serverUrl: string
+	uptimeSeconds: number
+	users: number
+	nodes: number
+	nodesOnline: number
+	keys: number
+	keysActive: number
+	metrics: Record<string, number>
+}
+export const fetchStatus = () => get<ServerStatus>(`${API}/status`)
+
+// --- bulk, toasts, errors --------------------------------------------------------------------------
+
+export interface Toast {
+	id: number
+	text: string
+	undo?: () => void
+}
+export const toasts = signal<Toast[]>([])
+export const problems = signal<{ id: number; text: string }[]>([])
+let serial = 0
+
+export function toast(text: string, undo?: () => void): number {
+	const id = ++serial
+	toasts.value = [...toasts.value.slice(-2), { id, text, undo }]
+	return id
+}
+export const dropToast = (id: number) => { toasts.value = toasts.value.filter(t => t.id !== id) }
+// Errors stay until they are read.
+export const problem = (text: string) => { problems.value = [...problems.value, { id: ++serial, text }] }
+export const dropProblem = (id: number) => { problems.value = problems.value.filter(p => p.id !== id) }
+
+// One change for many, four at a time; says what became of it. Returns the ids that failed.
+export async function forAll(ids: string[], done: string, fn: (id: string) => Promise<void>): Promise<string[]> {
+	const failed: { id: string; why: string }[] = []
+	const queue = [...ids]
+	const worker = async () => {
+		for (let id = queue.shift(); id !== undefined; id = queue.shift()) {
+			try {
+				await fn(id)
+			} catch (e) {
+				failed.push({ id, why: messageOf(e) })
+			}
+		}
+	}
+	await Promise.all([worker(), worker(), worker(), worker()])
+	if (failed.length < ids.length) toast(`${plural(ids.length - failed.length, 'machine')} ${done}.`)
+	for (const f of failed.slice(0, 5)) problem(`${machines.data.find(f.id)?.name ?? f.id}: not ${done}. ${f.why}`)
+	if (failed.length > 5) problem(`${plural(failed.length - 5, 'more machine')} not ${done}.`)
+	return failed.map(f => f.id)
+}
+
+/*
+ * A change that takes something away waits for ten seconds in which it can be undone. Leaving the page carries it out.
+ */
+export const UNDO_MS = 10_000
+const pending = new Set<(options?: RequestInit) => void>()
+
+export function later(text: string, undone: string, fn: (options?: RequestInit) => Promise<void>) {
+	let timer: ReturnType<typeof setTimeout>
+	const run = (options?: RequestInit) => {
+		clearTimeout(timer)
+		pending.delete(run)
+		dropToast(id)
+		fn(options).catch(e => problem(messageOf(e)))
+	}
+	const id = toast(text, () => {
+		clearTimeout(timer)
+		pending.delete(run)
+		dropToast(id)
+		toast(undone)
+	})
+	pending.add(run)
+	timer = setTimeout(run, UNDO_MS)
+}
+
+window.addEventListener('pagehide', () => [...pending].forEach(run => run({ keepalive: true })))
