@@ -6,6 +6,7 @@
 #     relay                 goodput, loss, CPU per GB, round trips under load, idle connections
 #     nodes                 registration, first connect, changes, joins, reconnect at 100 … 5,000 nodes
 #     join                  a fresh server: from its start to its first node's map
+#     clients               real clients: a join, the first relayed ping (needs Go)
 #   BENCH_SECONDS=3         of each run of relay            BENCH_NODES="100 500 1000 5000"
 #   BENCH_TLS="plain tls"   outside of Noise, for nodes     BENCH_IDLE="1000 10000"
 #   BENCH_SERVER=FILE       another binary of fairlead
@@ -171,16 +172,23 @@ bench_join() {
 	stop
 }
 
+# What a user waits for: real clients of the Tailscale module join and ping each other through the relay.
+bench_clients() {
+	go=$(sh tests/tools/go.sh) || exit 1
+	(cd tests/scenario && FAIRLEAD_BIN="$server" GOTOOLCHAIN=local timeout 300 "$go" test -run '^$' \
+	    -bench '^BenchmarkJoin$' -benchtime 1x . | grep ' ms ') || echo "clients failed" >&2
+}
+
 https=0
 http=0
 say_machine
 for part in $what; do
 	case $part in
-	relay | nodes | join)
+	relay | nodes | join | clients)
 		"bench_$part"
 		;;
 	*)
-		echo "BENCH: there is no \"$part\"; it is one or more of relay, nodes, join" >&2
+		echo "BENCH: there is no \"$part\"; it is one or more of relay, nodes, join, clients" >&2
 		exit 2
 		;;
 	esac
