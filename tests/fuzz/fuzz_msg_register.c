@@ -3,20 +3,9 @@
  * the same. */
 #include "base/obj.h"
 #include "coord/msg_register.h"
+#include "tests/fuzz/hostinfo_check.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void
-check_host(const struct hostinfo *h)
-{
-	struct err_text why = { "" };
-	struct hostinfo *again = NULL;
-
-	ASSERT(h->json->len <= HOSTINFO_JSON_MAX);
-	ASSERT(hostinfo_parse(h->json->bytes, h->json->len, &again, &why) == ERR_OK);
-	ASSERT(hostinfo_peer_eq(h, again) && again->has_netinfo == h->has_netinfo);
-	hostinfo_drop(again);
-}
 
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -28,8 +17,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		ASSERT(r == NULL && why.s[0] != '\0');
 		return 0;
 	}
-	if (r->host != NULL)
-		check_host(r->host);
+	hostinfo_check(r->host);
 	msg_register_free(r);
 	return 0;
 }

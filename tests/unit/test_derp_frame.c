@@ -3,7 +3,6 @@
  * rules. */
 #include "relay/derp_frame.h"
 
-#include <jansson.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -12,34 +11,13 @@
 #include <cmocka.h>
 
 #include "base/obj.h"
-
-static json_t *doc;
+#include "tests/unit/vectors.h"
 
 static int
 setup(void **state)
 {
 	(void)state;
-	doc = json_load_file("tests/data/derp.json", 0, NULL);
-	return doc == NULL ? -1 : 0;
-}
-
-static int
-teardown(void **state)
-{
-	(void)state;
-	json_decref(doc);
-	return 0;
-}
-
-static size_t
-hex(const json_t *v, const char *name, uint8_t *out, size_t cap)
-{
-	const char *s = json_string_value(json_object_get(v, name));
-
-	assert_non_null(s);
-	assert_true(strlen(s) / 2 <= cap);
-	assert_int_equal(key_hex_parse(s, strlen(s), out), ERR_OK);
-	return strlen(s) / 2;
+	return doc_open("tests/data/derp.json");
 }
 
 /* The vector with this name; returns its length. */
@@ -223,5 +201,5 @@ main(void)
 		cmocka_unit_test(test_disco),
 	};
 
-	return cmocka_run_group_tests(tests, setup, teardown);
+	return cmocka_run_group_tests(tests, setup, doc_close);
 }

@@ -3,7 +3,6 @@
  * and server with fixed keys and nonces), and every way to spoil it. */
 #include "relay/derp_hello.h"
 
-#include <jansson.h>
 #include <setjmp.h>
 #include <sodium.h>
 #include <stdarg.h>
@@ -14,21 +13,10 @@
 #include "base/obj.h"
 #include "base/rand.h"
 #include "relay/derp_frame.h"
+#include "tests/unit/vectors.h"
 
-static json_t *doc;
 static struct private_key server;
 static uint8_t server_nonce[24];
-
-static size_t
-hex(const json_t *v, const char *name, uint8_t *out, size_t cap)
-{
-	const char *s = json_string_value(json_object_get(v, name));
-
-	assert_non_null(s);
-	assert_true(strlen(s) / 2 <= cap);
-	assert_int_equal(key_hex_parse(s, strlen(s), out), ERR_OK);
-	return strlen(s) / 2;
-}
 
 static int
 setup(void **state)
@@ -36,18 +24,9 @@ setup(void **state)
 	(void)state;
 	if (sodium_init() < 0)
 		return -1;
-	doc = json_load_file("tests/data/derp.json", 0, NULL);
-	if (doc == NULL)
+	if (doc_open("tests/data/derp.json") != 0)
 		return -1;
 	hex(doc, "server_private", server.b, KEY_BYTES);
-	return 0;
-}
-
-static int
-teardown(void **state)
-{
-	(void)state;
-	json_decref(doc);
 	return 0;
 }
 
@@ -202,5 +181,5 @@ main(void)
 		cmocka_unit_test(test_server_info),
 	};
 
-	return cmocka_run_group_tests(tests, setup, teardown);
+	return cmocka_run_group_tests(tests, setup, doc_close);
 }

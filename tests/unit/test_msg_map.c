@@ -13,26 +13,16 @@
 #include <cmocka.h>
 
 #include "base/json.h"
+#include "tests/unit/vectors.h"
 
 #define K1 "\"NodeKey\":\"nodekey:34e7a0ddc4452b1078cd339eb15e2c9200b0e6bf87da18b66a6b032773f29910\""
 #define ZERO "0000000000000000000000000000000000000000000000000000000000000000"
-
-static json_t *doc;
 
 static int
 setup(void **state)
 {
 	(void)state;
-	doc = json_load_file("tests/data/control_bodies.json", 0, NULL);
-	return doc == NULL ? -1 : 0;
-}
-
-static int
-teardown(void **state)
-{
-	(void)state;
-	json_decref(doc);
-	return 0;
+	return doc_open("tests/data/control_bodies.json");
 }
 
 static void
@@ -210,5 +200,5 @@ main(void)
 		cmocka_unit_test(keepalive),
 	};
 
-	return cmocka_run_group_tests(tests, setup, teardown);
+	return cmocka_run_group_tests(tests, setup, doc_close);
 }

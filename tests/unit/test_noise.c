@@ -3,7 +3,6 @@
  * every way to spoil them. */
 #include "coord/noise.h"
 
-#include <jansson.h>
 #include <openssl/sha.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -13,39 +12,24 @@
 #include <cmocka.h>
 
 #include "base/wire.h"
+#include "tests/unit/vectors.h"
 
-static json_t *doc;
 static struct noise_engine *engine;
-
-/* Hex member of v into out of cap bytes; returns the length. */
-static size_t
-hex(const json_t *v, const char *name, uint8_t *out, size_t cap)
-{
-	const char *s = json_string_value(json_object_get(v, name));
-
-	assert_non_null(s);
-	assert_true(strlen(s) / 2 <= cap);
-	assert_int_equal(key_hex_parse(s, strlen(s), out), ERR_OK);
-	return strlen(s) / 2;
-}
 
 static int
 setup(void **state)
 {
 	(void)state;
 	engine = noise_engine_new();
-	doc = json_load_file("tests/data/noise.json", 0, NULL);
-	return doc == NULL ? -1 : 0;
+	return doc_open("tests/data/noise.json");
 }
 
 static int
 teardown(void **state)
 {
-	(void)state;
-	json_decref(doc);
 	noise_engine_free(engine);
 	noise_engine_free(NULL);
-	return 0;
+	return doc_close(state);
 }
 
 struct input {

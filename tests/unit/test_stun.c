@@ -4,7 +4,6 @@
 #include "relay/stun.h"
 
 #include <arpa/inet.h>
-#include <jansson.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -18,37 +17,17 @@
 #include "base/key.h"
 #include "base/metrics.h"
 #include "base/obj.h"
+#include "tests/unit/vectors.h"
 
-static json_t *doc;
 static uint8_t request[40];
-
-static size_t
-hex(const json_t *v, const char *name, uint8_t *out, size_t cap)
-{
-	const char *s = json_string_value(json_object_get(v, name));
-
-	assert_non_null(s);
-	assert_true(strlen(s) / 2 <= cap);
-	assert_int_equal(key_hex_parse(s, strlen(s), out), ERR_OK);
-	return strlen(s) / 2;
-}
 
 static int
 setup(void **state)
 {
 	(void)state;
-	doc = json_load_file("tests/data/stun.json", 0, NULL);
-	if (doc == NULL)
+	if (doc_open("tests/data/stun.json") != 0)
 		return -1;
 	return hex(doc, "request", request, sizeof request) == sizeof request ? 0 : -1;
-}
-
-static int
-teardown(void **state)
-{
-	(void)state;
-	json_decref(doc);
-	return 0;
 }
 
 static void
@@ -313,5 +292,5 @@ main(void)
 		cmocka_unit_test(test_listen_faults),
 	};
 
-	return cmocka_run_group_tests(tests, setup, teardown);
+	return cmocka_run_group_tests(tests, setup, doc_close);
 }
