@@ -400,17 +400,3 @@ io_free(struct io *io)
 	io_fini(io);
 	close(fd);
 }
-
-int
-io_take_fd(struct io *io, struct buf *rest)
-{
-	int fd;
-
-	OBJ_CHECK(io, IO_MAGIC);
-	ASSERT(io->ssl == NULL && io->ws == NULL && io->out.p == NULL && io->w->stage->owner != io);
-	fd = io->fd;
-	if (io_run_len(&io->front) > 0)
-		buf_append(rest, io->front.p + io->front.at, io_run_len(&io->front));
-	io_fini(io);
-	return fd;
-}

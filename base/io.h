@@ -105,7 +105,4 @@ void io_set_stall_ms(struct io *io, unsigned stall_ms);
 uint64_t io_bytes_in(const struct io *io);
 uint64_t io_bytes_out(const struct io *io);
 
-/* Plain only: gives the descriptor away, io is freed; unread bytes are copied to *rest. */
-int io_take_fd(struct io *io, struct buf *rest);
-
 #endif

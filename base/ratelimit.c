@@ -106,13 +106,3 @@ ratelimit_take(struct ratelimit *r, const void *key, size_t n, int64_t now_ms)
 	b->tokens -= 1;
 	return true;
 }
-
-bool
-ratelimit_has(struct ratelimit *r, const void *key, size_t n, int64_t now_ms)
-{
-	OBJ_CHECK(r, RATELIMIT_MAGIC);
-	uint64_t hash = map_hash(key, n);
-	const struct bucket *b = map_find(&r->by_hash, &hash);
-
-	return (b != NULL ? tokens_at(r, b, now_ms) : r->burst) >= 1;
-}

@@ -15,7 +15,5 @@ void ratelimit_free(struct ratelimit *r);		/* NULL is fine */
 
 /* Takes one token of the key's bucket; false: there is none. key of n bytes is hashed. */
 bool ratelimit_take(struct ratelimit *r, const void *key, size_t n, int64_t now_ms);
-/* Would take succeed? Takes nothing. */
-bool ratelimit_has(struct ratelimit *r, const void *key, size_t n, int64_t now_ms);
 
 #endif

@@ -101,26 +101,6 @@ test_unread_comes_first(void **state)
 	pair_close(&p);
 }
 
-static void
-test_take_fd_gives_the_rest(void **state)
-{
-	struct buf rest = { .p = NULL };
-	struct pair p;
-	int fd;
-
-	(void)state;
-	pair_open(&p);
-	io_unread(p.io, "rest", 4);
-	fd = io_take_fd(p.io, &rest);
-	p.io = NULL;
-	assert_int_equal(write(fd, "x", 1), 1);
-	assert_int_equal(rest.len, 4);
-	assert_memory_equal(rest.p, "rest", 4);
-	buf_fini(&rest);
-	close(fd);
-	pair_close(&p);
-}
-
 /* A read that emptied the socket says so without asking it again; the next turn sees what came. */
 static void
 test_short_read_means_empty_within_a_turn(void **state)
@@ -308,7 +288,6 @@ main(void)
 		cmocka_unit_test(test_run),
 		cmocka_unit_test(test_plain_reads_and_writes),
 		cmocka_unit_test(test_unread_comes_first),
-		cmocka_unit_test(test_take_fd_gives_the_rest),
 		cmocka_unit_test(test_short_read_means_empty_within_a_turn),
 		cmocka_unit_test(test_peer_gone_fails_writes_for_good),
 		cmocka_unit_test(test_back_pressure),
