@@ -100,7 +100,6 @@ shbuf_alloc(size_t n)
 
 	ASSERT(s != NULL);
 	atomic_init(&s->refs, 1);
-	s->pad = 0;
 	s->len = n;
 	return s;
 }
@@ -133,4 +132,12 @@ shbuf_drop(struct shbuf *s)
 	ASSERT(before > 0);
 	if (before == 1)
 		free(s);
+}
+
+bool
+shbuf_eq(const struct shbuf *a, const struct shbuf *b)
+{
+	if (a == NULL || b == NULL)
+		return a == b;
+	return a == b || (a->len == b->len && memcmp(a->bytes, b->bytes, a->len) == 0);
 }

@@ -31,7 +31,6 @@ const char *buf_cstr(struct buf *b);
 /* Immutable once made; freed with the last reference. Any thread may hold and drop. */
 struct shbuf {
 	atomic_uint refs;
-	uint32_t pad;
 	size_t len;
 	uint8_t bytes[];
 };
@@ -40,5 +39,7 @@ struct shbuf *shbuf_new(const void *p, size_t n) MUST_USE;	/* one reference, the
 struct shbuf *shbuf_alloc(size_t n) MUST_USE;		/* uninitialised: fill before sharing */
 struct shbuf *shbuf_hold(struct shbuf *s);		/* one more reference; returns s */
 void shbuf_drop(struct shbuf *s);			/* NULL is fine */
+/* The same bytes; NULL equals NULL only. */
+bool shbuf_eq(const struct shbuf *a, const struct shbuf *b);
 
 #endif

@@ -1,6 +1,6 @@
 /*
  * JSON: helpers over jansson for requests and small objects, and a streaming writer for maps and
- * long lists (a peer through a DOM costs 22 us, through this 0.6 us: docs/benchmarks.md).
+ * long lists (a peer through a DOM costs 22 us, through this 0.6 us).
  */
 #ifndef BASE_JSON_H
 #define BASE_JSON_H
@@ -16,8 +16,7 @@
 #define JSON_VALUES_MAX (64u << 10)	/* and one of more values: they are what parsing costs, 8 ms */
 
 /* Parses n bytes; trailing bytes, nesting beyond JSON_DEPTH_MAX, more than JSON_VALUES_MAX values, or
- * bad UTF-8 are errors. *out is
- * the caller's reference. ERR_INVAL with *why (line and column). */
+ * bad UTF-8 are errors. *out is the caller's reference. ERR_INVAL with *why (line and column). */
 enum err json_parse(const void *p, size_t n, json_t **out, struct err_text *why) MUST_USE;
 
 /* Borrowed member text, or dflt when it is absent or no string. */

@@ -10,7 +10,7 @@
 struct tailnet;
 struct node;
 
-/* X(name, bit): what peers or the node itself must be told */
+/* What peers or the node itself must be told. */
 enum change_what {
 	CHANGE_ENDPOINTS = 1 << 0,	/* patch to peers */
 	CHANGE_HOME = 1 << 1,		/* patch; never waits for a window */

@@ -481,8 +481,7 @@ hostinfo_peer_eq(const struct hostinfo *a, const struct hostinfo *b)
 {
 	if (a == b || a == NULL || b == NULL)
 		return a == b;
-	return a->peer_json->len == b->peer_json->len &&
-	    memcmp(a->peer_json->bytes, b->peer_json->bytes, a->peer_json->len) == 0;
+	return shbuf_eq(a->peer_json, b->peer_json);
 }
 
 struct hostinfo *

@@ -74,14 +74,6 @@ map_delta_is_overrun(const struct map_world *w, uint64_t from)
 	return from < w->tombs_from;
 }
 
-bool
-map_delta_filter_eq(const struct shbuf *a, const struct shbuf *b)
-{
-	if (a == NULL || b == NULL)
-		return false;
-	return a == b || (a->len == b->len && memcmp(a->bytes, b->bytes, a->len) == 0);
-}
-
 static int
 item_cmp(const void *va, const void *vb)
 {
@@ -289,36 +281,35 @@ put_list(struct map_world *w, const char *name, const struct map_delta_item *fir
 	buf_byte(&w->scratch, ']');
 }
 
+/* What every delta begins with. self: the viewer if its Node changed, or NULL. */
 static void
-put_self(struct map_world *w, const struct node *viewer)
-{
-	struct json_writer jw;
-
-	comma(&w->scratch);
-	buf_str(&w->scratch, "\"Node\":");
-	json_w_init(&jw, &w->scratch);
-	map_peer_self_put(&jw, NULL, viewer, w->base_domain, viewer->key_expiry_unix_s);
-}
-
-/* A short delta as one text. without: the viewer if it is among the items; self: its Node if
- * that changed. */
-static struct shbuf *
-text_make(struct map_world *w, const struct map_delta *d, const struct map_node *without,
-	const struct node *self)
+put_opening(struct map_world *w, const struct map_delta *d, const struct node *self)
 {
 	struct buf *b = &w->scratch;
-	const struct map_delta_item *patched = d->items + d->n_whole;
+	struct json_writer jw;
 
 	buf_byte(b, '{');
-	if (self != NULL)
-		put_self(w, self);
+	if (self != NULL) {
+		json_w_init(&jw, b);
+		map_peer_self_put(&jw, "Node", self, w->base_domain, self->key_expiry_unix_s);
+	}
 	if (d->head.len > 0) {
 		comma(b);
 		buf_append(b, d->head.p, d->head.len);
 	}
+}
+
+/* A short delta as one text. without: the viewer if it is among the items. */
+static struct shbuf *
+text_make(struct map_world *w, const struct map_delta *d, const struct map_node *without,
+	const struct node *self)
+{
+	const struct map_delta_item *patched = d->items + d->n_whole;
+
+	put_opening(w, d, self);
 	put_list(w, "PeersChanged", d->items, patched, without);
 	put_list(w, "PeersChangedPatch", patched, d->items + d->n_items, without);
-	buf_byte(b, '}');
+	buf_byte(&w->scratch, '}');
 	return map_world_frame(w);
 }
 
@@ -372,13 +363,7 @@ push_long(struct map_world *w, struct map_delta *d, const struct map_node *witho
 {
 	struct buf *b = &w->scratch;
 
-	buf_byte(b, '{');
-	if (self != NULL)
-		put_self(w, self);
-	if (d->head.len > 0) {
-		comma(b);
-		buf_append(b, d->head.p, d->head.len);
-	}
+	put_opening(w, d, self);
 	comma(b);
 	buf_str(b, "\"PeersChanged\":[");
 	map_full_segs_add(out, map_world_frame(w));
@@ -399,7 +384,7 @@ map_delta_put(struct map_world *w, const struct node *viewer, uint64_t from,
 	OBJ_CHECK(mn, MAP_NODE_MAGIC);
 	ASSERT(mn->class != NULL && w->scratch.len == 0);
 	struct shbuf *filter = mn->class->filter;
-	if (filter_sent == NULL || map_delta_filter_eq(filter, filter_sent))
+	if (filter_sent == NULL || shbuf_eq(filter, filter_sent))
 		filter = NULL;
 	struct map_delta *d = delta_find(w, mn->class->row, from, filter);
 	uint32_t own = map_world_bits(mn, from, w->published);

@@ -26,9 +26,6 @@ bool map_delta_is_overrun(const struct map_world *w, uint64_t from);
 void map_delta_put(struct map_world *w, const struct node *viewer, uint64_t from,
 	const struct shbuf *filter_sent, struct map_segs *out);
 
-/* The packet filter text a and b are the same; NULL equals nothing. */
-bool map_delta_filter_eq(const struct shbuf *a, const struct shbuf *b);
-
 void map_delta_cache_clear(struct map_world *w);	/* called by map_world */
 
 #endif

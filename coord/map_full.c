@@ -114,14 +114,20 @@ put_head(struct map_world *w, struct json_writer *jw, const struct node *n, int6
 	}
 }
 
+/* Behind what is in scratch, or as a frame of its own. */
+static void
+push_comma(struct map_world *w, struct map_segs *out)
+{
+	if (w->scratch.len > 0)
+		buf_byte(&w->scratch, ',');
+	else
+		map_full_segs_add(out, shbuf_hold(w->comma));
+}
+
 /* What is in scratch goes out as a private frame, then the shared one. */
 static void
-push_shared(struct map_world *w, struct map_segs *out, struct shbuf *frame, bool needs_comma)
+push_shared(struct map_world *w, struct map_segs *out, struct shbuf *frame)
 {
-	if (needs_comma && w->scratch.len > 0)
-		buf_byte(&w->scratch, ',');
-	else if (needs_comma)
-		map_full_segs_add(out, shbuf_hold(w->comma));
 	if (w->scratch.len > 0)
 		map_full_segs_add(out, map_world_frame(w));
 	map_full_segs_add(out, shbuf_hold(frame));
@@ -151,7 +157,8 @@ push_profiles(struct map_world *w, struct map_group *g, int64_t now_ms, struct m
 		frame_make(w, &g->profiles, &text, now_ms);
 		buf_fini(&text);
 	}
-	push_shared(w, out, g->profiles.frame, true);
+	push_comma(w, out);
+	push_shared(w, out, g->profiles.frame);
 }
 
 static void
@@ -170,7 +177,9 @@ push_chunk(struct map_world *w, struct map_chunk *c, int64_t now_ms, struct map_
 {
 	if (!map_chunk_frame_usable(&c->f, now_ms, &res->from))
 		chunk_make(w, c, now_ms);
-	push_shared(w, out, c->f.frame, res->has_peers);
+	if (res->has_peers)
+		push_comma(w, out);
+	push_shared(w, out, c->f.frame);
 	res->has_peers = true;
 }
 
@@ -181,10 +190,8 @@ put_own_chunk(struct map_world *w, const struct map_node *viewer, struct map_seg
 {
 	if (viewer->chunk->n == 1)
 		return;
-	if (res->has_peers && w->scratch.len > 0)
-		buf_byte(&w->scratch, ',');
-	else if (res->has_peers)
-		map_full_segs_add(out, shbuf_hold(w->comma));
+	if (res->has_peers)
+		push_comma(w, out);
 	map_chunk_put(&w->scratch, viewer->chunk, viewer, w->base_domain);
 	res->has_peers = true;
 }

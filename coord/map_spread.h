@@ -20,8 +20,7 @@
 
 #define MAP_SPREAD_WINDOW_MAX_US	250000
 #define MAP_SPREAD_WINDOW_COSTS		3
-/* What one small message costs a worker: nghttp2, Noise, write(2). Measured:
- * reference/control-costs, 7-9 us. */
+/* What one small message costs a worker: nghttp2, Noise, write(2). Measured: 7-9 us. */
 #define MAP_SPREAD_MESSAGE_US		10
 
 /* All zero is the start. */

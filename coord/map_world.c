@@ -259,8 +259,7 @@ map_world_note_text(struct map_world *w, struct map_text *which, struct shbuf *j
 {
 	struct shbuf *old = which->json;
 
-	if (old != NULL && old->len == json->len &&
-	    memcmp(old->bytes, json->bytes, old->len) == 0) {
+	if (shbuf_eq(old, json)) {
 		shbuf_drop(json);
 		return;
 	}

@@ -5,7 +5,6 @@
  * zstd frame of the keep-alive (RFC 8878 3.1.1): magic | descriptor 0x20 (single segment, one byte
  * of content size, no checksum) | size 18 | block header (18 << 3 | raw << 1 | last),
  * little-endian | text.
- *
  */
 #include "coord/msg_map.h"
 

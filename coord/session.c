@@ -145,14 +145,8 @@ stream_open(struct map_state *m, struct node *n, const struct ctl_peer *from)
 {
 	struct session *s = obj_alloc(sizeof(*s)), *same;
 
-	if (n->session != NULL) {
-		struct session *old = n->session;
-		struct conn_ref conn = { .worker = (uint16_t)old->key.worker,
-			.slot = old->key.slot, .generation = old->key.generation };
-
-		ts2021_stream_end(m->t->deps.control, conn, (int32_t)old->key.stream);
-		session_send_forget(m, old);
-	}
+	if (n->session != NULL)
+		session_send_close(m, n->session);
 	if ((same = find(m, from->conn, from->stream)) != NULL)
 		session_send_forget(m, same);	/* its end is still on the way to us */
 	s->magic = SESSION_MAGIC;

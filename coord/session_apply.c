@@ -8,12 +8,6 @@
 #include "coord/session_state.h"
 
 static bool
-text_eq(const struct shbuf *a, const struct shbuf *b)
-{
-	return a->len == b->len && memcmp(a->bytes, b->bytes, a->len) == 0;
-}
-
-static bool
 endpoints_eq(const struct node *n, const struct map_req *req)
 {
 	if (n->n_endpoints != req->n_endpoints)
@@ -39,7 +33,7 @@ apply_host(struct tailnet *t, struct node *n, struct map_req *req, bool *is_news
 		return 0;
 	host = hostinfo_merge_take(req->host, old);
 	req->host = NULL;
-	if (old != NULL && text_eq(host->json, old->json)) {
+	if (old != NULL && shbuf_eq(host->json, old->json)) {
 		hostinfo_drop(host);
 		return 0;
 	}

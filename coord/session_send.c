@@ -63,6 +63,13 @@ session_send_forget(struct map_state *m, struct session *s)
 	metric_add(METRIC_MAP_STREAMS, -1);
 }
 
+void
+session_send_close(struct map_state *m, struct session *s)
+{
+	ts2021_stream_end(m->t->deps.control, conn_of(s), (int32_t)s->key.stream);
+	session_send_forget(m, s);
+}
+
 /* Sends what is in m->segs. */
 static void
 send_segs(struct map_state *m, struct session *s, bool is_last)
@@ -119,23 +126,23 @@ serve_full(struct map_state *m, struct session *s)
 	struct map_full_now now = { .mono_ms = clock_mono_ms(), .unix_s = clock_wall_s() };
 	struct map_full_result res;
 	uint64_t made = m->w.chunks_made;
+	bool is_ready = s->n_steps == UINT8_MAX ||
+	    map_full_prepare(&m->w, s->node, now.mono_ms, CHUNKS_PER_STEP);
 
-	if (s->n_steps < UINT8_MAX &&
-	    !map_full_prepare(&m->w, s->node, now.mono_ms, CHUNKS_PER_STEP)) {
+	if (is_ready)
+		map_full_put(&m->w, s->node, &now, &m->segs, &res);
+	metric_add(METRIC_CHUNKS_MADE, (int64_t)(m->w.chunks_made - made));
+	if (!is_ready) {
 		s->n_steps++;
-		metric_add(METRIC_CHUNKS_MADE, (int64_t)(m->w.chunks_made - made));
 		return;		/* stays where it is in its queue */
 	}
-	map_full_put(&m->w, s->node, &now, &m->segs, &res);
-	metric_add(METRIC_CHUNKS_MADE, (int64_t)(m->w.chunks_made - made));
 	if (s->had_full && !res.has_peers) {
 		/* An empty list means "no change" to a client that has peers: it has to begin
 		 * anew. */
 		struct node *n = s->node;
 
 		map_full_segs_fini(&m->segs);
-		ts2021_stream_end(m->t->deps.control, conn_of(s), (int32_t)s->key.stream);
-		session_send_forget(m, s);
+		session_send_close(m, s);
 		session_presence_gone(m, n);
 		return;
 	}
@@ -157,7 +164,7 @@ serve_delta(struct map_state *m, struct session *s)
 		session_send_queue(m, s, SESSION_CURRENT);
 		return;
 	}
-	if (!map_delta_filter_eq(s->filter, s->node->map->class->filter))
+	if (!shbuf_eq(s->filter, s->node->map->class->filter))
 		filter_note(s);
 	metric_add(METRIC_MAP_DELTA, 1);
 	send_segs(m, s, false);

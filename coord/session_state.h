@@ -79,6 +79,8 @@ void session_send_queue(struct map_state *m, struct session *s, enum session_sta
 void session_send_end_take(struct map_state *m, struct session *s, struct shbuf *last);
 /* An ENDING stream can be written to: sends its last message and forgets it. */
 void session_send_last(struct map_state *m, struct session *s);
+/* Ends a stream at once, and forgets it. */
+void session_send_close(struct map_state *m, struct session *s);
 /* Forgets a stream; nothing is said to its client. Its node, if any, has none afterwards. */
 void session_send_forget(struct map_state *m, struct session *s);
 

@@ -125,6 +125,22 @@ test_shared(void **state)
 	shbuf_drop(s);
 }
 
+static void
+test_shared_eq(void **state)
+{
+	struct shbuf *a = shbuf_new("hello", 5), *same = shbuf_new("hello", 5);
+	struct shbuf *other = shbuf_new("hellO", 5), *shorter = shbuf_new("hell", 4);
+
+	(void)state;
+	assert_true(shbuf_eq(a, a) && shbuf_eq(a, same) && shbuf_eq(NULL, NULL));
+	assert_false(shbuf_eq(a, other) || shbuf_eq(a, shorter) || shbuf_eq(shorter, a));
+	assert_false(shbuf_eq(a, NULL) || shbuf_eq(NULL, a));
+	shbuf_drop(a);
+	shbuf_drop(same);
+	shbuf_drop(other);
+	shbuf_drop(shorter);
+}
+
 int
 main(void)
 {
@@ -133,6 +149,7 @@ main(void)
 		cmocka_unit_test(test_grow),
 		cmocka_unit_test(test_printf),
 		cmocka_unit_test(test_shared),
+		cmocka_unit_test(test_shared_eq),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
