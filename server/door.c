@@ -164,7 +164,7 @@ on_tick(evutil_socket_t fd, short what, void *arg)
 {
 	struct door_worker *dw = arg;
 	int64_t now_ms = worker_now_ms(dw->w);
-	bool is_busy = false;
+	bool is_busy;
 
 	(void)fd;
 	(void)what;

@@ -45,7 +45,6 @@ struct door_conn {
 };
 
 static void conn_on_event(evutil_socket_t fd, short what, void *arg);
-static void conn_read(struct door_conn *c);
 
 static void
 conn_wait(struct door_conn *c, enum door_wait wait)
@@ -204,9 +203,11 @@ conn_write(struct door_conn *c)
 	}
 }
 
-/* A refusal: says why and closes. head may be NULL: nothing was understood. */
+/* A refusal with header fields of its own (NULL: none): says why and closes. head may be NULL:
+ * nothing was understood. */
 static void
-conn_refuse(struct door_conn *c, const struct door_head *head, int status, const char *text)
+conn_refuse_with(struct door_conn *c, const struct door_head *head, int status, const char *extra,
+	const char *text)
 {
 	struct door_head plain = { .keeps_alive = false };
 	struct buf body = { 0 };
@@ -216,11 +217,17 @@ conn_refuse(struct door_conn *c, const struct door_head *head, int status, const
 	if (head != NULL)
 		plain.method = head->method;
 	buf_printf(&body, "%s\n", text);
-	door_answer(&c->out, &plain, status, "text/plain; charset=utf-8", NULL, body.p, body.len);
+	door_answer(&c->out, &plain, status, "text/plain; charset=utf-8", extra, body.p, body.len);
 	buf_fini(&body);
 	buf_fini(&c->in);
 	c->closes = c->lingers = true;
 	conn_write(c);
+}
+
+static void
+conn_refuse(struct door_conn *c, const struct door_head *head, int status, const char *text)
+{
+	conn_refuse_with(c, head, status, NULL, text);
 }
 
 /* --- routes ----------------------------------------------------------------------------------- */
@@ -303,12 +310,8 @@ conn_refuse_route(struct door_conn *c, const struct door_route *r, const struct 
 		return;
 	}
 	snprintf(extra, sizeof(extra), "Upgrade: %s\r\nConnection: close, upgrade\r\n", r->token);
-	snprintf(text, sizeof(text), "%s requires connection upgrade\n", r->token);
-	metric_add(METRIC_DOOR_BAD_REQUESTS, 1);
-	door_answer(&c->out, h, 426, "text/plain; charset=utf-8", extra, text, strlen(text));
-	buf_fini(&c->in);
-	c->closes = c->lingers = true;
-	conn_write(c);
+	snprintf(text, sizeof(text), "%s requires connection upgrade", r->token);
+	conn_refuse_with(c, h, 426, extra, text);
 }
 
 static void
