@@ -270,8 +270,15 @@ close_all(struct worker *w, void *arg)
 			ts2021_conn_close(c, "the server stops");
 	worker_flush_cancel(w, &tw->pump);
 	worker_flush_cancel(w, &tw->tell);
+	worker_flush_cancel(w, &tw->turn_end);
 	buf_fini(&tw->drained);
 	event_del(&tw->tick);
+}
+
+static void
+on_turn_end(struct worker_flush *f)
+{
+	CONTAINER_OF(f, struct ts2021_worker, turn_end)->read_us = 0;
 }
 
 static void
@@ -282,6 +289,7 @@ begin_on(struct ts2021_worker *tw, struct ts2021 *c, struct worker *w)
 	tw->noise = noise_engine_new();
 	tw->sealed = obj_alloc(TS2021_SEALED_BYTES);
 	tw->pump.fn = pump;
+	tw->turn_end.fn = on_turn_end;
 	tw->tell.fn = tell;
 	TAILQ_INIT(&tw->waiting);
 	for (unsigned i = 0; i < TS2021_WHEEL; i++)

@@ -13,12 +13,14 @@
 #include <event2/event.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/config.h"
 #include "base/log.h"
 #include "base/metrics.h"
 #include "base/rand.h"
 
 #define READ_BYTES_TURN	(128u << 10)	/* of one connection; then others get their turn */
+#define READ_US_TURN	3000		/* of all; a request may take 10 ms to parse */
 #define PREFACE_MS	10000		/* until HTTP/2 has begun */
 #define REQUEST_MS	30000		/* until the first request, and for the body of any */
 #define IDLE_MS		120000		/* without an open stream */
@@ -60,6 +62,7 @@ ts2021_conn_close(struct ts2021_conn *c, const char *why)
 	}
 	worker_flush_cancel(tw->w, &c->flush);
 	worker_flush_cancel(tw->w, &c->again);
+	tw->n_deferred -= c->is_deferred;
 	h2_free(c->h2);
 	c->h2 = NULL;
 	free(c->carry);
@@ -263,6 +266,43 @@ conn_read(struct ts2021_conn *c)
 		worker_again(c->tw->w, &c->again);
 }
 
+/* Reads in a later turn, after those that wait already. */
+static void
+conn_defer(struct ts2021_conn *c)
+{
+	if (!c->is_deferred)
+		c->tw->n_deferred++;
+	c->is_deferred = true;
+	worker_again(c->tw->w, &c->again);
+}
+
+static void
+conn_undefer(struct ts2021_conn *c)
+{
+	if (c->is_deferred)
+		c->tw->n_deferred--;
+	c->is_deferred = false;
+}
+
+/* Reads if there is time in this turn: hundreds of requests that end at once must not delay the packets
+ * of this worker. */
+static void
+conn_read_rationed(struct ts2021_conn *c)
+{
+	struct ts2021_worker *tw = c->tw;
+	int64_t begin_us;
+
+	if (tw->read_us >= READ_US_TURN) {
+		conn_defer(c);
+		return;
+	}
+	conn_undefer(c);
+	begin_us = clock_mono_us();
+	conn_read(c);
+	tw->read_us += clock_mono_us() - begin_us;
+	worker_flush_ask(tw->w, &tw->turn_end);
+}
+
 static void
 conn_on_again(struct worker_flush *f)
 {
@@ -271,8 +311,10 @@ conn_on_again(struct worker_flush *f)
 	OBJ_CHECK(c, TS2021_CONN_MAGIC);
 	if (h2_wants_send(c->h2))
 		worker_flush_ask(c->tw->w, &c->flush);
-	if (!c->is_writing)
-		conn_read(c);
+	if (c->is_writing)
+		conn_undefer(c);
+	else
+		conn_read_rationed(c);
 }
 
 static void
@@ -286,8 +328,10 @@ conn_on_event(evutil_socket_t fd, short what, void *arg)
 		return;
 	if (what & EV_WRITE)
 		worker_flush_ask(c->tw->w, &c->flush);
-	else
-		conn_read(c);
+	else if (c->tw->n_deferred == 0)
+		conn_read_rationed(c);
+	else if (!c->is_deferred)
+		conn_defer(c);
 }
 
 /* --- beginning -------------------------------------------------------------------------------- */

@@ -47,6 +47,10 @@ struct ts2021_worker {
 	struct ts2021_conns wheel[TS2021_WHEEL];	/* by the second of their next check */
 	int64_t ticked_s;		/* the wheel has been turned to here */
 	unsigned n_waiting, n_conns;
+	/* Time for reading requests, rationed: parsing may take milliseconds. */
+	unsigned n_deferred;		/* connections that read in a later turn, in order */
+	int64_t read_us;		/* spent in this turn */
+	struct worker_flush turn_end;	/* begins the next ration */
 };
 
 struct ts2021_conn {
@@ -56,6 +60,7 @@ struct ts2021_conn {
 	bool is_writing;		/* the event is EV_WRITE: the socket is full */
 	bool is_finishing;		/* GOAWAY was sent because it was idle */
 	bool has_asked;			/* a request arrived */
+	bool is_deferred;		/* waits in the worker's next turns to read */
 	uint8_t wheel_slot;
 	uint16_t n_carry;
 	uint8_t *carry;			/* owned, or NULL: initiation, then incomplete record */
