@@ -7,7 +7,10 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/metrics.h"
+#include "base/ratelimit.h"
 #include "coord/session_state.h"
+
+#define THEFTS_PER_S	0.1	/* said in the log, and 3 at once */
 
 static void
 on_run(evutil_socket_t fd, short what, void *arg)
@@ -38,6 +41,7 @@ session_state_new(struct tailnet *t)
 	m->magic = MAP_STATE_MAGIC;
 	m->t = t;
 	m->armed_us = INT64_MAX;
+	m->thefts = ratelimit_new(THEFTS_PER_S, 3, 1);
 	map_world_init(&m->w, &p);
 	MAP_INIT(&m->sessions, struct session, key);
 	TAILQ_INIT(&m->fresh);
@@ -66,6 +70,7 @@ session_state_free(struct map_state *m)
 	event_free(m->grace_timer);
 	map_full_segs_fini(&m->segs);
 	map_world_fini(&m->w);
+	ratelimit_free(m->thefts);
 	m->magic = 0;
 	free(m);
 }
@@ -166,6 +171,7 @@ void
 session_on_map(struct tailnet *t, const struct ctl_peer *from, struct map_req *req)
 {
 	struct node *n = map_find(&t->nodes_by_key, &req->node_key);
+	char ip[NET_TEXT_MAX];
 
 	OBJ_CHECK(t->map, MAP_STATE_MAGIC);
 	if (n == NULL) {
@@ -173,7 +179,9 @@ session_on_map(struct tailnet *t, const struct ctl_peer *from, struct map_req *r
 		goto out;
 	}
 	if (!machine_key_eq(&n->machine_key, &from->machine)) {
-		log_warn(LOG_MAP, "map request for another machine's node", "node", LOG_NUM(n->id));
+		if (ratelimit_take(t->map->thefts, "", 0, clock_mono_ms()))
+			log_warn(LOG_MAP, "map request for another machine's node", "node",
+			    LOG_NUM(n->id), "ip", net_ip_put(&from->addr.ip, ip));
 		reply_text(t, from, 401, "the node key belongs to another machine");
 		goto out;
 	}

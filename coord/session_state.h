@@ -65,6 +65,7 @@ struct map_state {
 	int64_t round_spent_us;
 	unsigned round_messages;
 	struct map_segs segs;		/* scratch */
+	struct ratelimit *thefts;	/* to the log: requests with the node key of another machine */
 };
 
 /* session_send.c: serving streams. */
