@@ -10,13 +10,15 @@
 #include "server/suggest.h"
 
 static const struct cmd *const cmds[] = {
-	&cmd_serve, &cmd_users, &cmd_keys, &cmd_nodes, &cmd_status, &cmd_config, &cmd_version,
+	&cmd_serve, &cmd_console, &cmd_users, &cmd_keys, &cmd_nodes, &cmd_apikeys, &cmd_oauth_clients, &cmd_audit,
+	&cmd_status, &cmd_config, &cmd_version,
 };
 
 /* Words of other control servers' commands. */
 static const struct { const char *word; const struct cmd *cmd; } aliases[] = {
 	{ "user", &cmd_users }, { "node", &cmd_nodes }, { "machines", &cmd_nodes }, { "key", &cmd_keys },
 	{ "preauthkeys", &cmd_keys }, { "preauthkey", &cmd_keys }, { "authkeys", &cmd_keys },
+	{ "apikey", &cmd_apikeys }, { "api", &cmd_apikeys }, { "oauth-client", &cmd_oauth_clients },
 	{ "server", &cmd_serve }, { "--version", &cmd_version }, { "-v", &cmd_version },
 };
 
@@ -26,8 +28,8 @@ usage(FILE *f)
 	fprintf(f, "Fairlead: a private control server and relay for Tailscale clients.\n\n"
 	    "Usage: fairlead COMMAND [...]\n\nCommands:\n");
 	for (size_t i = 0; i < COUNT_OF(cmds); i++)
-		fprintf(f, "  %-10s %s\n", cmds[i]->name, cmds[i]->summary);
-	fprintf(f, "  %-10s %s\n\nfairlead COMMAND --help says more.\n", "help", "this text, or help COMMAND");
+		fprintf(f, "  %-14s %s\n", cmds[i]->name, cmds[i]->summary);
+	fprintf(f, "  %-14s %s\n\nfairlead COMMAND --help says more.\n", "help", "this text, or help COMMAND");
 }
 
 static const struct cmd *

@@ -65,6 +65,24 @@ users_rename(struct cli *c)
 }
 
 static int
+users_role(struct cli *c)
+{
+	char *path = cli_path("/users/", c->argv[0], "");
+	json_t *v, *body = json_pack("{s:s}", "role", c->argv[1]);
+	int code = body == NULL ? cli_fail("the role is not UTF-8") : cli_call("PATCH", path, body, &v);
+
+	free(path);
+	if (code != 0)
+		return code;
+	if (c->is_json)
+		cli_print_json(v);
+	else
+		printf("User %s is now %s.\n", c->argv[0], json_get_str(v, "role", "?"));
+	json_decref(v);
+	return 0;
+}
+
+static int
 users_delete(struct cli *c)
 {
 	char *path = cli_path("/users/", c->argv[0], "");
@@ -92,6 +110,7 @@ static const struct cli_verb verbs[] = {
 	{ "list", "ls", "", 0, 0, "Lists users", NULL, users_list },
 	{ "create", "add", "NAME", 1, 1, "Makes a user", create_opts, users_create },
 	{ "rename", NULL, "NAME NEW-NAME", 2, 2, "Gives a user another name", NULL, users_rename },
+	{ "role", NULL, "NAME ROLE", 2, 2, "Gives a user another role", NULL, users_role },
 	{ "delete", "destroy", "NAME", 1, 1, "Deletes a user without nodes and keys", NULL, users_delete },
 };
 
@@ -111,4 +130,4 @@ usage(FILE *f)
 	cli_usage(&noun, f);
 }
 
-const struct cmd cmd_users = { "users", "users: create, list, rename, delete", run, usage };
+const struct cmd cmd_users = { "users", "users: create, list, rename, role, delete", run, usage };

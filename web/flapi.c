@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "web/api.h"
+#include "web/events.h"
 #include "web/pages.h"
 
 void
@@ -14,6 +16,11 @@ flapi_attach(struct http *h)
 	http_routes(h, flapi_keys_routes, flapi_keys_routes_count);
 	http_routes(h, flapi_nodes_routes, flapi_nodes_routes_count);
 	http_routes(h, flapi_status_routes, flapi_status_routes_count);
+	http_routes(h, flapi_creds_routes, flapi_creds_routes_count);
+	http_routes(h, flapi_session_routes, flapi_session_routes_count);
+	http_routes(h, flapi_audit_routes, flapi_audit_routes_count);
+	events_attach(h);
+	api_attach(h);
 	http_routes(h, pages_routes, pages_routes_count);
 }
 
@@ -99,6 +106,27 @@ flapi_id(struct json_writer *w, const char *name, int64_t id)
 
 	snprintf(text, sizeof(text), "%" PRId64, id);
 	json_w_str(w, name, text);
+}
+
+const struct user *
+flapi_user(struct http_req *q, const char *name)
+{
+	struct tailnet *t = flapi_tailnet(q);
+	const struct user *u = NULL, *best = NULL;
+
+	if (name != NULL) {
+		if ((u = tailnet_user_find(t, name)) == NULL)
+			http_reply_error(q, 400, "there is no user \"%.130s\"", name);
+		return u;
+	}
+	if (q->who.user_id != 0 && (u = map_find(&t->users, &q->who.user_id)) != NULL)
+		return u;
+	for (size_t at = 0; (u = map_next(&t->users, &at)) != NULL;)
+		if ((t->users.count == 1 || u->role == USER_OWNER) && (best == NULL || u->id < best->id))
+			best = u;
+	if (best == NULL)
+		http_reply_error(q, 400, "name the user: there are %zu, and no owner", t->users.count);
+	return best;
 }
 
 void

@@ -15,9 +15,16 @@ void flapi_attach(struct http *h);
 
 /* The tables and their lengths. */
 extern const struct http_route flapi_users_routes[], flapi_keys_routes[], flapi_nodes_routes[],
-	flapi_status_routes[];
+	flapi_status_routes[], flapi_creds_routes[], flapi_session_routes[], flapi_audit_routes[];
 extern const size_t flapi_users_routes_count, flapi_keys_routes_count, flapi_nodes_routes_count,
-	flapi_status_routes_count;
+	flapi_status_routes_count, flapi_creds_routes_count, flapi_session_routes_count,
+	flapi_audit_routes_count;
+
+/* One object as the lists show it, named (NULL inside an array); null when it has gone. */
+void flapi_put_node(struct tailnet *t, int64_t id, const char *name, struct json_writer *w);
+void flapi_put_user(struct tailnet *t, int64_t id, const char *name, struct json_writer *w);
+void flapi_put_key(struct tailnet *t, const char *id, const char *name, struct json_writer *w);
+void flapi_put_cred(struct tailnet *t, const char *id, const char *name, struct json_writer *w);
 
 /* The tailnet that the request is about. */
 struct tailnet *flapi_tailnet(const struct http_req *q);
@@ -45,6 +52,9 @@ bool flapi_texts(struct http_req *q, const char *member, struct flapi_texts *out
 void flapi_time(struct json_writer *w, const char *name, int64_t unix_s);
 /* An id as decimal text. */
 void flapi_id(struct json_writer *w, const char *name, int64_t id);
+/* The user of that name or id; without a name (NULL) who asks, else the only user there is, else the first
+ * owner. NULL: answered 400. */
+const struct user *flapi_user(struct http_req *q, const char *name);
 /* {} for changes that leave nothing to show. */
 void flapi_reply_empty(struct http_req *q);
 

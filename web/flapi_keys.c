@@ -44,6 +44,20 @@ key_find(struct tailnet *t, const char *id)
 	return map_find(&t->authkeys, key);
 }
 
+void
+flapi_put_key(struct tailnet *t, const char *id, const char *name, struct json_writer *w)
+{
+	const struct authkey *k = key_find(t, id);
+
+	if (k == NULL) {
+		json_w_null(w, name);
+		return;
+	}
+	json_w_obj_open(w, name);
+	key_put(t, k, w);
+	json_w_obj_close(w);
+}
+
 struct key_ref {
 	int64_t created_unix_s;
 	char id[AUTHKEY_ID_CHARS + 4];
@@ -223,10 +237,10 @@ keys_delete(struct http_req *q)
 }
 
 const struct http_route flapi_keys_routes[] = {
-	{ "GET", FLAPI "/keys", HTTP_READ, false, keys_list },
-	{ "POST", FLAPI "/keys", HTTP_WRITE, true, keys_create },
-	{ "GET", FLAPI "/keys/{id}", HTTP_READ, false, keys_get },
-	{ "POST", FLAPI "/keys/{id}/revoke", HTTP_WRITE, false, keys_revoke },
-	{ "DELETE", FLAPI "/keys/{id}", HTTP_WRITE, false, keys_delete },
+	{ "GET", FLAPI "/keys", HTTP_NEED(HTTP_READ, SCOPE_AUTH_KEYS), false, keys_list },
+	{ "POST", FLAPI "/keys", HTTP_NEED(HTTP_WRITE, SCOPE_AUTH_KEYS), true, keys_create },
+	{ "GET", FLAPI "/keys/{id}", HTTP_NEED(HTTP_READ, SCOPE_AUTH_KEYS), false, keys_get },
+	{ "POST", FLAPI "/keys/{id}/revoke", HTTP_NEED(HTTP_WRITE, SCOPE_AUTH_KEYS), false, keys_revoke },
+	{ "DELETE", FLAPI "/keys/{id}", HTTP_NEED(HTTP_WRITE, SCOPE_AUTH_KEYS), false, keys_delete },
 };
 const size_t flapi_keys_routes_count = COUNT_OF(flapi_keys_routes);

@@ -43,12 +43,12 @@ times_put(const struct node *n, struct json_writer *w)
 }
 
 static void
-node_put(const struct tailnet *t, const struct node *n, struct json_writer *w)
+node_put(const struct tailnet *t, const struct node *n, const char *name, struct json_writer *w)
 {
 	const struct user *u = map_find(&t->users, &n->user_id);
 	char fqdn[320];
 
-	json_w_obj_open(w, NULL);
+	json_w_obj_open(w, name);
 	flapi_id(w, "id", n->id);
 	json_w_str(w, "name", n->name);
 	json_w_str(w, "fqdn", tailnet_node_fqdn(t, n, fqdn));
@@ -72,13 +72,24 @@ node_put(const struct tailnet *t, const struct node *n, struct json_writer *w)
 	json_w_obj_close(w);
 }
 
+void
+flapi_put_node(struct tailnet *t, int64_t id, const char *name, struct json_writer *w)
+{
+	const struct node *n = map_find(&t->nodes, &id);
+
+	if (n != NULL)
+		node_put(t, n, name, w);
+	else
+		json_w_null(w, name);
+}
+
 static void
 put_by_id(struct tailnet *t, int64_t id, struct json_writer *w)
 {
 	const struct node *n = map_find(&t->nodes, &id);
 
 	if (n != NULL)
-		node_put(t, n, w);
+		node_put(t, n, NULL, w);
 }
 
 static void
@@ -107,7 +118,7 @@ reply_node(struct http_req *q, int64_t id)
 		return;
 	}
 	json_w_init(&w, &b);
-	node_put(t, n, &w);
+	node_put(t, n, NULL, &w);
 	http_reply_json_take(q, 200, &b);
 }
 
@@ -210,10 +221,10 @@ nodes_delete(struct http_req *q)
 }
 
 const struct http_route flapi_nodes_routes[] = {
-	{ "GET", FLAPI "/nodes", HTTP_READ, false, nodes_list },
-	{ "GET", FLAPI "/nodes/{id}", HTTP_READ, false, nodes_get },
-	{ "PATCH", FLAPI "/nodes/{id}", HTTP_WRITE, true, nodes_patch },
-	{ "POST", FLAPI "/nodes/{id}/expire", HTTP_WRITE, false, nodes_expire },
-	{ "DELETE", FLAPI "/nodes/{id}", HTTP_WRITE, false, nodes_delete },
+	{ "GET", FLAPI "/nodes", HTTP_NEED(HTTP_READ, SCOPE_DEVICES), false, nodes_list },
+	{ "GET", FLAPI "/nodes/{id}", HTTP_NEED(HTTP_READ, SCOPE_DEVICES), false, nodes_get },
+	{ "PATCH", FLAPI "/nodes/{id}", HTTP_NEED(HTTP_WRITE, SCOPE_DEVICES), true, nodes_patch },
+	{ "POST", FLAPI "/nodes/{id}/expire", HTTP_NEED(HTTP_WRITE, SCOPE_DEVICES), false, nodes_expire },
+	{ "DELETE", FLAPI "/nodes/{id}", HTTP_NEED(HTTP_WRITE, SCOPE_DEVICES), false, nodes_delete },
 };
 const size_t flapi_nodes_routes_count = COUNT_OF(flapi_nodes_routes);

@@ -342,9 +342,6 @@ parse_body(struct http_req *q)
 static void
 run_handler(struct http_req *q, const char *method)
 {
-	struct err_text why = { "" };
-	int status = 403;
-
 	q->_stage = HTTP_RUNNING;
 	if (q->_body_total_bytes > HTTP_BODY_MAX_BYTES) {
 		http_reply_error(q, 413, "the body is longer than %u bytes", HTTP_BODY_MAX_BYTES);
@@ -352,11 +349,7 @@ run_handler(struct http_req *q, const char *method)
 	}
 	if (find_route(q, method) != ERR_OK)
 		return;
-	if (auth_check(q->peer, q->route->access, &q->who, &status, &why) != ERR_OK) {
-		http_reply_error(q, status, "%s", why.s);
-		return;
-	}
-	if (parse_body(q) == ERR_OK)
+	if (http_who(q, method) == ERR_OK && parse_body(q) == ERR_OK)
 		q->route->fn(q);
 }
 
@@ -365,8 +358,9 @@ take_head(struct http_req *q, const char *method)
 {
 	const char *length;
 
-	if (q->peer == NULL)
+	if (q->_link == NULL)
 		return MHD_NO;
+	http_who_peer(q, &q->_link->peer);
 	if (back_start(q, method))
 		return q->_stage == HTTP_ANSWERED ? queue_answer(q) : MHD_YES;
 	q->_stage = HTTP_BODY;
@@ -492,8 +486,10 @@ http_new(struct event_base *base, const struct config *cfg, struct coord *coord,
 	TAILQ_INIT(&h->fresh);
 	TAILQ_INIT(&h->open);
 	TAILQ_INIT(&h->waiting);
+	TAILQ_INIT(&h->streams);
+	h->tailnet = coord_tailnet(coord, "default");
 	h->complaints = ratelimit_new(COMPLAINTS_PER_S, 10, 1);
-	if ((rc = daemon_start(h, why)) != ERR_OK) {
+	if ((rc = http_who_init(h, why)) != ERR_OK || (rc = daemon_start(h, why)) != ERR_OK) {
 		http_free(h);
 		return rc;
 	}
@@ -508,6 +504,38 @@ http_routes(struct http *h, const struct http_route *table, size_t n)
 	ASSERT(h->n_tables < HTTP_TABLES_MAX);
 	h->tables[h->n_tables].routes = table;
 	h->tables[h->n_tables++].n = n;
+}
+
+void
+http_at_end(struct http *h, void (*fn)(void *arg), void *arg)
+{
+	ASSERT(h->n_at_end < HTTP_AT_END_MAX);
+	h->at_end[h->n_at_end].fn = fn;
+	h->at_end[h->n_at_end++].arg = arg;
+}
+
+void
+http_set_events(struct http *h, struct events *e)
+{
+	h->events = e;
+}
+
+struct events *
+http_events(const struct http_req *q)
+{
+	return q->_http->events;
+}
+
+struct event_base *
+http_base(struct http *h)
+{
+	return h->base;
+}
+
+struct coord *
+http_coord(struct http *h)
+{
+	return h->coord;
 }
 
 static void
@@ -528,6 +556,7 @@ http_free(struct http *h)
 	OBJ_CHECK(h, HTTP_MAGIC);
 	http_unix_close(h);
 	/* It must not be stopped with suspended connections. */
+	http_stream_stop_all(h);
 	while ((q = TAILQ_FIRST(&h->waiting)) != NULL) {
 		TAILQ_REMOVE(&h->waiting, q, _waiting);
 		MHD_resume_connection(q->_conn);
@@ -543,7 +572,10 @@ http_free(struct http *h)
 	event_drop(h->ev_run);
 	for (unsigned i = 0; i < h->n_upgrades; i++)
 		free(h->upgrades[i].path);
+	for (unsigned i = 0; i < h->n_at_end; i++)
+		h->at_end[i].fn(h->at_end[i].arg);
 	ratelimit_free(h->complaints);
+	ratelimit_free(h->wrong);
 	h->magic = 0;
 	free(h);
 }

@@ -5,7 +5,10 @@
  *
  *   http       daemon, connections, hand-back to the door       http_unix  the socket of the fairlead command
  *   http_req   one request as handlers see it, its answer        router     method and path to a handler: pure
- *   auth       who asks, and what that role may                  flapi_*    /api/fairlead/v1, one noun per file
+ *   http_who   who asks, through proxies                         http_stream  answers without end
+ *   auth       credentials and roles to scopes                   flapi_*    /api/fairlead/v1, one noun per file
+ *   events     the stream of changes                             api_*      /api/v2, one noun per file
+ *   assets     the console, embedded                             form, auth_text, scope: pure parsers
  *
  * A request is routed when its body (at most HTTP_BODY_MAX_BYTES) is complete. The handler answers at
  * once, or returns without an answer: then the connection is suspended until one of the http_reply functions
@@ -28,6 +31,7 @@
 struct http;
 struct coord;
 struct event_base;
+struct events;
 
 /* Coordinator thread, before its loop runs. cfg and coord are borrowed. Has the routes of flapi.
  * ERR_IO with *why. */
@@ -39,6 +43,14 @@ void http_free(struct http *h);
 
 /* Adds a table of routes; borrowed, usually static const. Before the loop runs. */
 void http_routes(struct http *h, const struct http_route *table, size_t n);
+
+/* fn runs in http_free, when every connection has ended. */
+void http_at_end(struct http *h, void (*fn)(void *arg), void *arg);
+/* For web/events: kept for its handler. */
+void http_set_events(struct http *h, struct events *e);
+/* Borrowed. */
+struct event_base *http_base(struct http *h);
+struct coord *http_coord(struct http *h);
 
 /* The Unix socket of the fairlead command (0660, owner root/own user; peer credentials are the
  * authentication: whoever can open it is the owner of the server). Its directory is made if it is missing. A

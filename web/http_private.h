@@ -12,6 +12,7 @@
 #define HTTP_CONN_MAGIC		0x4773c001u
 #define HTTP_TABLES_MAX		32
 #define HTTP_UPGRADES_MAX	16
+#define HTTP_AT_END_MAX		4
 
 struct event;
 
@@ -25,6 +26,7 @@ struct http_conn {
 };
 
 TAILQ_HEAD(http_conn_list, http_conn);
+struct http_stream;
 
 struct http {
 	uint32_t magic;
@@ -35,11 +37,21 @@ struct http {
 	struct event *ev_epoll, *ev_timer, *ev_run;
 	struct http_conn_list fresh, open;	/* given to libmicrohttpd; seen by it */
 	TAILQ_HEAD(, http_req) waiting;
+	TAILQ_HEAD(, http_stream) streams;
+	bool is_stopping;
 	struct { const struct http_route *routes; size_t n; } tables[HTTP_TABLES_MAX];
 	unsigned n_tables;
 	struct { char *path; http_upgrade_fn *fn; void *arg; } upgrades[HTTP_UPGRADES_MAX];
 	unsigned n_upgrades;
 	struct ratelimit *complaints;	/* of libmicrohttpd, to the log */
+	/* http_who */
+	struct tailnet *tailnet;	/* borrowed: credentials are its */
+	struct net_prefix trusted[CONFIG_LIST_MAX];
+	unsigned n_trusted;
+	struct ratelimit *wrong;	/* credentials, by source */
+	struct { void (*fn)(void *arg); void *arg; } at_end[HTTP_AT_END_MAX];
+	unsigned n_at_end;
+	struct events *events;		/* borrowed: web/events frees it at the end */
 	int64_t started_mono_ms;
 	/* http_unix */
 	int unix_fd;			/* -1: none */
@@ -56,5 +68,14 @@ void http_kick(struct http *h);
 void http_resume(struct http_req *q);
 void http_req_free(struct http_req *q);
 void http_unix_close(struct http *h);
+/* r is taken; the common fields are added. */
+void http_answer_take(struct http_req *q, int status, struct MHD_Response *r, const char *type);
+/* http_who: the peer of this request, through trusted proxies; may it have its route? (Otherwise it is
+ * answered.) */
+void http_who_peer(struct http_req *q, const struct http_peer *peer);
+enum err http_who(struct http_req *q, const char *method) MUST_USE;
+enum err http_who_init(struct http *h, struct err_text *why) MUST_USE;
+/* Streams end at their next read. */
+void http_stream_stop_all(struct http *h);
 
 #endif

@@ -15,6 +15,10 @@ http_req_free(struct http_req *q)
 	json_decref(q->json);
 	buf_fini(&q->_body);
 	free(q->target);
+	for (unsigned i = 0; i < q->_n_fields; i++) {
+		explicit_bzero(q->_fields[i].value, strlen(q->_fields[i].value));
+		free(q->_fields[i].value);
+	}
 	q->magic = 0;
 	free(q);
 }
@@ -34,13 +38,15 @@ add_common(struct MHD_Response *r, const char *type)
 	(void)MHD_add_response_header(r, "Content-Type", type);
 }
 
-/* r is taken. The end of a request that nobody waits for any more. */
-static void
-answer_take(struct http_req *q, int status, struct MHD_Response *r, const char *type)
+/* Also the end of a request that nobody waits for any more. */
+void
+http_answer_take(struct http_req *q, int status, struct MHD_Response *r, const char *type)
 {
 	OBJ_CHECK(q, HTTP_REQ_MAGIC);
 	ASSERT(q->_stage != HTTP_ANSWERED && r != NULL);
 	add_common(r, type);
+	for (unsigned i = 0; i < q->_n_fields; i++)
+		(void)MHD_add_response_header(r, q->_fields[i].name, q->_fields[i].value);
 	if (status == 401)
 		(void)MHD_add_response_header(r, "WWW-Authenticate", "Bearer");
 	if (status == 503)
@@ -62,14 +68,14 @@ http_reply_json_take(struct http_req *q, int status, struct buf *body)
 
 	*body = (struct buf){ .len = 0 };
 	buf_byte(&b, '\n');
-	answer_take(q, status, MHD_create_response_from_buffer(b.len, b.p, MHD_RESPMEM_MUST_FREE),
+	http_answer_take(q, status, MHD_create_response_from_buffer(b.len, b.p, MHD_RESPMEM_MUST_FREE),
 	    "application/json");
 }
 
 void
 http_reply_text(struct http_req *q, int status, const char *type, const char *text)
 {
-	answer_take(q, status, MHD_create_response_from_buffer(strlen(text), (void *)(uintptr_t)text,
+	http_answer_take(q, status, MHD_create_response_from_buffer(strlen(text), (void *)(uintptr_t)text,
 	    MHD_RESPMEM_PERSISTENT), type);
 }
 
@@ -104,6 +110,39 @@ http_reply_err(struct http_req *q, enum err rc, const struct err_text *why)
 	int status = statuses[rc] != 0 ? statuses[rc] : 500;
 
 	http_reply_error(q, status, "%s", why != NULL && why->s[0] != 0 ? why->s : err_str(rc));
+}
+
+void
+http_add_field(struct http_req *q, const char *name, const char *value)
+{
+	ASSERT(q->_n_fields < HTTP_FIELDS_MAX);
+	q->_fields[q->_n_fields].name = name;
+	q->_fields[q->_n_fields++].value = obj_strdup(value);
+}
+
+bool
+http_query(struct http_req *q, struct form *out)
+{
+	const char *at = strchr(q->target, '?');
+	enum err rc = form_parse(at != NULL ? at + 1 : "", at != NULL ? strlen(at + 1) : 0, out);
+
+	if (rc != ERR_OK)
+		http_reply_error(q, 400, "the query is not well encoded, or has more than %d parts",
+		    FORM_PAIRS_MAX);
+	return rc == ERR_OK;
+}
+
+const char *
+http_body(const struct http_req *q, size_t *n)
+{
+	*n = q->_body.len;
+	return (const char *)q->_body.p;
+}
+
+const char *
+http_field(const struct http_req *q, const char *name)
+{
+	return q->_conn != NULL ? MHD_lookup_connection_value(q->_conn, MHD_HEADER_KIND, name) : NULL;
 }
 
 struct list_state {
@@ -169,6 +208,6 @@ http_reply_list(struct http_req *q, const struct http_list *list)
 	struct list_state *s = obj_alloc(sizeof(*s));
 
 	s->list = *list;
-	answer_take(q, 200, MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, LIST_STEP_BYTES, list_read,
+	http_answer_take(q, 200, MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, LIST_STEP_BYTES, list_read,
 	    s, list_free), "application/json");
 }

@@ -9,9 +9,11 @@
 
 #include "base/json.h"
 #include "web/auth.h"
+#include "web/form.h"
 #include "web/http.h"
 
 #define HTTP_REQ_MAGIC	0x4773e901u
+#define HTTP_FIELDS_MAX	4
 
 struct MHD_Connection;
 struct MHD_Response;
@@ -31,12 +33,15 @@ struct http_req {
 	struct coord *coord;		/* borrowed */
 	char *target;			/* as sent; owned */
 	const struct http_route *route;
-	const struct http_peer *peer;	/* borrowed; NULL once the connection ended */
+	const struct http_peer *peer;	/* of this request; NULL once the connection ended */
 	struct auth who;		/* checked against route->access */
 	char params[ROUTER_PARAMS_MAX][ROUTER_PARAM_BYTES];
 	json_t *json;			/* owned; an object when route->takes_json, {} without a body */
 	/* for http and http_req only */
 	struct http *_http;
+	struct http_peer _peer;
+	struct { const char *name; char *value; } _fields[HTTP_FIELDS_MAX];	/* of the answer */
+	unsigned _n_fields;
 	struct http_conn *_link;	/* its connection; NULL once that ended */
 	struct MHD_Connection *_conn;
 	struct MHD_Response *_response;	/* owned until queued */
@@ -65,6 +70,21 @@ struct http_list {
 	void (*free_fn)(void *arg);
 };
 void http_reply_list(struct http_req *q, const struct http_list *list);
+
+/* A field of the answer to come; name is static, value copied. */
+void http_add_field(struct http_req *q, const char *name, const char *value);
+/* For a wrong secret that is not the credential of the request itself. Answers 401, or 429; or says whether
+ * the source may be told 401 (false: 429 is due). */
+void http_who_wrong(struct http_req *q, const char *message);
+bool http_who_may_be_wrong(struct http_req *q);
+/* The query of the target, parsed; false: answered 400. The caller frees it with form_fini. */
+bool http_query(struct http_req *q, struct form *out) MUST_USE;
+/* The body of a route that does not take JSON, n bytes; borrowed. */
+const char *http_body(const struct http_req *q, size_t *n);
+/* A field of the request, or NULL. Before the first wait only. */
+const char *http_field(const struct http_req *q, const char *name);
+
+struct events *http_events(const struct http_req *q);
 
 /* Seconds since the server started. */
 int64_t http_uptime_s(const struct http_req *q);

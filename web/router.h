@@ -15,13 +15,23 @@
 
 struct http_req;
 
-/* What a request needs to be: see web/auth. */
-enum http_access { HTTP_PUBLIC, HTTP_READ, HTTP_WRITE };
+/* What a request needs: see web/auth. A route's access is a level and, from HTTP_READ on, a scope:
+ * HTTP_NEED(HTTP_WRITE, SCOPE_USERS). A level alone stands for the scope "all". */
+enum http_access {
+	HTTP_PUBLIC,	/* nothing */
+	HTTP_SECRET,	/* carries secrets, so not over plain http from outside */
+	HTTP_SIGN_IN,	/* that, and from a page of ours */
+	HTTP_KNOWN,	/* any credential; the handler looks closer */
+	HTTP_READ, HTTP_WRITE
+};
+#define HTTP_NEED(level, scope)	((unsigned)(level) | (unsigned)(scope) << 8)
+#define HTTP_LEVEL(access)	((enum http_access)((access) & 0xff))
+#define HTTP_SCOPE(access)	((access) >> 8)
 
 struct http_route {
 	const char *method;		/* "GET" serves HEAD too */
 	const char *path;		/* "/api/fairlead/v1/users/{id}" */
-	enum http_access access;
+	unsigned access;		/* HTTP_NEED */
 	bool takes_json;		/* the body must be a JSON object */
 	void (*fn)(struct http_req *q);	/* answers now, or later from a done function */
 };

@@ -106,6 +106,19 @@ dump_key(struct buf *b, const struct authkey *k)
 	buf_byte(b, '\n');
 }
 
+static inline void
+dump_cred(struct buf *b, const struct cred *c)
+{
+	char hex[2 * CRED_HASH_BYTES + 1];
+
+	buf_printf(b, "cred %s %s %s user %d role %d parent %s \"%s\" \"%s\" \"%s\" %d %d %d %d", c->id,
+	    cred_kind_word(c->kind), key_hex_put(c->secret_hash, CRED_HASH_BYTES, hex), (int)c->user_id,
+	    c->role, c->parent, c->name, c->description, c->scopes, (int)c->created_unix_s,
+	    (int)c->expires_unix_s, (int)c->revoked_unix_s, (int)c->last_used_unix_s);
+	dump_tags(b, c->tags, c->n_tags);
+	buf_byte(b, '\n');
+}
+
 static inline int
 compare_lines(const void *a, const void *b)
 {
@@ -123,7 +136,10 @@ dump(void)
 	const struct node *node;
 	const struct user *u;
 	const struct authkey *k;
+	const struct cred *c;
 
+	for (at = 0; (c = map_next(&fake.t->creds, &at)) != NULL; )
+		dump_cred(&b, c);
 	for (at = 0; (node = map_next(&fake.t->nodes, &at)) != NULL; )
 		dump_node(&b, node);
 	for (at = 0; (k = map_next(&fake.t->authkeys, &at)) != NULL; )

@@ -1,4 +1,4 @@
-/* links: web/flapi web/flapi_users web/flapi_keys web/flapi_nodes web/flapi_status web/pages web/http web/http_req web/http_unix web/router web/auth coord/authkey coord/tag */
+/* links: web/flapi web/flapi_users web/flapi_keys web/flapi_nodes web/flapi_status web/flapi_creds web/creds web/pages web/http_who web/http_stream web/form web/auth_text web/scope coord/cred coord/user web/http web/http_req web/http_unix web/router web/auth coord/authkey coord/tag */
 /* The nouns of /api/fairlead/v1 over a Unix socket, with a tailnet whose changes happen here. */
 #include <stdarg.h>
 #include <setjmp.h>
@@ -16,7 +16,11 @@
 
 #include "base/clock.h"
 #include "base/metrics.h"
+#include "web/api.h"
+#include "web/events.h"
 #include "web/flapi.h"
+
+#include "fake_creds.h"
 
 #define NOW		1800000000	/* 2027-01-15T08:00:00Z */
 #define TURNS_MAX	20000
@@ -84,6 +88,19 @@ tailnet_user_rename(struct tailnet *t, const struct actor *by, int64_t id, const
 	(void)t;
 	(void)by;
 	snprintf(asked, sizeof(asked), "rename user %d %s", (int)id, name);
+	finish(done, arg, (struct tailnet_result){ .id = id });
+}
+
+void
+tailnet_user_set_role(struct tailnet *t, const struct actor *by, int64_t id, enum user_role role,
+    tailnet_done_fn *done, void *arg)
+{
+	size_t len = strlen(asked);
+
+	(void)t;
+	(void)by;
+	snprintf(asked + len, sizeof(asked) - len, "%srole of user %d %d", len > 0 ? "; " : "", (int)id,
+	    (int)role);
 	finish(done, arg, (struct tailnet_result){ .id = id });
 }
 
@@ -196,6 +213,56 @@ bool
 tailnet_node_is_expired(const struct node *n, int64_t now_unix_s)
 {
 	return n->key_expiry_unix_s != 0 && n->key_expiry_unix_s <= now_unix_s;
+}
+
+/* Tested with a real tailnet in test_api. */
+const struct http_route flapi_session_routes[1], flapi_audit_routes[1];
+const size_t flapi_session_routes_count = 0, flapi_audit_routes_count = 0;
+
+void
+events_attach(struct http *h)
+{
+	(void)h;
+}
+
+void
+api_attach(struct http *h)
+{
+	(void)h;
+}
+
+void
+tailnet_cred_create(struct tailnet *t, const struct actor *by, const struct tailnet_cred_spec *s,
+    tailnet_done_fn *done, void *arg)
+{
+	(void)t;
+	(void)by;
+	snprintf(asked, sizeof(asked), "create %s user %d \"%s\" scopes \"%s\" tags %u expires %lld",
+	    cred_kind_word(s->kind), (int)s->user_id, s->description, s->scopes, s->n_tags,
+	    (long long)s->expires_unix_s);
+	finish(done, arg, (struct tailnet_result){ .key_id = "gone", .secret = "tskey-api-x-y" });
+}
+
+void
+tailnet_cred_set(struct tailnet *t, const struct actor *by, const char *id,
+    const struct tailnet_cred_spec *s, tailnet_done_fn *done, void *arg)
+{
+	(void)t;
+	(void)by;
+	(void)s;
+	finish(done, arg, (struct tailnet_result){ .key_id = id });
+}
+
+void
+tailnet_cred_revoke(struct tailnet *t, const struct actor *by, const char *id, tailnet_done_fn *done, void *arg)
+{
+	tailnet_key_revoke(t, by, id, done, arg);
+}
+
+void
+tailnet_cred_remove(struct tailnet *t, const struct actor *by, const char *id, tailnet_done_fn *done, void *arg)
+{
+	tailnet_key_remove(t, by, id, done, arg);
 }
 
 static void
@@ -339,6 +406,26 @@ test_changes(void **state)
 		{ "PATCH", FLAPI "/users/ann", "{\"name\":\"anne\"}", 200, "rename user 1 anne",
 		  "role", "owner" },
 		{ "PATCH", FLAPI "/users/1", "{}", 200, NULL, "name", "ann" },
+		{ "PATCH", FLAPI "/users/1", "{\"role\":\"auditor\"}", 200, "role of user 1 3", "id", "1" },
+		{ "PATCH", FLAPI "/users/1", "{\"role\":\"king\"}", 400, NULL, "message",
+		  "\"king\" is no role: owner, admin, network-admin, auditor or member" },
+		{ "PATCH", FLAPI "/users/1", "{\"name\":\"anne\",\"role\":\"admin\"}", 200,
+		  "rename user 1 anne; role of user 1 1", "id", "1" },
+		{ "POST", FLAPI "/credentials", "{}", 200,
+		  "create api user 1 \"\" scopes \"\" tags 0 expires 1807776000", "id", "(none)" },
+		{ "POST", FLAPI "/credentials", "{\"kind\":\"client\",\"user\":\"bob\",\"description\":\"d\","
+		    "\"scopes\":[\"dns\",\"users:read\"]}", 200,
+		  "create client user 2 \"d\" scopes \"dns users:read\" tags 0 expires 0", "id", "(none)" },
+		{ "POST", FLAPI "/credentials", "{\"kind\":\"client\"}", 400, NULL, "message",
+		  "an OAuth client needs scopes, such as devices:core" },
+		{ "POST", FLAPI "/credentials", "{\"kind\":\"client\",\"scopes\":[\"king\"]}", 400, NULL,
+		  "message", "\"king\" is no scope" },
+		{ "POST", FLAPI "/credentials", "{\"kind\":\"client\",\"scopes\":[\"devices:core\"]}", 400, NULL,
+		  "message", "a client with the scope devices:core or auth_keys needs tags" },
+		{ "POST", FLAPI "/credentials", "{\"kind\":\"session\"}", 400, NULL, "message",
+		  "kind is \"api\" or \"client\"" },
+		{ "POST", FLAPI "/credentials", "{\"tags\":[\"tag:a\"]}", 400, NULL, "message",
+		  "an API key has its user's rights: scopes and tags are for clients" },
 		{ "PATCH", FLAPI "/users/1", "{\"colour\":1}", 400, NULL, "message",
 		  "unknown member \"colour\"" },
 		{ "PATCH", FLAPI "/users/zoe", "{\"name\":\"x\"}", 404, NULL, "message",

@@ -1,0 +1,57 @@
+/* fairlead console: a link that signs a browser in. */
+#include <string.h>
+
+#include "base/json.h"
+#include "server/cli.h"
+#include "server/cmd.h"
+
+static const char *role, *user;
+
+static int
+console(struct cli *c)
+{
+	json_t *v, *body = json_pack("{s:s*, s:s*}", "role", role, "user", user);
+	int code;
+
+	if (body == NULL)
+		return cli_fail("role and user must be UTF-8");
+	if ((code = cli_call("POST", "/session/links", body, &v)) != 0)
+		return code;
+	const char *url = json_get_str(v, "url", "");
+	if (c->is_json)
+		cli_print_json(v);
+	else
+		printf("Open this in a browser, once, within 10 minutes. It signs you in as %s:\n\n    %s\n\n%s",
+		    json_get_str(v, "role", "?"), url, strncmp(url, "https://", 8) == 0 ? "" :
+		    "Without TLS this is for private networks only.\n");
+	json_decref(v);
+	return 0;
+}
+
+static const struct cli_opt opts[] = {
+	{ "role", 0, CLI_STRING, &role, "ROLE", "owner (default), admin, network-admin or auditor" },
+	{ "user", 'u', CLI_STRING, &user, "NAME", "sign in as this user, with the user's role" },
+	{ NULL, 0, CLI_BOOL, NULL, NULL, NULL },
+};
+
+static const struct cli_verb verbs[] = {
+	{ "", NULL, "", 0, 0, "Prints a link that signs a browser in to the console", opts, console },
+};
+
+static const struct cli_noun noun = {
+	"console", "Prints a link that signs a browser in to the console.", verbs, COUNT_OF(verbs), false,
+};
+
+static int
+run(int argc, char **argv)
+{
+	return cli_main(&noun, argc, argv);
+}
+
+static void
+usage(FILE *f)
+{
+	cli_usage(&noun, f);
+}
+
+const struct cmd cmd_console = { "console", "a link that signs a browser in", run, usage };

@@ -1,0 +1,224 @@
+/* /api/fairlead/v1/credentials: API keys and OAuth clients. The secret is in the answer to the creation only. */
+#include <inttypes.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "web/creds.h"
+
+static void
+scopes_put(const char *scopes, struct json_writer *w)
+{
+	json_w_arr_open(w, "scopes");
+	for (const char *p = scopes; *p != 0;) {
+		size_t n = strcspn(p, " ");
+		json_w_strn(w, NULL, p, n);
+		p += n + (p[n] == ' ');
+	}
+	json_w_arr_close(w);
+}
+
+static void
+cred_put(const struct tailnet *t, const struct cred *c, struct json_writer *w)
+{
+	const struct user *u = map_find(&t->users, &c->user_id);
+
+	json_w_str(w, "id", c->id);
+	json_w_str(w, "kind", cred_kind_word(c->kind));
+	json_w_str(w, "description", c->description);
+	json_w_str(w, "user", u != NULL ? u->name : "");
+	flapi_id(w, "userId", c->user_id);
+	scopes_put(c->scopes, w);
+	json_w_arr_open(w, "tags");
+	for (unsigned i = 0; i < c->n_tags; i++)
+		json_w_str(w, NULL, c->tags[i]);
+	json_w_arr_close(w);
+	json_w_str(w, "state", cred_state(c, clock_wall_s()));
+	flapi_time(w, "created", c->created_unix_s);
+	flapi_time(w, "expires", c->expires_unix_s);
+	flapi_time(w, "revoked", c->revoked_unix_s);
+	flapi_time(w, "lastUsed", c->last_used_unix_s);
+}
+
+void
+flapi_put_cred(struct tailnet *t, const char *id, const char *name, struct json_writer *w)
+{
+	const struct cred *c = tailnet_cred_find(t, id);
+
+	if (c == NULL) {
+		json_w_null(w, name);
+		return;
+	}
+	json_w_obj_open(w, name);
+	cred_put(t, c, w);
+	json_w_obj_close(w);
+}
+
+struct cred_list {
+	struct tailnet *t;
+	char (*ids)[CRED_ID_MAX];
+};
+
+static void
+list_put(void *arg, size_t i, struct json_writer *w)
+{
+	struct cred_list *l = arg;
+
+	if (tailnet_cred_find(l->t, l->ids[i]) != NULL)
+		flapi_put_cred(l->t, l->ids[i], NULL, w);
+}
+
+static void
+list_free(void *arg)
+{
+	struct cred_list *l = arg;
+
+	free(l->ids);
+	free(l);
+}
+
+static void
+creds_list(struct http_req *q)
+{
+	struct cred_list *l;
+	size_t n;
+
+	if (!creds_may(&q->who, CRED_API, false) && !creds_may(&q->who, CRED_CLIENT, false)) {
+		http_reply_error(q, 403, "your role does not allow this");
+		return;
+	}
+	l = obj_alloc(sizeof(*l));
+	l->t = flapi_tailnet(q);
+	l->ids = creds_ids(q, &n);
+	http_reply_list(q, &(struct http_list){
+		.name = "credentials", .n = n, .arg = l, .put = list_put, .free_fn = list_free,
+	});
+}
+
+static void
+reply_cred(struct http_req *q, const char *id, const char *secret)
+{
+	const struct cred *c = tailnet_cred_find(flapi_tailnet(q), id);
+	struct buf b = { .len = 0 };
+	struct json_writer w;
+
+	if (c == NULL) {
+		flapi_reply_empty(q);		/* removed, now or by somebody else meanwhile */
+		return;
+	}
+	json_w_init(&w, &b);
+	json_w_obj_open(&w, NULL);
+	cred_put(flapi_tailnet(q), c, &w);
+	if (secret != NULL)
+		json_w_str(&w, "key", secret);
+	json_w_obj_close(&w);
+	http_reply_json_take(q, 200, &b);
+}
+
+static void
+on_changed(void *arg, const struct tailnet_result *res)
+{
+	struct http_req *q = arg;
+
+	if (res->rc != ERR_OK)
+		http_reply_err(q, res->rc, &res->why);
+	else
+		reply_cred(q, res->key_id != NULL ? res->key_id : q->params[0], res->secret);
+}
+
+static bool
+kind_take(struct http_req *q, enum cred_kind *kind)
+{
+	const char *word = json_get_str(q->json, "kind", "api");
+
+	if (!cred_kind_parse(word, kind) || (*kind != CRED_API && *kind != CRED_CLIENT)) {
+		http_reply_error(q, 400, "kind is \"api\" or \"client\"");
+		return false;
+	}
+	if (creds_may(&q->who, *kind, true))
+		return true;
+	http_reply_error(q, 403, "you may not make this kind of credential");
+	return false;
+}
+
+static void
+creds_post(struct http_req *q)
+{
+	static const struct flapi_member members[] = {
+		{ "kind", FLAPI_TEXT }, { "user", FLAPI_TEXT }, { "description", FLAPI_TEXT },
+		{ "scopes", FLAPI_TEXTS }, { "tags", FLAPI_TEXTS }, { "expirySeconds", FLAPI_INT },
+	};
+	struct creds_wish wish = { .kind = CRED_API };
+
+	if (!flapi_body_is(q, members, COUNT_OF(members)) || !kind_take(q, &wish.kind) ||
+	    !flapi_texts(q, "scopes", &wish.scopes) || !flapi_texts(q, "tags", &wish.tags))
+		return;
+	int64_t expiry_s = json_get_int(q->json, "expirySeconds",
+	    wish.kind == CRED_API ? CREDS_EXPIRY_DFLT_S : 0);
+	if (expiry_s < 0 || expiry_s > CREDS_EXPIRY_MAX_S) {
+		http_reply_error(q, 400, "expirySeconds must be 0 (never) to %" PRId64, CREDS_EXPIRY_MAX_S);
+		return;
+	}
+	if (wish.kind == CRED_API && (wish.scopes.n > 0 || wish.tags.n > 0)) {
+		http_reply_error(q, 400, "an API key has its user's rights: scopes and tags are for clients");
+		return;
+	}
+	wish.description = json_get_str(q->json, "description", "");
+	wish.expires_unix_s = expiry_s == 0 ? 0 : clock_wall_s() + expiry_s;
+	if ((wish.user = flapi_user(q, json_get_str(q->json, "user", NULL))) != NULL)
+		creds_create(q, &wish, on_changed);
+}
+
+/* The credential of the path, if who asks may do that; NULL: answered. */
+static const struct cred *
+cred_of(struct http_req *q, bool is_write)
+{
+	const struct cred *c = tailnet_cred_find(flapi_tailnet(q), q->params[0]);
+
+	if (c == NULL || (c->kind != CRED_API && c->kind != CRED_CLIENT)) {
+		http_reply_error(q, 404, "there is no such credential: give its id of %d characters, as in the "
+		    "list", CRED_ID_CHARS);
+		return NULL;
+	}
+	if (!creds_may(&q->who, c->kind, is_write)) {
+		http_reply_error(q, 403, "your role does not allow this");
+		return NULL;
+	}
+	return c;
+}
+
+static void
+creds_get(struct http_req *q)
+{
+	const struct cred *c = cred_of(q, false);
+
+	if (c != NULL)
+		reply_cred(q, c->id, NULL);
+}
+
+static void
+creds_revoke(struct http_req *q)
+{
+	const struct cred *c = cred_of(q, true);
+
+	if (c != NULL)
+		tailnet_cred_revoke(flapi_tailnet(q), &q->who.actor, c->id, on_changed, q);
+}
+
+static void
+creds_delete(struct http_req *q)
+{
+	const struct cred *c = cred_of(q, true);
+
+	if (c != NULL)
+		tailnet_cred_remove(flapi_tailnet(q), &q->who.actor, c->id, on_changed, q);
+}
+
+/* Two kinds with a scope each: the handlers look. */
+const struct http_route flapi_creds_routes[] = {
+	{ "GET", FLAPI "/credentials", HTTP_KNOWN, false, creds_list },
+	{ "POST", FLAPI "/credentials", HTTP_KNOWN, true, creds_post },
+	{ "GET", FLAPI "/credentials/{id}", HTTP_KNOWN, false, creds_get },
+	{ "POST", FLAPI "/credentials/{id}/revoke", HTTP_KNOWN, false, creds_revoke },
+	{ "DELETE", FLAPI "/credentials/{id}", HTTP_KNOWN, false, creds_delete },
+};
+const size_t flapi_creds_routes_count = COUNT_OF(flapi_creds_routes);

@@ -1,0 +1,125 @@
+/* From the fields of a request to who asks; guessing is limited by source address. */
+#include <string.h>
+#include <strings.h>
+
+#include "base/clock.h"
+#include "web/http_private.h"
+
+#define FORWARDED_MAX	16		/* X-Forwarded-For fields looked at, the last ones */
+#define WRONG_PER_S	(10 / 60.0)	/* wrong credentials of one source; the right ones always pass */
+#define WRONG_BURST	30.0
+#define WRONG_SOURCES	4096
+
+static const char *
+field(const struct http_req *q, const char *name)
+{
+	return MHD_lookup_connection_value(q->_conn, MHD_HEADER_KIND, name);
+}
+
+struct lists {
+	const char *v[FORWARDED_MAX];
+	unsigned n;
+};
+
+static enum MHD_Result
+take_list(void *cls, enum MHD_ValueKind kind, const char *name, const char *value)
+{
+	struct lists *l = cls;
+
+	(void)kind;
+	if (value == NULL || strcasecmp(name, "X-Forwarded-For") != 0)
+		return MHD_YES;
+	if (l->n == FORWARDED_MAX)
+		memmove(l->v, l->v + 1, --l->n * sizeof(l->v[0]));
+	l->v[l->n++] = value;
+	return MHD_YES;
+}
+
+void
+http_who_peer(struct http_req *q, const struct http_peer *peer)
+{
+	const struct http *h = q->_http;
+	struct lists lists = { .n = 0 };
+
+	q->_peer = *peer;
+	q->peer = &q->_peer;
+	if (h->n_trusted == 0 || peer->origin != HTTP_FROM_DOOR)
+		return;
+	(void)MHD_get_connection_values(q->_conn, MHD_HEADER_KIND, take_list, &lists);
+	auth_forwarded(&q->_peer, &(struct auth_forwarded){
+		.trusted = h->trusted, .n_trusted = h->n_trusted, .lists = lists.v, .n_lists = lists.n,
+		.proto = field(q, "X-Forwarded-Proto"),
+	});
+}
+
+/* One source: an IPv4 address, or an IPv6 network of 64 bits. */
+static bool
+may_be_wrong(struct http *h, const struct net_ip *ip)
+{
+	struct net_ip source = *ip;
+
+	if (source.family == 6)
+		memset(source.b + 8, 0, 8);
+	return ratelimit_take(h->wrong, &source, sizeof(source), clock_mono_ms());
+}
+
+enum err
+http_who(struct http_req *q, const char *method)
+{
+	struct http *h = q->_http;
+	struct err_text why = { "" };
+	int status = 403;
+	struct auth_request r = {
+		.peer = q->peer,
+		.method = method,
+		.authorization = field(q, "Authorization"),
+		.cookie = field(q, "Cookie"),
+		.fetch_site = field(q, "Sec-Fetch-Site"),
+		.origin = field(q, "Origin"),
+		.host = field(q, "Host"),
+		.csrf = field(q, "X-Fairlead-CSRF"),
+		.content_type = field(q, "Content-Type"),
+		.has_body = q->_body_total_bytes > 0,
+		.allows_plain = h->cfg->api.allow_plain_http,
+	};
+
+	if (auth_check(h->tailnet, &r, q->route->access, &q->who, &status, &why) == ERR_OK)
+		return ERR_OK;
+	if (q->who.was_wrong && !may_be_wrong(h, &q->peer->addr.ip)) {
+		http_add_field(q, "Retry-After", "60");
+		http_reply_error(q, 429, "too many wrong credentials from your address: wait a minute");
+	} else {
+		http_reply_error(q, status, "%s", why.s);
+	}
+	return ERR_DENIED;
+}
+
+bool
+http_who_may_be_wrong(struct http_req *q)
+{
+	return may_be_wrong(q->_http, &q->peer->addr.ip);
+}
+
+void
+http_who_wrong(struct http_req *q, const char *message)
+{
+	if (http_who_may_be_wrong(q)) {
+		http_reply_error(q, 401, "%s", message);
+		return;
+	}
+	http_add_field(q, "Retry-After", "60");
+	http_reply_error(q, 429, "too many wrong credentials from your address: wait a minute");
+}
+
+enum err
+http_who_init(struct http *h, struct err_text *why)
+{
+	for (unsigned i = 0; i < h->cfg->trusted_proxies.n; i++) {
+		const char *text = h->cfg->trusted_proxies.items[i];
+		if (net_prefix_parse(text, strlen(text), &h->trusted[i]) != ERR_OK)
+			return err_say(why, ERR_INVAL, "trusted_proxies: \"%s\" is not an address or prefix", text);
+		h->n_trusted = i + 1;
+	}
+	h->wrong = ratelimit_new(WRONG_PER_S, WRONG_BURST, WRONG_SOURCES);
+	return ERR_OK;
+}
