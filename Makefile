@@ -6,6 +6,7 @@
 #                     TSan, corpora of the fuzz targets, scenarios with real clients
 #   make asan tsan    unit tests with sanitizers        make fuzz    libFuzzer, FUZZ_SECONDS each
 #   make bench        figures, one per line             make lint    layers, lengths, contracts
+#   make console      web/console, with Node; `make` embeds what is there (WEB=0: nothing)
 #   make install      DESTDIR, PREFIX                   make clean
 
 SAN      ?=
@@ -39,7 +40,7 @@ CFLAGS   += -std=c11 $(OPT) $(WARN) $(HARDEN) -pthread $(SAN_FLAGS_$(SAN))
 LDFLAGS  += -pie -Wl,-z,relro,-z,now,-z,noexecstack -pthread $(SAN_FLAGS_$(SAN))
 
 SRC      := $(wildcard base/*.c coord/*.c relay/*.c web/*.c server/*.c)
-OBJ      := $(SRC:%.c=$(BUILD)/obj/%.o) $(BUILD)/obj/gen/migrations.o
+OBJ      := $(SRC:%.c=$(BUILD)/obj/%.o) $(BUILD)/obj/gen/migrations.o $(BUILD)/obj/gen/assets.o
 BASE_OBJ := $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard base/*.c))
 
 .PHONY: all run check unit asan tsan fuzz bench lint install clean
@@ -59,6 +60,20 @@ $(BUILD)/obj/%.o: %.c
 $(BUILD)/gen/migrations.c: $(wildcard migrations/*.sql) tests/tools/embed_sql.sh
 	@mkdir -p $(@D)
 	sh tests/tools/embed_sql.sh migrations/*.sql >$@
+
+# The console, if it has been built. The list changes only when a file does.
+CONSOLE  := $(if $(filter 0,$(WEB)),none,web/console/dist)
+.PHONY: console FORCE
+console:
+	@sh tests/tools/console.sh web/console
+
+$(BUILD)/gen/assets.list: FORCE
+	@mkdir -p $(@D)
+	@{ echo $(CONSOLE); find $(CONSOLE) -type f -exec sha256sum {} + 2>/dev/null | sort -k 2; } >$@.new
+	@if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
+
+$(BUILD)/gen/assets.c: $(BUILD)/gen/assets.list tests/tools/embed_files.sh
+	sh tests/tools/embed_files.sh $(CONSOLE) $(BUILD)/gen/assets >$@
 
 $(BUILD)/obj/gen/%.o: $(BUILD)/gen/%.c
 	@mkdir -p $(@D)

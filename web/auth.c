@@ -151,11 +151,11 @@ identify(struct tailnet *t, const struct auth_request *r, struct auth *a, int *s
 	return ERR_OK;
 }
 
-static bool
-is_too_open(const struct auth_request *r)
+bool
+auth_is_too_open(const struct http_peer *peer, bool allows_plain)
 {
-	return r->peer->origin == HTTP_FROM_DOOR && !r->peer->is_tls && !r->allows_plain &&
-	    !net_ip_is_private(&r->peer->addr.ip);
+	return peer->origin == HTTP_FROM_DOOR && !peer->is_tls && !allows_plain &&
+	    !net_ip_is_private(&peer->addr.ip);
 }
 
 enum err
@@ -167,7 +167,7 @@ auth_check(struct tailnet *t, const struct auth_request *r, unsigned access, str
 
 	a.actor.from = r->peer->addr;
 	snprintf(a.actor.name, sizeof(a.actor.name), "anonymous");
-	if (HTTP_LEVEL(access) > HTTP_PUBLIC && is_too_open(r)) {
+	if (HTTP_LEVEL(access) > HTTP_PUBLIC && auth_is_too_open(r->peer, r->allows_plain)) {
 		*status = 403;
 		rc = err_say(why, ERR_DENIED, "not over plain http from a public address: everybody on the "
 		    "way could read the credential. Use https, a private address, or fairlead on the "

@@ -63,6 +63,8 @@ enum err auth_check(struct tailnet *t, const struct auth_request *r, unsigned ac
 /* Is it still so? For answers that last: false when the credential ended, or may less now. */
 bool auth_still(const struct tailnet *t, const struct auth *a, unsigned access);
 
+/* Plain http from a public address, where no secret may go? */
+bool auth_is_too_open(const struct http_peer *peer, bool allows_plain);
 /* May they do it? */
 bool auth_may(const struct auth *a, enum scope scope, bool is_write);
 /* What a role may. */

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "web/api.h"
+#include "web/assets.h"
 #include "web/events.h"
 #include "web/pages.h"
 
@@ -21,6 +22,7 @@ flapi_attach(struct http *h)
 	http_routes(h, flapi_audit_routes, flapi_audit_routes_count);
 	events_attach(h);
 	api_attach(h);
+	assets_attach(h);
 	http_routes(h, pages_routes, pages_routes_count);
 }
 

@@ -311,6 +311,8 @@ find_route(struct http_req *q, const char *method)
 		rc = ERR_NOTFOUND;
 		http_reply_error(q, 405, "%.16s is not possible here, only %s", method, m.allow);
 		(void)MHD_add_response_header(q->_response, "Allow", m.allow);
+	} else if (h->other != NULL && h->other(q, method, path)) {
+		rc = ERR_NOTFOUND;		/* of a route */
 	} else {
 		rc = ERR_NOTFOUND;
 		http_reply_error(q, 404, "there is nothing at %.200s", path);
@@ -512,6 +514,12 @@ http_at_end(struct http *h, void (*fn)(void *arg), void *arg)
 	ASSERT(h->n_at_end < HTTP_AT_END_MAX);
 	h->at_end[h->n_at_end].fn = fn;
 	h->at_end[h->n_at_end++].arg = arg;
+}
+
+void
+http_on_other(struct http *h, http_other_fn *fn)
+{
+	h->other = fn;
 }
 
 void

@@ -31,6 +31,7 @@
 struct http;
 struct coord;
 struct event_base;
+struct http_req;
 struct events;
 
 /* Coordinator thread, before its loop runs. cfg and coord are borrowed. Has the routes of flapi.
@@ -44,6 +45,9 @@ void http_free(struct http *h);
 /* Adds a table of routes; borrowed, usually static const. Before the loop runs. */
 void http_routes(struct http *h, const struct http_route *table, size_t n);
 
+/* Asked when no route has the path: true when it has answered. One, before the loop runs. */
+typedef bool http_other_fn(struct http_req *q, const char *method, const char *path);
+void http_on_other(struct http *h, http_other_fn *fn);
 /* fn runs in http_free, when every connection has ended. */
 void http_at_end(struct http *h, void (*fn)(void *arg), void *arg);
 /* For web/events: kept for its handler. */

@@ -51,6 +51,7 @@ struct http {
 	struct ratelimit *wrong;	/* credentials, by source */
 	struct { void (*fn)(void *arg); void *arg; } at_end[HTTP_AT_END_MAX];
 	unsigned n_at_end;
+	http_other_fn *other;		/* NULL: none */
 	struct events *events;		/* borrowed: web/events frees it at the end */
 	int64_t started_mono_ms;
 	/* http_unix */
@@ -70,6 +71,8 @@ void http_req_free(struct http_req *q);
 void http_unix_close(struct http *h);
 /* r is taken; the common fields are added. */
 void http_answer_take(struct http_req *q, int status, struct MHD_Response *r, const char *type);
+/* The same without the common fields. */
+void http_answer_raw_take(struct http_req *q, int status, struct MHD_Response *r);
 /* http_who: the peer of this request, through trusted proxies; may it have its route? (Otherwise it is
  * answered.) */
 void http_who_peer(struct http_req *q, const struct http_peer *peer);

@@ -38,13 +38,20 @@ add_common(struct MHD_Response *r, const char *type)
 	(void)MHD_add_response_header(r, "Content-Type", type);
 }
 
-/* Also the end of a request that nobody waits for any more. */
 void
 http_answer_take(struct http_req *q, int status, struct MHD_Response *r, const char *type)
 {
 	OBJ_CHECK(q, HTTP_REQ_MAGIC);
 	ASSERT(q->_stage != HTTP_ANSWERED && r != NULL);
 	add_common(r, type);
+	http_answer_raw_take(q, status, r);
+}
+
+void
+http_answer_raw_take(struct http_req *q, int status, struct MHD_Response *r)
+{
+	OBJ_CHECK(q, HTTP_REQ_MAGIC);
+	ASSERT(q->_stage != HTTP_ANSWERED && r != NULL);
 	for (unsigned i = 0; i < q->_n_fields; i++)
 		(void)MHD_add_response_header(r, q->_fields[i].name, q->_fields[i].value);
 	if (status == 401)

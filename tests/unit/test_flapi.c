@@ -17,6 +17,7 @@
 #include "base/clock.h"
 #include "base/metrics.h"
 #include "web/api.h"
+#include "web/assets.h"
 #include "web/events.h"
 #include "web/flapi.h"
 
@@ -221,6 +222,12 @@ const size_t flapi_session_routes_count = 0, flapi_audit_routes_count = 0;
 
 void
 events_attach(struct http *h)
+{
+	(void)h;
+}
+
+void
+assets_attach(struct http *h)
 {
 	(void)h;
 }
