@@ -15,13 +15,14 @@
 #define SYSTEM_SOCKET	"/run/fairlead/fairlead.sock"
 #define API		"http://fairlead/api/fairlead/v1"
 #define CALL_TIMEOUT_S	60L
+#define DOWNLOAD_STALL_S 600L	/* a backup is sent when it is whole */
+#define STATUS_TIMEOUT_S 4L	/* below the 5 s that docker-compose.yml gives a health check */
 #define ANSWER_MAX_BYTES (256u << 20)	/* a list of 100,000 nodes is about 70 MB */
 
 const char *cli_client_socket;
 
-/* Where the server of this user, or else of the system, listens; the caller frees it. */
-static char *
-socket_path(void)
+char *
+cli_client_socket_path(void)
 {
 	const char *env = getenv("FAIRLEAD_SOCKET");
 	struct config *cfg = NULL;
@@ -97,28 +98,41 @@ take_answer(long status, const struct buf *body, json_t **out)
 	return 1;
 }
 
+/* What every request has in common; path is the socket's, or NULL for a request over TCP. */
+static CURL *
+client_new(const char *url, const char *path)
+{
+	CURL *curl = curl_easy_init();
+
+	if (curl == NULL)
+		abort();
+	curl_easy_setopt(curl, CURLOPT_URL, url);
+	if (path != NULL)
+		curl_easy_setopt(curl, CURLOPT_UNIX_SOCKET_PATH, path);
+	curl_easy_setopt(curl, CURLOPT_PATH_AS_IS, 1L);
+	curl_easy_setopt(curl, CURLOPT_PROXY, "");
+	curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
+	return curl;
+}
+
 int
 cli_call(const char *method, const char *path, json_t *body_taken, json_t **out)
 {
 	struct buf url = { .len = 0 }, sent = { .len = 0 }, got = { .len = 0 };
-	char *socket = socket_path();
+	char *socket = cli_client_socket_path();
 	struct curl_slist *fields = curl_slist_append(NULL, "Content-Type: application/json");
-	CURL *curl = curl_easy_init();
+	CURL *curl;
 	long status = 0;
 	CURLcode rc;
 	int code;
 
-	if (curl == NULL || fields == NULL)
+	if (fields == NULL)
 		abort();
 	buf_printf(&url, "%s%s", API, path);
-	curl_easy_setopt(curl, CURLOPT_URL, buf_cstr(&url));
-	curl_easy_setopt(curl, CURLOPT_UNIX_SOCKET_PATH, socket);
-	curl_easy_setopt(curl, CURLOPT_PATH_AS_IS, 1L);
-	curl_easy_setopt(curl, CURLOPT_PROXY, "");
+	curl = client_new(buf_cstr(&url), socket);
 	curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, method);
 	curl_easy_setopt(curl, CURLOPT_HTTPHEADER, fields);
 	curl_easy_setopt(curl, CURLOPT_TIMEOUT, CALL_TIMEOUT_S);
-	curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
 	curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_bytes);
 	curl_easy_setopt(curl, CURLOPT_WRITEDATA, &got);
 	if (body_taken != NULL) {
@@ -142,6 +156,90 @@ cli_call(const char *method, const char *path, json_t *body_taken, json_t **out)
 	buf_fini(&sent);
 	buf_fini(&got);
 	return code;
+}
+
+/* A download: the file, or the reason why there is none. */
+struct download {
+	CURL *curl;
+	int fd;
+	int write_errno;
+	struct buf refusal;
+};
+
+static size_t
+on_file_bytes(char *p, size_t size, size_t n, void *arg)
+{
+	struct download *d = arg;
+	size_t left = size * n;
+	long status = 0;
+
+	curl_easy_getinfo(d->curl, CURLINFO_RESPONSE_CODE, &status);
+	if (status != 200)
+		return on_bytes(p, size, n, &d->refusal);
+	while (left > 0) {
+		ssize_t wrote = write(d->fd, p, left);
+		if (wrote < 0 && errno != EINTR) {
+			d->write_errno = errno;
+			return 0;
+		}
+		p += wrote > 0 ? wrote : 0;
+		left -= wrote > 0 ? (size_t)wrote : 0;
+	}
+	return size * n;
+}
+
+int
+cli_download(const char *path, int fd)
+{
+	struct buf url = { .len = 0 };
+	char *socket = cli_client_socket_path();
+	struct download d = { .fd = fd };
+	long status = 0;
+	CURLcode rc;
+	int code;
+
+	buf_printf(&url, "%s%s", API, path);
+	d.curl = client_new(buf_cstr(&url), socket);
+	curl_easy_setopt(d.curl, CURLOPT_LOW_SPEED_LIMIT, 1L);
+	curl_easy_setopt(d.curl, CURLOPT_LOW_SPEED_TIME, DOWNLOAD_STALL_S);
+	curl_easy_setopt(d.curl, CURLOPT_WRITEFUNCTION, on_file_bytes);
+	curl_easy_setopt(d.curl, CURLOPT_WRITEDATA, &d);
+	rc = curl_easy_perform(d.curl);
+	curl_easy_getinfo(d.curl, CURLINFO_RESPONSE_CODE, &status);
+	if (d.write_errno != 0)
+		code = cli_fail("cannot write: %s", strerror(d.write_errno));
+	else if (rc != CURLE_OK)
+		code = say_no_answer(d.curl, rc, socket);
+	else
+		code = status == 200 ? 0 : take_answer(status, &d.refusal, NULL);
+	curl_easy_cleanup(d.curl);
+	free(socket);
+	buf_fini(&url);
+	buf_fini(&d.refusal);
+	return code;
+}
+
+long
+cli_client_status(const char *url, const char *socket, struct err_text *why)
+{
+	struct buf got = { .len = 0 };
+	CURL *curl = client_new(url, socket);
+	long status = 0;
+	CURLcode rc;
+
+	curl_easy_setopt(curl, CURLOPT_TIMEOUT, STATUS_TIMEOUT_S);
+	/* Our own server on this machine: its certificate is for another name, or self-signed. */
+	curl_easy_setopt(curl, CURLOPT_SSL_VERIFYPEER, 0L);
+	curl_easy_setopt(curl, CURLOPT_SSL_VERIFYHOST, 0L);
+	curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_bytes);
+	curl_easy_setopt(curl, CURLOPT_WRITEDATA, &got);
+	if ((rc = curl_easy_perform(curl)) != CURLE_OK)
+		err_say(why, ERR_IO, "%s", curl_easy_strerror(rc));
+	else
+		curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
+	curl_easy_cleanup(curl);
+	buf_fini(&got);
+	return status;
 }
 
 char *

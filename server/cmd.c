@@ -10,8 +10,8 @@
 #include "server/suggest.h"
 
 static const struct cmd *const cmds[] = {
-	&cmd_serve, &cmd_console, &cmd_users, &cmd_keys, &cmd_nodes, &cmd_apikeys, &cmd_oauth_clients, &cmd_audit,
-	&cmd_status, &cmd_config, &cmd_version,
+	&cmd_serve, &cmd_console, &cmd_users, &cmd_keys, &cmd_nodes, &cmd_apikeys, &cmd_oauth_clients,
+	&cmd_audit, &cmd_status, &cmd_health, &cmd_backup, &cmd_restore, &cmd_config, &cmd_version,
 };
 
 /* Words of other control servers' commands. */

@@ -12,7 +12,7 @@ struct cmd {
 };
 
 extern const struct cmd cmd_serve, cmd_users, cmd_keys, cmd_nodes, cmd_status, cmd_config, cmd_version,
-	cmd_apikeys, cmd_oauth_clients, cmd_console, cmd_audit;
+	cmd_apikeys, cmd_oauth_clients, cmd_console, cmd_audit, cmd_health, cmd_backup, cmd_restore;
 
 /* Finds the subcommand and runs it. argv as main has it. Returns the exit code. */
 int cmd_main(int argc, char **argv);

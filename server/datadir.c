@@ -75,3 +75,15 @@ datadir_open(const char *dir, int *lock_fd, struct err_text *why)
 	*lock_fd = fd;
 	return ERR_OK;
 }
+
+enum err
+datadir_check(const char *dir, struct err_text *why)
+{
+	char path[4200];
+
+	snprintf(path, sizeof(path), "%s/" DATADIR_RESTORE, dir);
+	if (access(path, F_OK) != 0)
+		return ERR_OK;
+	return err_say(why, ERR_INVAL, "a restore into %s did not come to its end: run it again, with"
+	    " --force", dir);
+}

@@ -9,4 +9,12 @@
  * server (its pid is named); ERR_IO with *why: cannot be made or written. */
 enum err datadir_open(const char *dir, int *lock_fd, struct err_text *why) MUST_USE;
 
+/* Below it: files of a restore that has not ended (a server refuses to start with them), and what stood
+ * there before one (with the time behind it). */
+#define DATADIR_RESTORE	"restore.part"
+#define DATADIR_BEFORE	"before-restore-"
+
+/* ERR_INVAL with *why: a restore into this directory was interrupted. */
+enum err datadir_check(const char *dir, struct err_text *why) MUST_USE;
+
 #endif

@@ -171,6 +171,7 @@ make_front(struct serve *s, struct err_text *why)
 	uint8_t derp_public[KEY_BYTES];
 
 	if ((rc = datadir_open(s->cfg->data_dir, &s->lock_fd, why)) != ERR_OK ||
+	    (rc = datadir_check(s->cfg->data_dir, why)) != ERR_OK ||
 	    (rc = load_keys(s, why)) != ERR_OK ||
 	    (rc = find_host(s, why)) != ERR_OK ||
 	    (rc = coordinator_new(&s->coordinator, why)) != ERR_OK ||
@@ -219,6 +220,7 @@ serve_new(const struct config *cfg, const struct serve_options *options, struct 
 		serve_free(s);
 		return rc;
 	}
+	s->backup = backup_new(cfg, coordinator_mbox(s->coordinator), s->http);
 	open_metrics(s);
 	make_answers(s);
 	serve_routes(s);
@@ -254,10 +256,12 @@ serve_free(struct serve *s)
 	if (s->workers != NULL)
 		worker_group_stop(s->workers);
 	metrics_port_close(s->metrics);
+	backup_stop(s->backup);
 	http_free(s->http);
 	if (s->coord != NULL)
 		coord_stop(s->coord);
 	coord_free(s->coord);
+	backup_free(s->backup);
 	if (s->relay != NULL)
 		relay_stun_close(s->relay);
 	door_free(s->door);

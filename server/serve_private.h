@@ -8,6 +8,7 @@
 #include "relay/relay.h"
 #include "server/acme.h"
 #include "server/address.h"
+#include "server/backup.h"
 #include "server/coordinator.h"
 #include "server/door.h"
 #include "server/serve.h"
@@ -37,6 +38,7 @@ struct serve {
 	struct event *cert_timer;
 	struct coord *coord;
 	struct http *http;
+	struct backup *backup;
 	struct metrics_port *metrics;		/* NULL: none */
 };
 

@@ -300,8 +300,10 @@ find_route(struct http_req *q, const char *method)
 	char *path = router_path(q->target);
 	enum err rc = ERR_OK;
 
-	for (unsigned i = 0; i < h->n_tables && rc == ERR_OK && m.route == NULL; i++)
+	for (unsigned i = 0; i < h->n_tables && rc == ERR_OK && m.route == NULL; i++) {
 		rc = router_find(h->tables[i].routes, h->tables[i].n, method, path, &m);
+		q->arg = h->tables[i].arg;
+	}
 	if (rc != ERR_OK) {
 		http_reply_error(q, 400, "the path is not well encoded");
 	} else if (m.route != NULL) {
@@ -544,6 +546,13 @@ struct coord *
 http_coord(struct http *h)
 {
 	return h->coord;
+}
+
+void
+http_routes_for(struct http *h, const struct http_route *table, size_t n, void *arg)
+{
+	http_routes(h, table, n);
+	h->tables[h->n_tables - 1].arg = arg;
 }
 
 static void

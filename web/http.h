@@ -44,6 +44,8 @@ void http_free(struct http *h);
 
 /* Adds a table of routes; borrowed, usually static const. Before the loop runs. */
 void http_routes(struct http *h, const struct http_route *table, size_t n);
+/* The same for handlers outside this folder: they find arg in q->arg. */
+void http_routes_for(struct http *h, const struct http_route *table, size_t n, void *arg);
 
 /* Asked when no route has the path: true when it has answered. One, before the loop runs. */
 typedef bool http_other_fn(struct http_req *q, const char *method, const char *path);

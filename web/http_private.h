@@ -39,7 +39,7 @@ struct http {
 	TAILQ_HEAD(, http_req) waiting;
 	TAILQ_HEAD(, http_stream) streams;
 	bool is_stopping;
-	struct { const struct http_route *routes; size_t n; } tables[HTTP_TABLES_MAX];
+	struct { const struct http_route *routes; size_t n; void *arg; } tables[HTTP_TABLES_MAX];
 	unsigned n_tables;
 	struct { char *path; http_upgrade_fn *fn; void *arg; } upgrades[HTTP_UPGRADES_MAX];
 	unsigned n_upgrades;

@@ -218,3 +218,10 @@ http_reply_list(struct http_req *q, const struct http_list *list)
 	http_answer_take(q, 200, MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, LIST_STEP_BYTES, list_read,
 	    s, list_free), "application/json");
 }
+
+void
+http_reply_file_take(struct http_req *q, const char *type, int fd, uint64_t n_bytes)
+{
+	http_answer_take(q, 200, MHD_create_response_from_fd64(n_bytes, fd),
+	    type);
+}

@@ -34,6 +34,7 @@ struct http_req {
 	char *target;			/* as sent; owned */
 	const struct http_route *route;
 	const struct http_peer *peer;	/* of this request; NULL once the connection ended */
+	void *arg;			/* of http_routes_for, else NULL */
 	struct auth who;		/* checked against route->access */
 	char params[ROUTER_PARAMS_MAX][ROUTER_PARAM_BYTES];
 	json_t *json;			/* owned; an object when route->takes_json, {} without a body */
@@ -85,6 +86,8 @@ const char *http_body(const struct http_req *q, size_t *n);
 const char *http_field(const struct http_req *q, const char *name);
 
 struct events *http_events(const struct http_req *q);
+/* 200 with the n_bytes of a file (fd is taken), sent as the client reads. */
+void http_reply_file_take(struct http_req *q, const char *type, int fd, uint64_t n_bytes);
 
 /* Seconds since the server started. */
 int64_t http_uptime_s(const struct http_req *q);

@@ -1,4 +1,4 @@
-/* links: server/cmd server/cmd_users server/cmd_keys server/cmd_nodes server/cmd_status server/cmd_config server/cmd_version server/cli server/cli_opt server/cli_text server/cli_print server/cli_client server/suggest server/config_load server/config_file server/config_table server/address */
+/* links: server/cmd server/cmd_users server/cmd_keys server/cmd_nodes server/cmd_status server/cmd_config server/cmd_version server/cmd_console server/cmd_credentials server/cmd_audit server/cmd_health server/cmd_backup server/cmd_restore server/backup_file server/restore server/datadir server/acme_challenge coord/store_backup gen/migrations server/cli server/cli_opt server/cli_text server/cli_print server/cli_client server/suggest server/config_load server/config_file server/config_table server/address */
 /* The command line: durations, tables, flags, and every verb against a scripted server on a Unix socket. */
 #include <stdarg.h>
 #include <setjmp.h>
@@ -382,17 +382,54 @@ test_status(void **state)
 	static const struct run_case c = { { "status" }, { { "GET /api/fairlead/v1/status", "200 OK",
 	    "{\"version\":\"v1\",\"serverUrl\":\"https://a\",\"uptimeSeconds\":7300,"
 	    "\"dataDir\":\"/d\",\"baseDomain\":\"t\","
+	    "\"certificate\":{\"source\":\"acme\",\"expires\":\"2027-01-16T08:00:00Z\",\"failedAttempts\":2},"
 	    "\"listen\":{\"https\":[\"0.0.0.0:443\",\"[::]:443\"],\"http\":[],\"stun\":[\"0.0.0.0:3478\"]},"
 	    "\"users\":1,\"nodes\":3,\"nodesOnline\":2,\"keys\":4,\"keysActive\":1,"
 	    "\"metrics\":{\"relayConnections\":5,\"relayPacketsSent\":6,\"relayBytesSent\":7}}" } }, 0,
 	    "version          v1\nlogin server     https://a\nup for           2 hours\n"
 	    "listens on       https 0.0.0.0:443,[::]:443; stun (UDP) 0.0.0.0:3478\ndata             /d\n"
+	    "certificate      acme, expires in 1 day; 2 failed attempts to get one, see the log\n"
 	    "domain           t\nusers            1\nnodes            3, 2 online\n"
 	    "auth keys        4, 1 active\n"
 	    "relay            5 connections, 6 packets, 7 bytes\n", NULL };
 	(void)state;
 
 	run_case(&c);
+}
+
+/* Those that look at more than the answer: a status, a file. */
+static void
+test_health_and_backup(void **state)
+{
+	char healthy[160], file[96], nowhere[96], no_answer[200], cannot[200];
+	const struct run_case cases[] = {
+		{ { "health" }, { { "GET /health", "200 OK", "{}" } }, 0, healthy, NULL },
+		{ { "health", "-o", "json" }, { { "GET /health", "200 OK", "{}" } }, 0,
+		  "{\"status\": \"pass\"}\n", NULL },
+		{ { "health", "--socket", nowhere }, { { NULL, NULL, NULL } }, 1, "", no_answer },
+		{ { "backup", file }, { { "GET /api/fairlead/v1/backup", "503 Busy",
+		  "{\"message\":\"another backup is being made\"}" } }, 1, "",
+		  "fairlead: another backup is being made\n" },
+		{ { "backup", file }, { { "GET /api/fairlead/v1/backup", "200 OK", "hello" } }, 1, "",
+		  "fairlead: this is not a backup that `fairlead backup` made\n" },
+		{ { "backup", "-" }, { { "GET /api/fairlead/v1/backup", "200 OK", "hello" } }, 0, "hello",
+		  NULL },
+		{ { "backup" }, { { NULL, NULL, NULL } }, 2, "",
+		  "fairlead: something is missing; usage: fairlead backup FILE\n" },
+		{ { "restore", nowhere }, { { NULL, NULL, NULL } }, 1, "", cannot },
+	};
+	(void)state;
+
+	snprintf(healthy, sizeof(healthy), "healthy: the server answers on %s\n", sock);
+	snprintf(file, sizeof(file), "%s/backup", dir);
+	snprintf(nowhere, sizeof(nowhere), "%s/nowhere", dir);
+	snprintf(no_answer, sizeof(no_answer),
+	    "fairlead: not healthy: no answer on %s: Couldn't connect to server\n", nowhere);
+	snprintf(cannot, sizeof(cannot), "fairlead: %s cannot be read: No such file or directory\n",
+	    nowhere);
+	for (size_t i = 0; i < COUNT_OF(cases); i++)
+		run_case(&cases[i]);
+	/* server_remove fails if one of them has left a file. */
 }
 
 static void
@@ -446,7 +483,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_durations), cmocka_unit_test(test_times), cmocka_unit_test(test_table),
 		cmocka_unit_test(test_suggest), cmocka_unit_test(test_options), cmocka_unit_test(test_verbs),
-		cmocka_unit_test(test_status), cmocka_unit_test(test_usage),
+		cmocka_unit_test(test_status), cmocka_unit_test(test_health_and_backup),
+		cmocka_unit_test(test_usage),
 	};
 
 	return cmocka_run_group_tests(tests, server_make, server_remove);
