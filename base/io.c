@@ -374,29 +374,19 @@ io_say_goodbye(struct io *io)
 	}
 }
 
-/* All but the descriptor. */
-static void
-io_fini(struct io *io)
+void
+io_free(struct io *io)
 {
+	if (io == NULL)
+		return;
+	OBJ_CHECK(io, IO_MAGIC);
+	io_say_goodbye(io);
 	io_break(io);
 	SSL_free(io->ssl);
 	io_ws_free(io->ws);
 	io_run_clear(&io->front);
 	io_run_clear(&io->raw);
+	close(io->fd);
 	io->magic = 0;
 	free(io);
-}
-
-void
-io_free(struct io *io)
-{
-	int fd;
-
-	if (io == NULL)
-		return;
-	OBJ_CHECK(io, IO_MAGIC);
-	fd = io->fd;
-	io_say_goodbye(io);
-	io_fini(io);
-	close(fd);
 }

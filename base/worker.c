@@ -45,8 +45,8 @@ struct worker_group {
 };
 
 struct worker_call_msg {
-	struct mbox_msg msg;	/* first */
 	uint32_t magic;
+	struct mbox_msg msg;
 	void (*fn)(struct worker *w, void *arg);
 	void *arg;
 	void (*discard)(void *arg);
@@ -81,28 +81,33 @@ worker_on_batch(void *arg)
 	(void)worker_now_ms(w);
 }
 
-static struct worker_flush *
-worker_flush_pop(struct worker_flush_list *list, size_t *n)
+static void
+hooks_remove(struct worker_hooks *h, struct worker_flush *f)
 {
-	struct worker_flush *f = TAILQ_FIRST(list);
-
-	if (f == NULL)
-		return NULL;
-	TAILQ_REMOVE(list, f, _link);
+	TAILQ_REMOVE(&h->list, f, _link);
 	f->_is_queued = false;
-	(*n)--;
+	h->n--;
+}
+
+static struct worker_flush *
+hooks_pop(struct worker_hooks *h)
+{
+	struct worker_flush *f = TAILQ_FIRST(&h->list);
+
+	if (f != NULL)
+		hooks_remove(h, f);
 	return f;
 }
 
 static void
 worker_turn_end(struct worker *w)
 {
-	size_t budget = w->_n_flush * 4 + WORKER_FLUSH_SLACK;
+	size_t budget = w->_flush.n * 4 + WORKER_FLUSH_SLACK;
 	struct worker_flush *f;
 	struct worker_limbo *l;
 
 	(void)worker_now_ms(w);
-	while (budget-- > 0 && (f = worker_flush_pop(&w->_flush, &w->_n_flush)) != NULL)
+	while (budget-- > 0 && (f = hooks_pop(&w->_flush)) != NULL)
 		f->fn(f);
 	while ((l = TAILQ_FIRST(&w->_limbo)) != NULL) {
 		TAILQ_REMOVE(&w->_limbo, l, _link);
@@ -117,8 +122,8 @@ worker_turn(struct worker *w, bool may_wait)
 	int flags = EVLOOP_ONCE;
 
 	worker_check(w);
-	n_again = w->_n_again;
-	if (!may_wait || n_again != 0 || w->_n_flush != 0)
+	n_again = w->_again.n;
+	if (!may_wait || n_again != 0 || w->_flush.n != 0)
 		flags |= EVLOOP_NONBLOCK;
 	w->_turn++;
 	/* libevent 2.1 has no hook between its wait and the first callback: so the time is read
@@ -127,7 +132,7 @@ worker_turn(struct worker *w, bool may_wait)
 	w->_is_now_stale = true;
 	(void)event_base_loop(w->base, flags);
 	while (n_again-- > 0) {
-		struct worker_flush *f = worker_flush_pop(&w->_again, &w->_n_again);
+		struct worker_flush *f = hooks_pop(&w->_again);
 
 		if (f == NULL)
 			break;
@@ -208,8 +213,8 @@ worker_init(struct worker *w, uint16_t index, struct err_text *why)
 	w->_stop_msg.discard = worker_stop_discard;
 	w->now_ms = clock_mono_ms();
 	TAILQ_INIT(&w->_limbo);
-	TAILQ_INIT(&w->_flush);
-	TAILQ_INIT(&w->_again);
+	TAILQ_INIT(&w->_flush.list);
+	TAILQ_INIT(&w->_again.list);
 	atomic_init(&w->_n_conns, 0);
 	if (cfg != NULL && event_config_set_flag(cfg, EVENT_BASE_FLAG_NOLOCK) == 0)
 		w->base = event_base_new_with_config(cfg);
@@ -385,7 +390,7 @@ worker_on_stop(struct worker *w, void (*fn)(struct worker *w, void *arg), void *
 static void
 worker_call_deliver(struct mbox_msg *m, void *loop_arg)
 {
-	struct worker_call_msg *c = (struct worker_call_msg *)(void *)m;
+	struct worker_call_msg *c = CONTAINER_OF(m, struct worker_call_msg, msg);
 
 	OBJ_CHECK(c, CALL_MAGIC);
 	c->fn(loop_arg, c->arg);
@@ -396,7 +401,7 @@ worker_call_deliver(struct mbox_msg *m, void *loop_arg)
 static void
 worker_call_discard(struct mbox_msg *m)
 {
-	struct worker_call_msg *c = (struct worker_call_msg *)(void *)m;
+	struct worker_call_msg *c = CONTAINER_OF(m, struct worker_call_msg, msg);
 
 	OBJ_CHECK(c, CALL_MAGIC);
 	if (c->discard != NULL)
@@ -487,50 +492,45 @@ worker_limbo_put(struct worker *w, struct worker_limbo *l)
 	TAILQ_INSERT_TAIL(&w->_limbo, l, _link);
 }
 
+static struct worker_hooks *
+hooks_of(struct worker *w, const struct worker_flush *f)
+{
+	return f->_is_again ? &w->_again : &w->_flush;
+}
+
+static void
+hooks_add(struct worker *w, struct worker_flush *f, bool is_again)
+{
+	worker_check(w);
+	ASSERT(f->fn != NULL);
+	if (f->_is_queued) {
+		ASSERT(f->_is_again == is_again);
+		return;
+	}
+	f->_is_queued = true;
+	f->_is_again = is_again;
+	TAILQ_INSERT_TAIL(&hooks_of(w, f)->list, f, _link);
+	hooks_of(w, f)->n++;
+}
+
 void
 worker_flush_ask(struct worker *w, struct worker_flush *f)
 {
-	worker_check(w);
-	if (f->_is_queued) {
-		ASSERT(!f->_is_again);
-		return;
-	}
-	ASSERT(f->fn != NULL);
-	f->_is_queued = true;
-	f->_is_again = false;
-	TAILQ_INSERT_TAIL(&w->_flush, f, _link);
-	w->_n_flush++;
+	hooks_add(w, f, false);
 }
 
 void
 worker_again(struct worker *w, struct worker_flush *f)
 {
-	worker_check(w);
-	if (f->_is_queued) {
-		ASSERT(f->_is_again);
-		return;
-	}
-	ASSERT(f->fn != NULL);
-	f->_is_queued = true;
-	f->_is_again = true;
-	TAILQ_INSERT_TAIL(&w->_again, f, _link);
-	w->_n_again++;
+	hooks_add(w, f, true);
 }
 
 void
 worker_flush_cancel(struct worker *w, struct worker_flush *f)
 {
 	worker_check(w);
-	if (!f->_is_queued)
-		return;
-	if (f->_is_again) {
-		TAILQ_REMOVE(&w->_again, f, _link);
-		w->_n_again--;
-	} else {
-		TAILQ_REMOVE(&w->_flush, f, _link);
-		w->_n_flush--;
-	}
-	f->_is_queued = false;
+	if (f->_is_queued)
+		hooks_remove(hooks_of(w, f), f);
 }
 
 bool

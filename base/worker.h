@@ -73,8 +73,7 @@ struct worker {
 	struct worker_slot *_slots;
 	uint32_t _n_slots, _free_slot;
 	TAILQ_HEAD(, worker_limbo) _limbo;
-	TAILQ_HEAD(worker_flush_list, worker_flush) _flush, _again;
-	size_t _n_flush, _n_again;
+	struct worker_hooks { TAILQ_HEAD(, worker_flush) list; size_t n; } _flush, _again;
 	struct worker_stop *_stops;
 	struct mbox_msg _stop_msg;
 	pthread_t _thread;
