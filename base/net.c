@@ -8,8 +8,8 @@
 
 static const uint8_t mapped_head[12] = { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff };
 
-static struct net_ip
-ip_from_v4(const void *b)
+struct net_ip
+net_ip_from_v4(const void *b)
 {
 	struct net_ip ip = { .family = 4 };
 
@@ -17,14 +17,13 @@ ip_from_v4(const void *b)
 	return ip;
 }
 
-/* IPv4-mapped addresses become IPv4. */
-static struct net_ip
-ip_from_v6(const void *b)
+struct net_ip
+net_ip_from_v6(const void *b)
 {
 	struct net_ip ip = { .family = 6 };
 
 	if (memcmp(b, mapped_head, sizeof(mapped_head)) == 0)
-		return ip_from_v4((const uint8_t *)b + sizeof(mapped_head));
+		return net_ip_from_v4((const uint8_t *)b + sizeof(mapped_head));
 	memcpy(ip.b, b, 16);
 	return ip;
 }
@@ -41,12 +40,12 @@ ip_parse(const char *text, size_t n, struct net_ip *out, unsigned *width)
 	memcpy(copy, text, n);
 	copy[n] = '\0';
 	if (inet_pton(AF_INET, copy, b) == 1) {
-		*out = ip_from_v4(b);
+		*out = net_ip_from_v4(b);
 		*width = 32;
 		return ERR_OK;
 	}
 	if (inet_pton(AF_INET6, copy, b) == 1) {
-		*out = ip_from_v6(b);
+		*out = net_ip_from_v6(b);
 		*width = 128;
 		return ERR_OK;
 	}
@@ -81,16 +80,28 @@ number_parse(const char *text, size_t n, unsigned max, unsigned *out)
 }
 
 enum err
+net_port_parse(const char *text, size_t n, uint16_t *out)
+{
+	unsigned port;
+
+	if (number_parse(text, n, UINT16_MAX, &port) != ERR_OK)
+		return ERR_INVAL;
+	*out = (uint16_t)port;
+	return ERR_OK;
+}
+
+enum err
 net_addr_parse(const char *text, size_t n, struct net_addr *out)
 {
 	const char *colon = n > 0 ? memrchr(text, ':', n) : NULL;
 	struct net_ip ip;
-	unsigned port, width;
+	unsigned width;
+	uint16_t port;
 
 	if (colon == NULL)
 		return ERR_INVAL;
 	size_t n_host = (size_t)(colon - text);
-	if (number_parse(colon + 1, n - n_host - 1, UINT16_MAX, &port) != ERR_OK)
+	if (net_port_parse(colon + 1, n - n_host - 1, &port) != ERR_OK)
 		return ERR_INVAL;
 	bool has_brackets = n_host >= 2 && text[0] == '[' && text[n_host - 1] == ']';
 	if (has_brackets) {
@@ -99,7 +110,7 @@ net_addr_parse(const char *text, size_t n, struct net_addr *out)
 	}
 	if (ip_parse(text, n_host, &ip, &width) != ERR_OK || has_brackets != (width == 128))
 		return ERR_INVAL;
-	*out = (struct net_addr){ .ip = ip, .port = (uint16_t)port };
+	*out = (struct net_addr){ .ip = ip, .port = port };
 	return ERR_OK;
 }
 
@@ -245,12 +256,12 @@ net_addr_from_sockaddr(const struct sockaddr *sa, struct net_addr *out)
 		struct sockaddr_in in;
 
 		memcpy(&in, sa, sizeof(in));
-		*out = (struct net_addr){ ip_from_v4(&in.sin_addr), ntohs(in.sin_port) };
+		*out = (struct net_addr){ net_ip_from_v4(&in.sin_addr), ntohs(in.sin_port) };
 	} else if (sa->sa_family == AF_INET6) {
 		struct sockaddr_in6 in6;
 
 		memcpy(&in6, sa, sizeof(in6));
-		*out = (struct net_addr){ ip_from_v6(&in6.sin6_addr), ntohs(in6.sin6_port) };
+		*out = (struct net_addr){ net_ip_from_v6(&in6.sin6_addr), ntohs(in6.sin6_port) };
 	}
 }
 

@@ -28,6 +28,8 @@ struct net_prefix {
 
 /* "1.2.3.4", "fd7a::1" (n bytes, no NUL needed). ERR_INVAL. */
 enum err net_ip_parse(const char *text, size_t n, struct net_ip *out) MUST_USE;
+/* "5": 0 to 65535 in digits alone, without leading zeros. ERR_INVAL. */
+enum err net_port_parse(const char *text, size_t n, uint16_t *out) MUST_USE;
 /* "1.2.3.4:5", "[::1]:5". ERR_INVAL. */
 enum err net_addr_parse(const char *text, size_t n, struct net_addr *out) MUST_USE;
 /* "10.0.0.0/8", or an address alone (full length). ERR_INVAL: not one, or host bits are set. */
@@ -44,6 +46,9 @@ bool net_ip_is_loopback(const struct net_ip *ip);
 /* Loopback, RFC 1918, link-local, unique local, or 100.64.0.0/10. */
 bool net_ip_is_private(const struct net_ip *ip);
 
+/* Of 4 and 16 bytes in network order; IPv4-mapped addresses become IPv4. */
+struct net_ip net_ip_from_v4(const void *b);
+struct net_ip net_ip_from_v6(const void *b);
 /* A family other than IPv4 and IPv6 (a Unix socket) gives the none address. */
 void net_addr_from_sockaddr(const struct sockaddr *sa, struct net_addr *out);
 /* Returns the length used; the none address gives AF_UNSPEC. */

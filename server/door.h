@@ -40,8 +40,7 @@ typedef void door_pass_fn(void *arg, int fd, const struct net_addr *peer, bool i
 enum err door_new(const struct config *cfg, struct worker_group *g, struct tls *tls,
 	struct door **out, struct err_text *why) MUST_USE;
 /* Before the workers start: path exactly as given (copied), or, if it ends with a slash, everything
- * below it; method "GET" (HEAD is answered too) or
- * "POST", static. Requests with a body get 413. */
+ * below it; method "GET" (HEAD is answered too) or "POST", static. Requests with a body get 413. */
 void door_on_answer(struct door *d, const char *method, const char *path, door_answer_fn *fn,
 	void *arg);
 /* token: what the Upgrade field must list, e.g. "DERP"; static. A request for the path without it
@@ -55,8 +54,8 @@ void door_on_websocket(struct door *d, const char *path, const char *protocol, d
 void door_on_pass(struct door *d, door_pass_fn *fn, void *arg);
 
 /* Binds everything of config.listen_https and listen_http; "addr:0" takes a free port (see
- * door_ports), ":443" is every address of both families. ERR_IO with *why: "port 443 on 0.0.0.0 is
- * in use by another program: …"; then only door_free. Main thread, before workers start. */
+ * door_ports). ERR_IO with *why: "port 443 on 0.0.0.0 is in use by another program: …"; then only
+ * door_free. Main thread, before workers start. */
 enum err door_listen(struct door *d, struct err_text *why) MUST_USE;
 /* Ports in use, 0 when there is none: of the first TLS and plain listener. */
 void door_ports(const struct door *d, uint16_t *https, uint16_t *http);

@@ -47,8 +47,8 @@ is_token(struct door_str s)
 	return s.n > 0;
 }
 
-static struct door_str
-trim(struct door_str s)
+struct door_str
+door_str_trim(struct door_str s)
 {
 	while (s.n > 0 && (s.p[0] == ' ' || s.p[0] == '\t')) {
 		s.p++;
@@ -78,7 +78,7 @@ door_str_lists(struct door_str s, const char *token)
 		const char *comma = memchr(s.p, ',', s.n);
 		struct door_str item = { s.p, comma != NULL ? (size_t)(comma - s.p) : s.n };
 
-		if (door_str_is_nocase(trim(item), token))
+		if (door_str_is_nocase(door_str_trim(item), token))
 			return true;
 		if (comma == NULL)
 			break;
@@ -188,7 +188,7 @@ parse_field(struct door_str line, struct door_head *h)
 	if (colon == NULL)
 		return ERR_PROTO;
 	struct door_str name = { line.p, (size_t)(colon - line.p) };
-	struct door_str value = trim((struct door_str){ colon + 1, line.n - name.n - 1 });
+	struct door_str value = door_str_trim((struct door_str){ colon + 1, line.n - name.n - 1 });
 
 	if (!is_token(name))
 		return ERR_PROTO;	/* a folded line or space before the colon, too */
@@ -301,22 +301,6 @@ next_word(struct door_str *line, struct door_str *word)
 	return word->n > 0;
 }
 
-static bool
-parse_port(struct door_str s, uint16_t *out)
-{
-	unsigned v = 0;
-
-	if (s.n == 0 || s.n > 5 || (s.n > 1 && s.p[0] == '0'))
-		return false;
-	for (size_t i = 0; i < s.n; i++) {
-		if (s.p[i] < '0' || s.p[i] > '9')
-			return false;
-		v = v * 10 + (unsigned)(s.p[i] - '0');
-	}
-	*out = (uint16_t)v;
-	return v <= UINT16_MAX;
-}
-
 static enum err
 parse_proxy_v1(const uint8_t *bytes, size_t n, struct net_addr *peer, size_t *used)
 {
@@ -348,27 +332,13 @@ parse_proxy_v1(const uint8_t *bytes, size_t n, struct net_addr *peer, size_t *us
 	    (memchr(dst.p, ':', dst.n) != NULL) != is_v6)
 		return ERR_PROTO;
 	if (net_ip_parse(src.p, src.n, &from.ip) != ERR_OK ||
-	    net_ip_parse(dst.p, dst.n, &to.ip) != ERR_OK || !parse_port(sport, &from.port) ||
-	    !parse_port(dport, &to.port))
+	    net_ip_parse(dst.p, dst.n, &to.ip) != ERR_OK ||
+	    net_port_parse(sport.p, sport.n, &from.port) != ERR_OK ||
+	    net_port_parse(dport.p, dport.n, &to.port) != ERR_OK)
 		return ERR_PROTO;
 	*peer = from;
 	*used = (size_t)(cr - p) + 2;
 	return ERR_OK;
-}
-
-static void
-ip_from_v6(const uint8_t *p, struct net_ip *out)
-{
-	static const uint8_t mapped[12] = { [10] = 0xff, [11] = 0xff };
-
-	memset(out, 0, sizeof(*out));
-	if (memcmp(p, mapped, sizeof(mapped)) == 0) {
-		out->family = 4;
-		memcpy(out->b, p + 12, 4);
-	} else {
-		out->family = 6;
-		memcpy(out->b, p, 16);
-	}
 }
 
 static enum err
@@ -388,15 +358,11 @@ parse_proxy_v2(const uint8_t *p, size_t n, struct net_addr *peer, size_t *used)
 	if (!is_local && p[13] == 0x11) {		/* IPv4, stream */
 		if (body_bytes < 12)
 			return ERR_PROTO;
-		memset(peer, 0, sizeof(*peer));
-		peer->ip.family = 4;
-		memcpy(peer->ip.b, body, 4);
-		peer->port = wire_u16be(body + 8);
+		*peer = (struct net_addr){ net_ip_from_v4(body), wire_u16be(body + 8) };
 	} else if (!is_local && p[13] == 0x21) {	/* IPv6, stream */
 		if (body_bytes < 36)
 			return ERR_PROTO;
-		ip_from_v6(body, &peer->ip);
-		peer->port = wire_u16be(body + 32);
+		*peer = (struct net_addr){ net_ip_from_v6(body), wire_u16be(body + 32) };
 	} else if (!is_local && p[13] != 0x00 && p[13] != 0x31) {
 		return ERR_PROTO;			/* not unspecified, not a Unix stream */
 	}

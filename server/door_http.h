@@ -40,6 +40,8 @@ enum err door_http_parse(const char *p, size_t n, struct door_head *out) MUST_US
 struct door_str door_http_field(const struct door_head *h, const char *name);
 bool door_str_is(struct door_str s, const char *text);		/* exact */
 bool door_str_is_nocase(struct door_str s, const char *text);
+/* Without spaces and tabs at both ends. */
+struct door_str door_str_trim(struct door_str s);
 /* A comma-separated list holds the token (case-insensitive), as in Connection and Upgrade. */
 bool door_str_lists(struct door_str s, const char *token);
 /* The same over all fields of that name. */

@@ -245,27 +245,15 @@ listen_on(struct door *d, struct net_addr *a, bool is_https, struct err_text *wh
 	return ERR_OK;
 }
 
-/* "addr:port", or ":port" for every address of both families. */
 static enum err
 listen_item(struct door *d, const char *item, bool is_https, struct err_text *why)
 {
-	struct net_addr v4 = { .ip.family = 4 }, v6 = { .ip.family = 6 };
-	char text[NET_TEXT_MAX];
-	enum err rc;
+	struct net_addr a;
 
-	if (item[0] != ':') {
-		if (net_addr_parse(item, strlen(item), &v4) != ERR_OK)
-			return err_say(why, ERR_INVAL, "\"%s\" is not an address and port like "
-			    "0.0.0.0:443 or [::]:443", item);
-		return listen_on(d, &v4, is_https, why);
-	}
-	snprintf(text, sizeof(text), "0.0.0.0%s", item);
-	if (net_addr_parse(text, strlen(text), &v4) != ERR_OK)
-		return err_say(why, ERR_INVAL, "\"%s\" is not a port like :443", item);
-	if ((rc = listen_on(d, &v4, is_https, why)) != ERR_OK)
-		return rc;
-	v6.port = v4.port;
-	return listen_on(d, &v6, is_https, why);
+	if (net_addr_parse(item, strlen(item), &a) != ERR_OK)
+		return err_say(why, ERR_INVAL, "\"%s\" is not an address and port like "
+		    "0.0.0.0:443 or [::]:443", item);
+	return listen_on(d, &a, is_https, why);
 }
 
 static void

@@ -22,7 +22,7 @@
 #define DOOR_PASS_MAGIC		0x7d00f403u
 
 #define DOOR_ROUTES_MAX		32
-#define DOOR_LISTENERS_MAX	(4 * CONFIG_LIST_MAX)	/* ":port" makes two */
+#define DOOR_LISTENERS_MAX	(2 * CONFIG_LIST_MAX)	/* listen_https and listen_http */
 #define DOOR_HEAD_MAX_BYTES	(64u << 10)	/* whatever limits.head_bytes says */
 
 /* Handshake steps and further pipelined requests that one turn of the loop may run; a handshake's

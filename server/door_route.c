@@ -15,17 +15,14 @@ door_route_peer(const struct door *d, const struct net_addr *from, const struct 
 			continue;
 		while (list.n > 0 && door_is_trusted(d, &peer.ip)) {
 			const char *comma = memrchr(list.p, ',', list.n);
-			const char *item = comma != NULL ? comma + 1 : list.p;
-			size_t n = list.n - (size_t)(item - list.p);
+			size_t at = comma != NULL ? (size_t)(comma - list.p) + 1 : 0;
+			struct door_str item = door_str_trim(
+			    (struct door_str){ list.p + at, list.n - at });
 			struct net_addr a = { .port = 0 };
 
-			list.n = comma != NULL ? (size_t)(comma - list.p) : 0;
-			for (; n > 0 && (item[0] == ' ' || item[0] == '\t'); n--)
-				item++;
-			while (n > 0 && (item[n - 1] == ' ' || item[n - 1] == '\t'))
-				n--;
-			if (net_ip_parse(item, n, &a.ip) != ERR_OK &&
-			    net_addr_parse(item, n, &a) != ERR_OK)
+			list.n = comma != NULL ? at - 1 : 0;
+			if (net_ip_parse(item.p, item.n, &a.ip) != ERR_OK &&
+			    net_addr_parse(item.p, item.n, &a) != ERR_OK)
 				return peer;
 			peer = a;
 		}

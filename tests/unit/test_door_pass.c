@@ -191,7 +191,7 @@ listen_errors_are_sentences(void **state)
 		{ NULL, "is in use by another program", ERR_IO },
 		{ "192.0.2.1:0", "192.0.2.1 is not an address of this machine", ERR_IO },
 		{ "localhost:80", "\"localhost:80\" is not an address and port", ERR_INVAL },
-		{ ":http", "\":http\" is not a port", ERR_INVAL },
+		{ ":http", "\":http\" is not an address and port", ERR_INVAL },
 	};
 
 	door_rig_start(f);
