@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/obj.h"
+#include "base/wire.h"
 
 #define POOL_BITS_MAX	22	/* addresses looked at: all of 100.64.0.0/10, as many of IPv6 */
 #define WORD_BITS	64u
@@ -66,20 +67,16 @@ bit_clear(struct pool *p, uint32_t offset)
 static uint32_t
 low_word(const struct net_ip *ip)
 {
-	const uint8_t *b = ip->family == 4 ? ip->b : ip->b + 12;
-
-	return ((uint32_t)b[0] << 24) | ((uint32_t)b[1] << 16) | ((uint32_t)b[2] << 8) | b[3];
+	return wire_u32be(ip->family == 4 ? ip->b : ip->b + 12);
 }
 
 static struct net_ip
 address_at(const struct pool *p, uint32_t offset)
 {
 	struct net_ip ip = p->range.ip;
-	uint8_t *b = ip.family == 4 ? ip.b : ip.b + 12;
-	uint32_t low = low_word(&ip) + offset;	/* the range's host bits are zero: no carry */
 
-	for (int i = 3; i >= 0; i--, low >>= 8)
-		b[i] = (uint8_t)low;
+	/* The range's host bits are zero: no carry. */
+	wire_put_u32be(ip.family == 4 ? ip.b : ip.b + 12, low_word(&ip) + offset);
 	return ip;
 }
 

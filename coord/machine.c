@@ -23,6 +23,8 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "base/obj.h"
+
 #define JSON "application/json"
 #define PLAIN "text/plain"
 #define OFF(what) { MACHINE_ANSWER, 501, PLAIN, what " is not available on this server\n" }
@@ -79,7 +81,7 @@ machine_route(const char *method, const char *path, uint16_t noise_version)
 		return &unknown;
 	path += sizeof root - 1;
 	n -= sizeof root - 1;
-	for (size_t i = 0; i < sizeof entries / sizeof entries[0]; i++) {
+	for (size_t i = 0; i < COUNT_OF(entries); i++) {
 		const struct entry *e = &entries[i];
 
 		if (!matches(e, path, n))

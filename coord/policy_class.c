@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "coord/tag.h"
+
 /* tailcfg.FilterRule: any source, any destination and port; IPProto absent = TCP, UDP, ICMP. */
 static const char allow_all_filter[] =
 	"[{\"SrcIPs\":[\"*\"],\"DstPorts\":[{\"IP\":\"*\","
@@ -49,9 +51,7 @@ policy_class_init(struct policy_class_table *t, const struct policy_class_rules 
 static void
 class_free(struct policy_class *c)
 {
-	for (unsigned i = 0; i < c->n_tags; i++)
-		free(c->tags[i]);
-	free(c->tags);
+	tag_list_free(c->tags, c->n_tags);
 	shbuf_drop(c->filter);
 	c->magic = 0;
 	free(c);
@@ -71,12 +71,7 @@ policy_class_fini(struct policy_class_table *t)
 static bool
 tags_eq(const struct policy_class *c, const struct node *n)
 {
-	if (c->n_tags != n->n_tags)
-		return false;
-	for (unsigned i = 0; i < c->n_tags; i++)
-		if (strcmp(c->tags[i], n->tags[i]) != 0)
-			return false;
-	return true;
+	return tag_list_eq(c->tags, c->n_tags, n->tags, n->n_tags);
 }
 
 bool
@@ -106,11 +101,7 @@ class_new(struct policy_class_table *t, const struct policy_class *proto, const 
 
 	c->magic = POLICY_CLASS_MAGIC;
 	c->key = proto->key;
-	c->n_tags = n->n_tags;
-	if (n->n_tags > 0)
-		c->tags = obj_alloc(n->n_tags * sizeof(*c->tags));
-	for (unsigned i = 0; i < n->n_tags; i++)
-		c->tags[i] = obj_strdup(n->tags[i]);
+	tag_list_copy((const char *const *)n->tags, n->n_tags, &c->tags, &c->n_tags);
 	c->row = t->rules.row_of(t->rules.arg, c);
 	c->filter = t->rules.filter_of(t->rules.arg, c);
 	map_put(&t->_by_key, c);

@@ -1,4 +1,4 @@
-/* links: coord/map_delta coord/map_full coord/map_world coord/map_chunk coord/map_peer coord/map_zstd coord/policy_class */
+/* links: coord/map_delta coord/map_full coord/map_world coord/map_chunk coord/map_peer coord/map_zstd coord/policy_class coord/tag */
 /* Proves: each kind of change reaches those who see it as the smallest delta, merged, and made once
  * for all. */
 #include "map_world_fixture.h"

@@ -1,4 +1,4 @@
-/* links: coord/map_full coord/map_world coord/map_delta coord/map_chunk coord/map_peer coord/map_zstd coord/policy_class */
+/* links: coord/map_full coord/map_world coord/map_delta coord/map_chunk coord/map_peer coord/map_zstd coord/policy_class coord/tag */
 /* Proves: a full map is one valid JSON text of shared and private frames, with every node that
  * the viewer sees, once, and without itself. */
 #include "map_world_fixture.h"

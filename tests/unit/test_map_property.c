@@ -1,4 +1,4 @@
-/* links: coord/map_delta coord/map_full coord/map_world coord/map_chunk coord/map_peer coord/map_zstd coord/policy_class */
+/* links: coord/map_delta coord/map_full coord/map_world coord/map_chunk coord/map_peer coord/map_zstd coord/policy_class coord/tag */
 /* Proves: whatever happens in whatever order, clients that apply full maps and deltas end with
  * what a fresh full map says. */
 #include "map_world_fixture.h"

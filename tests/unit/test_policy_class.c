@@ -1,4 +1,4 @@
-/* links: coord/policy_class */
+/* links: coord/policy_class coord/tag */
 /* Proves: nodes with the same owner or the same tags are one class, and a class goes with its
  * last node. */
 #include "map_fixture.h"
