@@ -38,11 +38,21 @@ cli_fail(const char *fmt, ...)
 	return 1;
 }
 
+/* "fairlead noun verb ARGS" into out; returns it. */
+static char *
+verb_line(const struct cli_noun *noun, const struct cli_verb *v, char out[160])
+{
+	snprintf(out, 160, "fairlead %s%s%s%s%s", noun->name, *v->name != 0 ? " " : "", v->name,
+	    *v->args != 0 ? " " : "", v->args);
+	return out;
+}
+
 static void
 verb_usage(const struct cli_noun *noun, const struct cli_verb *v, FILE *f)
 {
-	fprintf(f, "%s\n\nUsage: fairlead %s%s%s%s%s [flags]\n\nFlags:\n", v->summary, noun->name,
-	    *v->name != 0 ? " " : "", v->name, *v->args != 0 ? " " : "", v->args);
+	char line[160];
+
+	fprintf(f, "%s\n\nUsage: %s [flags]\n\nFlags:\n", v->summary, verb_line(noun, v, line));
 	if (v->opts != NULL)
 		cli_opt_usage(v->opts, f);
 	if (!noun->is_local)
@@ -97,8 +107,9 @@ verb_run(const struct cli_noun *noun, const struct cli_verb *v, int argc, char *
 {
 	const struct cli_opt *tables[] = { v->opts != NULL ? v->opts : no_opts, common_opts,
 		noun->is_local ? no_opts : remote_opts, NULL };
-	struct cli c = { .noun = noun->name, .verb = v->name };
+	struct cli c = { .noun = noun->name };
 	struct err_text why;
+	char line[160];
 
 	if (cli_opt_parse(tables, &argc, argv, &why) != ERR_OK) {
 		cli_fail("%s", why.s);
@@ -117,13 +128,10 @@ verb_run(const struct cli_noun *noun, const struct cli_verb *v, int argc, char *
 	c.argv = argv + 1;
 	if (c.argc >= v->args_min && c.argc <= v->args_max)
 		return v->run(&c);
-	const char *space = *v->name != 0 ? " " : "", *space2 = *v->args != 0 ? " " : "";
 	if (c.argc > v->args_max)
-		cli_fail("too much: \"%s\"; usage: fairlead %s%s%s%s%s", c.argv[v->args_max], noun->name, space,
-		    v->name, space2, v->args);
+		cli_fail("too much: \"%s\"; usage: %s", c.argv[v->args_max], verb_line(noun, v, line));
 	else
-		cli_fail("something is missing; usage: fairlead %s%s%s%s%s", noun->name, space, v->name, space2,
-		    v->args);
+		cli_fail("something is missing; usage: %s", verb_line(noun, v, line));
 	return 2;
 }
 

@@ -13,7 +13,7 @@
 
 /* A command under way. */
 struct cli {
-	const char *noun, *verb;	/* verb "" when the noun has none */
+	const char *noun;
 	int argc;			/* words behind the verb */
 	char **argv;
 	bool is_json;			/* -o json */

@@ -29,9 +29,7 @@ struct loading {
 static const char *
 own_env(const char *name)
 {
-	const char *v = getenv(name);
-
-	return v;
+	return getenv(name);
 }
 
 static enum err

@@ -138,17 +138,3 @@ coordinator_run_until(struct coordinator *c, const bool *is_done)
 	while (!*is_done && !c->is_ending)
 		event_base_loop(c->base, EVLOOP_ONCE);
 }
-
-void
-coordinator_stop(struct coordinator *c)
-{
-	OBJ_CHECK(c, COORDINATOR_MAGIC);
-	event_base_loopbreak(c->base);
-}
-
-bool
-coordinator_is_ending(const struct coordinator *c)
-{
-	OBJ_CHECK(c, COORDINATOR_MAGIC);
-	return c->is_ending;
-}

@@ -21,12 +21,9 @@ struct event_base *coordinator_base(struct coordinator *c);
 struct mbox *coordinator_mbox(struct coordinator *c);
 /* Runs fn(arg) on each SIGHUP. */
 void coordinator_on_hup(struct coordinator *c, void (*fn)(void *arg), void *arg);
-/* Runs the loop until a signal, or coordinator_stop. */
+/* Runs the loop until a signal. */
 void coordinator_run(struct coordinator *c);
 /* Runs the loop until *is_done (set by an event) or a signal. For changes made during start. */
 void coordinator_run_until(struct coordinator *c, const bool *is_done);
-void coordinator_stop(struct coordinator *c);
-/* A signal asked for the end. */
-bool coordinator_is_ending(const struct coordinator *c);
 
 #endif
