@@ -44,6 +44,8 @@ struct config {
 		char *hostname;		/* "" = the host of server_url */
 		char *ipv4, *ipv6;	/* "" = found by itself; "none" */
 		bool verify_clients;
+		char *mesh_key_file;	/* "" = no mesh */
+		struct config_list mesh_with;	/* other relays of the region: see relay/derp_mesh_target.h */
 	} derp;
 	struct {
 		unsigned offline_grace_s;	/* peers hear "offline" so long after the stream's end */
@@ -55,6 +57,8 @@ struct config {
 		unsigned head_bytes;
 		unsigned half_open_per_source;	/* connections without a served request, per address */
 		unsigned conns;			/* of the whole door */
+		unsigned accepts_per_s;		/* 0 = no limit */
+		unsigned accepts_burst;		/* that many at once, whatever accepts_per_s says */
 		unsigned body_bytes;		/* of a request inside Noise */
 		unsigned register_fail_per_min;	/* refused registrations per source address */
 		unsigned relay_queue_bytes;	/* per receiver */

@@ -60,6 +60,10 @@ short io_wants(const struct io *io);
 /* From here on TLS server with this SSL (taken; from SSL_new of a context that io_tls_ctx_init
  * prepared). Bytes already put back with io_unread are read first. */
 void io_tls_start(struct io *io, SSL *ssl);
+/* The same as TLS client; what of the server is checked, and its name, are set in ssl before. */
+void io_tls_start_client(struct io *io, SSL *ssl);
+/* The certificate of the other side, the caller's; NULL: none was shown. */
+struct x509_st *io_tls_peer_certificate(const struct io *io);
 /* Continues the handshake. ERR_OK: done (bytes may be pending); ERR_AGAIN: wait for io_wants;
  * ERR_CRYPTO: not TLS, or nothing in common; ERR_CLOSED, ERR_IO. */
 enum err io_tls_handshake(struct io *io) MUST_USE;

@@ -133,8 +133,9 @@ io_tls_ctx_init(SSL_CTX *ctx)
 	SSL_CTX_set_default_read_buffer_len(ctx, IO_READ_AHEAD_BYTES);
 }
 
-void
-io_tls_start(struct io *io, SSL *ssl)
+/* Puts our BIO under ssl, which io owns from here on. */
+static void
+io_tls_attach(struct io *io, SSL *ssl)
 {
 	BIO *bio;
 
@@ -147,10 +148,30 @@ io_tls_start(struct io *io, SSL *ssl)
 	BIO_set_data(bio, io);
 	BIO_set_init(bio, 1);
 	SSL_set_bio(ssl, bio, bio);
-	SSL_set_accept_state(ssl);
 	io->ssl = ssl;
 	io->raw = io->front;
 	io->front = (struct io_run){ .p = NULL };
+}
+
+void
+io_tls_start(struct io *io, SSL *ssl)
+{
+	io_tls_attach(io, ssl);
+	SSL_set_accept_state(ssl);
+}
+
+void
+io_tls_start_client(struct io *io, SSL *ssl)
+{
+	io_tls_attach(io, ssl);
+	SSL_set_connect_state(ssl);
+}
+
+X509 *
+io_tls_peer_certificate(const struct io *io)
+{
+	OBJ_CHECK(io, IO_MAGIC);
+	return io->ssl != NULL ? SSL_get1_peer_certificate(io->ssl) : NULL;
 }
 
 /* What a failed SSL call means; tls_fault: the peer's records are bad. */

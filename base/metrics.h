@@ -58,6 +58,27 @@
 	X(DERP_UNKNOWN, "derp_unknown_frames", "counter", "frames of unknown type") \
 	X(DERP_REFUSED, "fairlead_derp_refused_total", "counter", "DERP clients not admitted") \
 	X(DERP_DUP_CONNS, "derp_current_dup_client_conns", "gauge", "connections sharing a key") \
+	X(DERP_DUP_KEYS, "derp_current_dup_client_keys", "gauge", "keys with several connections") \
+	X(DERP_DUP_TOTAL, "derp_total_dup_client_conns", "counter", "connections that came beside another") \
+	X(DERP_CLIENTS_LOCAL, "derp_clients_local", "gauge", "keys connected here") \
+	X(DERP_CLIENTS_REMOTE, "derp_clients_remote", "gauge", "keys connected to other relays only") \
+	X(DERP_CLIENTS_TOTAL, "derp_clients_total", "gauge", "keys connected in the region") \
+	X(DERP_NOT_IDEAL, "derp_current_notideal_connections", "gauge", \
+	    "connections whose first choice is another relay") \
+	X(DERP_MOVES_IN, "derp_home_moves_in", "counter", "clients that made this relay their home") \
+	X(DERP_MOVES_OUT, "derp_home_moves_out", "counter", "clients that took another home") \
+	X(DERP_PKT_DISCO, "derp_packets_received_kind{kind=\"disco\"}", "counter", "packets received") \
+	X(DERP_PKT_OTHER, "derp_packets_received_kind{kind=\"other\"}", "counter", "packets received") \
+	X(DERP_DROP_FWD, "derp_packets_dropped{reason=\"unknown_dest_on_fwd\"}", "counter", \
+	    "packets dropped") \
+	X(DERP_FWD_IN, "derp_packets_forwarded_in", "counter", "packets from other relays") \
+	X(DERP_FWD_OUT, "derp_packets_forwarded_out", "counter", "packets to other relays") \
+	X(DERP_WATCHERS, "derp_watchers", "gauge", "mesh peers that watch who is connected") \
+	X(DERP_LINKS, "fairlead_derp_mesh_links", "gauge", "links to other relays that are up") \
+	X(DERP_MULTI_CREATED, "derp_multiforwarder_created", "counter", "keys found at a second relay") \
+	X(DERP_MULTI_DELETED, "derp_multiforwarder_deleted", "counter", "keys left at one relay only") \
+	X(DERP_WRITE_TIMEOUTS, "derp_sclient_write_timeouts", "counter", \
+	    "clients closed because they read nothing") \
 	X(DERP_WEBSOCKETS, "derp_websocket_accepts", "counter", "DERP connections in WebSocket frames") \
 	X(STUN_OK, "stun_requests{disposition=\"success\"}", "counter", "STUN requests") \
 	X(STUN_BAD, "stun_requests{disposition=\"not_stun\"}", "counter", "STUN requests") \

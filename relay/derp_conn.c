@@ -2,6 +2,7 @@
 #include "relay/derp_conn.h"
 
 #include <event2/event.h>
+#include <sodium.h>
 #include <string.h>
 
 #include "base/log.h"
@@ -11,7 +12,9 @@
 #include "base/ratelimit.h"
 #include "relay/derp_frame.h"
 #include "relay/derp_hello.h"
+#include "relay/derp_mesh.h"
 #include "relay/derp_read.h"
+#include "relay/relay.h"
 
 /* Sealed in one go before the socket is asked: what a slow reader can make us hold besides its
  * queue. */
@@ -19,6 +22,11 @@
 /* A run of at least so many bytes is sealed from where it lies; shorter ones are worth
  * collecting. */
 #define DIRECT_MIN	(8u << 10)
+/* Instead of limits.relay_stall_s (derper's numbers): mesh peers get more time, links less. */
+#define MESH_STALL_MS	30000
+#define LINK_STALL_MS	5000
+/* A change of home so soon is the choice of a client that has just come. */
+#define MOVE_MIN_MS	5000
 
 /* --- end -------------------------------------------------------------------------------------- */
 
@@ -35,16 +43,21 @@ derp_conn_on_limbo(struct worker_limbo *l)
 static void
 derp_conn_leave(struct derp_conn *c)
 {
-	bool is_last;
+	enum derp_route_left left;
 
 	if (c->entry == NULL)
 		return;
-	is_last = derp_route_remove(c->dw->shared->routes, c->entry, c->ref);
+	derp_watch_stop(c);
+	left = derp_route_remove(c->dw->shared->routes, c->entry, c->ref);
 	c->entry = NULL;
-	derp_peers_leave_take(&c->peers, c->dw, &c->key, is_last);
+	if (left != DERP_ROUTE_HERE)
+		derp_watch_changed(c->dw->shared, &c->key);
+	derp_peers_leave_take(&c->peers, c->dw, &c->key, left);
 	metric_add(METRIC_DERP_CONNS, -1);
 	if (c->is_home)
 		metric_add(METRIC_DERP_HOME, -1);
+	if (c->is_not_ideal)
+		metric_add(METRIC_DERP_NOT_IDEAL, -1);
 }
 
 void
@@ -59,6 +72,8 @@ derp_conn_close(struct derp_conn *c, const char *why)
 	c->state = DERP_CONN_CLOSED;
 	worker_slot_give(w, c->ref);
 	derp_conn_leave(c);
+	if (c->link != NULL)
+		derp_mesh_down(c->link, c->dw, why);
 	event_del(&c->ev);
 	worker_flush_cancel(w, &c->flush);
 	worker_flush_cancel(w, &c->again);
@@ -73,12 +88,45 @@ derp_conn_close(struct derp_conn *c, const char *why)
 	worker_limbo_put(w, &c->limbo);
 }
 
+/* On its way to the worker of a connection. */
+struct closing {
+	struct conn_ref ref;
+	const char *why;
+};
+
+static void
+closing_on_arrival(struct worker *w, void *arg)
+{
+	struct closing *x = arg;
+	struct derp_conn *c = worker_find(w, x->ref);
+
+	if (c != NULL) {
+		OBJ_CHECK(c, DERP_CONN_MAGIC);
+		derp_conn_close(c, x->why);
+	}
+	free(x);
+}
+
+void
+derp_conn_close_all(struct derp_shared *shared, const struct conn_ref *refs, size_t n,
+	const char *why)
+{
+	for (size_t i = 0; i < n; i++) {
+		struct closing *x = obj_alloc(sizeof *x);
+
+		*x = (struct closing){ .ref = refs[i], .why = why };
+		worker_call(worker_group_at(shared->group, refs[i].worker), closing_on_arrival, x, free);
+	}
+}
+
 /* --- deadlines -------------------------------------------------------------------------------- */
 
 static int64_t
 derp_conn_stall_ms(const struct derp_conn *c)
 {
-	return (int64_t)c->dw->shared->cfg->limits.relay_stall_s * 1000;
+	if (c->link != NULL)
+		return LINK_STALL_MS;
+	return c->is_mesh ? MESH_STALL_MS : (int64_t)c->dw->shared->cfg->limits.relay_stall_s * 1000;
 }
 
 static void
@@ -91,11 +139,26 @@ derp_conn_arm(struct derp_conn *c)
 	derp_worker_arm(c->dw, c, at_ms);
 }
 
+/* A keep-alive, or on a link a look at the other side's. */
+static void
+derp_conn_due(struct derp_conn *c, int64_t now_ms)
+{
+	uint8_t frame[DERP_FRAME_KEEPALIVE_BYTES];
+
+	if (c->link == NULL) {
+		c->due_ms = now_ms + c->keepalive_ms;
+		derp_conn_put_control(c, frame, derp_frame_put_keepalive(frame));
+		return;
+	}
+	c->due_ms = derp_mesh_heard_ms(c->link) + DERP_MESH_SILENCE_MS;
+	if (now_ms >= c->due_ms)
+		derp_conn_close(c, "it says nothing");
+}
+
 void
 derp_conn_tick(struct derp_conn *c, int64_t now_ms)
 {
 	int64_t stall_ms = derp_conn_stall_ms(c);
-	uint8_t frame[DERP_FRAME_KEEPALIVE_BYTES];
 
 	OBJ_CHECK(c, DERP_CONN_MAGIC);
 	if (c->state == DERP_CONN_HELLO && now_ms >= c->due_ms) {
@@ -103,14 +166,14 @@ derp_conn_tick(struct derp_conn *c, int64_t now_ms)
 		return;
 	}
 	if (c->is_blocked && stall_ms > 0 && now_ms - c->stalled_ms >= stall_ms) {
+		metric_add(METRIC_DERP_WRITE_TIMEOUTS, 1);
 		derp_conn_close(c, "it reads nothing");
 		return;
 	}
-	if (c->state == DERP_CONN_STEADY && now_ms >= c->due_ms) {
-		c->due_ms = now_ms + c->keepalive_ms;
-		derp_conn_put_control(c, frame, derp_frame_put_keepalive(frame));
-	}
-	derp_conn_arm(c);
+	if (c->state == DERP_CONN_STEADY && now_ms >= c->due_ms)
+		derp_conn_due(c, now_ms);
+	if (c->state != DERP_CONN_CLOSED)
+		derp_conn_arm(c);
 }
 
 /* --- output ----------------------------------------------------------------------------------- */
@@ -198,9 +261,11 @@ derp_conn_flush(struct derp_conn *c)
 	derp_worker_touch(c->dw);
 	derp_queue_expire(&c->queue, &c->dw->pool, worker_now_ms(c->dw->w));
 	do {
+		if (c->watch != NULL)
+			derp_watch_fill(c);
 		if ((rc = derp_conn_seal(c)) == ERR_OK)
 			rc = io_flush(c->io);
-	} while (rc == ERR_OK && !derp_queue_is_empty(&c->queue));
+	} while (rc == ERR_OK && (!derp_queue_is_empty(&c->queue) || derp_watch_has_more(c)));
 	if (derp_queue_bytes(&c->queue, DERP_LANE_CONTROL) == 0)
 		c->is_pong_waiting = false;
 	if (rc == ERR_OK)
@@ -287,6 +352,38 @@ derp_conn_refused(struct derp_conn *c, const struct node_key *key, const char *w
 		    "node", key_short(key->b, node), "why", why);
 }
 
+/* Has it proved the mesh key? */
+static bool
+derp_conn_is_mesh(const struct derp_shared *shared, const struct derp_hello_info *info)
+{
+	return shared->has_mesh_key && info->has_mesh_key &&
+	    sodium_memcmp(shared->mesh_key, info->mesh_key, KEY_BYTES) == 0;
+}
+
+/* Into the table of routes; mesh peers need no admission. */
+static enum err
+derp_conn_join(struct derp_conn *c, const struct derp_hello_info *info)
+{
+	struct derp_shared *shared = c->dw->shared;
+	struct derp_route_join join = {
+		.key = info->key, .ref = c->ref, .addr = *io_peer(c->io),
+		.must_be_admitted = shared->cfg->derp.verify_clients,
+	};
+
+	if (derp_conn_is_mesh(shared, info)) {
+		c->is_mesh = true;
+		join.must_be_admitted = false;
+		join.flags |= DERP_FRAME_PRESENT_MESH;
+	}
+	if (info->is_prober)
+		join.flags |= DERP_FRAME_PRESENT_PROBER;
+	if (c->is_not_ideal)
+		join.flags |= DERP_FRAME_PRESENT_NOT_IDEAL;
+	if (join.flags == 0)
+		join.flags = DERP_FRAME_PRESENT_REGULAR;
+	return derp_route_add(shared->routes, &join, &c->entry);
+}
+
 enum err
 derp_conn_hello(struct derp_conn *c, const uint8_t *payload, size_t n)
 {
@@ -308,24 +405,39 @@ derp_conn_hello(struct derp_conn *c, const uint8_t *payload, size_t n)
 	}
 	if ((rc = derp_hello_info_put(&info.key, &shared->key, frame)) != ERR_OK)
 		return rc;
-	rc = derp_route_add(shared->routes, &info.key, c->ref, shared->cfg->derp.verify_clients,
-	    &c->entry);
+	rc = derp_conn_join(c, &info);
+	sodium_memzero(info.mesh_key, sizeof info.mesh_key);
 	if (rc != ERR_OK) {
 		derp_conn_refused(c, &info.key, "no node of ours has this key");
 		return rc;
 	}
 	c->key = info.key;
 	c->state = DERP_CONN_STEADY;
+	c->begun_ms = worker_now_ms(c->dw->w);
 	c->keepalive_ms = DERP_CONN_KEEPALIVE_MS +
 	    (int64_t)rand_below(DERP_CONN_KEEPALIVE_SPREAD_MS + 1);
 	c->due_ms = worker_now_ms(c->dw->w) + c->keepalive_ms;
 	derp_conn_arm(c);
 	metric_add(METRIC_DERP_ACCEPTS, 1);
 	metric_add(METRIC_DERP_CONNS, 1);
+	if (c->is_not_ideal)
+		metric_add(METRIC_DERP_NOT_IDEAL, 1);
 	log_debug(LOG_RELAY, "client up", "node", key_short(c->key.b, node),
 	    "ip", net_addr_put(io_peer(c->io), ip), "tls", io_version(c->io));
 	derp_conn_put_control(c, frame, sizeof frame);
+	derp_watch_changed(shared, &c->key);
 	return ERR_OK;
+}
+
+void
+derp_conn_note_preferred(struct derp_conn *c, bool is_home)
+{
+	if (is_home == c->is_home)
+		return;
+	c->is_home = is_home;
+	metric_add(METRIC_DERP_HOME, is_home ? 1 : -1);
+	if (worker_now_ms(c->dw->w) - c->begun_ms > MOVE_MIN_MS)
+		metric_add(is_home ? METRIC_DERP_MOVES_IN : METRIC_DERP_MOVES_OUT, 1);
 }
 
 /* The answer to the upgrade unless the client wants none, and ServerKey, in one write. */
@@ -347,18 +459,14 @@ derp_conn_greet(struct derp_conn *c, bool is_fast_start)
 	buf_fini(&b);
 }
 
-void
-derp_conn_attach_take(struct derp_worker *dw, struct io *io, bool is_fast_start)
+/* Takes io; it is watched for reading and has its deadline. */
+static struct derp_conn *
+derp_conn_new(struct derp_worker *dw, struct io *io)
 {
-	struct derp_conn *c;
+	struct derp_conn *c = obj_alloc(sizeof *c);
 
 	OBJ_CHECK(dw, DERP_WORKER_MAGIC);
 	ASSERT(io_worker(io) == dw->w);
-	if (dw->is_stopping) {
-		io_free(io);
-		return;
-	}
-	c = obj_alloc(sizeof *c);
 	c->magic = DERP_CONN_MAGIC;
 	c->state = DERP_CONN_HELLO;
 	c->dw = dw;
@@ -373,7 +481,32 @@ derp_conn_attach_take(struct derp_worker *dw, struct io *io, bool is_fast_start)
 	    c) == 0);
 	ASSERT(event_add(&c->ev, NULL) == 0);
 	derp_conn_arm(c);
-	derp_conn_greet(c, is_fast_start);
+	return c;
+}
+
+struct derp_conn *
+derp_conn_link_take(struct derp_worker *dw, struct io *io, struct derp_link *link)
+{
+	struct derp_conn *c = derp_conn_new(dw, io);
+
+	c->link = link;
+	if (io_has_more(io))
+		worker_again(dw->w, &c->again);
+	return c;
+}
+
+void
+derp_conn_attach_take(struct derp_worker *dw, struct io *io, unsigned how)
+{
+	struct derp_conn *c;
+
+	if (dw->is_stopping) {
+		io_free(io);
+		return;
+	}
+	c = derp_conn_new(dw, io);
+	c->is_not_ideal = (how & RELAY_NOT_IDEAL) != 0;
+	derp_conn_greet(c, (how & RELAY_FAST_START) != 0);
 	/* What came behind the request is in io already, where no event shows it. */
 	if (c->state != DERP_CONN_CLOSED && io_has_more(c->io))
 		worker_again(dw->w, &c->again);

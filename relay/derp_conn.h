@@ -1,5 +1,6 @@
 /*
- * One client of the relay: its life, its output and its fate. Its reading is in derp_read.
+ * One client of the relay: its life, its output and its fate. Its reading is in derp_read. A link
+ * to another relay, dialled by derp_mesh, is one too, only that we are the client there.
  *
  * HELLO -> STEADY -> CLOSED, or HELLO -> CLOSED. Closing is done at once, whoever asks; the
  * memory stays until the turn ends, so callers look at the state after anything that may have
@@ -38,17 +39,22 @@ struct derp_conn {
 	bool is_home : 1;
 	bool is_pong_waiting : 1;	/* in the control lane */
 	bool is_in_wheel : 1;
+	bool is_mesh : 1;		/* proved the mesh key */
+	bool is_not_ideal : 1;		/* its first choice is another relay of the region */
 	uint32_t skip_bytes;		/* of a frame nobody wants, still to come */
 	struct conn_ref ref;		/* our name for other workers */
 	struct derp_peers peers;	/* who got packets from us */
 	struct derp_worker *dw;		/* borrowed */
 	struct io *io;			/* owned; NULL once closed */
 	struct derp_route_entry *entry;	/* our key's place in the table; NULL before STEADY */
+	struct derp_watch *watch;	/* owned; NULL: does not watch */
+	struct derp_link *link;		/* borrowed; we are the client here; NULL: it is */
 	struct node_key key;		/* authenticated; zero before STEADY */
 	struct buf carry;		/* start of an incomplete frame; owns memory only then */
 	struct derp_queue queue;
 	int64_t due_ms;			/* HELLO: deadline; STEADY: next keep-alive */
 	int64_t keepalive_ms;		/* our interval */
+	int64_t begun_ms;		/* STEADY since */
 	int64_t stalled_ms;		/* is_blocked: when the socket last took something */
 	uint64_t stalled_bytes;		/* io_bytes_out at that time */
 	int64_t gone_ms;		/* "not here" limiter: when its bucket is full again */
@@ -62,13 +68,21 @@ struct derp_conn {
 static_assert(sizeof(struct derp_conn) <= 512, "an idle client must stay small");
 
 /* Takes io, whose upgrade request was read, and greets. See relay_attach_take. */
-void derp_conn_attach_take(struct derp_worker *dw, struct io *io, bool is_fast_start);
+void derp_conn_attach_take(struct derp_worker *dw, struct io *io, unsigned how);
+/* Takes io, on which another relay has answered our upgrade request. */
+struct derp_conn *derp_conn_link_take(struct derp_worker *dw, struct io *io, struct derp_link *link);
 /* Ends it; why is for the log. Not twice. */
 void derp_conn_close(struct derp_conn *c, const char *why);
+
+/* Closes n connections, each on its worker; why is static. Any thread. */
+void derp_conn_close_all(struct derp_shared *shared, const struct conn_ref *refs, size_t n,
+	const char *why);
 
 /* The payload of its ClientInfo came. ERR_AGAIN: too many in this turn, come again with it in
  * the next; any other error: close. */
 enum err derp_conn_hello(struct derp_conn *c, const uint8_t *payload, size_t n) MUST_USE;
+/* It says whether this relay is its home. */
+void derp_conn_note_preferred(struct derp_conn *c, bool is_home);
 /* Sends the run to this client: at once if it is long and nothing is before it, else at the end
  * of the turn. May close c. */
 void derp_conn_put(struct derp_conn *c, const struct derp_worker_run *run);

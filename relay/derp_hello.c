@@ -3,6 +3,7 @@
 
 #include <assert.h>
 #include <sodium.h>
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
@@ -138,4 +139,40 @@ derp_hello_info_put(const struct node_key *client, const struct private_key *ser
 	    sizeof server_info - 1, nonce, client->b, server->b) != 0)
 		return ERR_CRYPTO;
 	return ERR_OK;
+}
+
+/* --- as a client ------------------------------------------------------------------------------ */
+
+enum err
+derp_hello_key_parse(const uint8_t *payload, size_t n, uint8_t out[KEY_BYTES])
+{
+	if (n < sizeof magic + KEY_BYTES || memcmp(payload, magic, sizeof magic) != 0)
+		return ERR_PROTO;
+	memcpy(out, payload + sizeof magic, KEY_BYTES);
+	return ERR_OK;
+}
+
+enum err
+derp_hello_client_put(const uint8_t server_public[KEY_BYTES], const struct private_key *own,
+	const uint8_t mesh_key[KEY_BYTES], uint8_t out[DERP_HELLO_CLIENT_MAX_BYTES], size_t *n)
+{
+	uint8_t *key = out + DERP_FRAME_HDR_BYTES, *nonce = key + KEY_BYTES;
+	char json[128], hex[2 * KEY_BYTES + 1];
+	size_t n_json = (size_t)snprintf(json, sizeof json,
+	    "{\"meshKey\":\"%s\",\"version\":%d,\"CanAckPings\":true}",
+	    key_hex_put(mesh_key, KEY_BYTES, hex), DERP_HELLO_VERSION);
+	size_t n_payload = KEY_BYTES + NONCE_BYTES + TAG_BYTES + n_json;
+	enum err rc = ERR_OK;
+
+	static_assert(DERP_FRAME_HDR_BYTES + KEY_BYTES + NONCE_BYTES + TAG_BYTES + sizeof json <=
+	    DERP_HELLO_CLIENT_MAX_BYTES, "ClientInfo");
+	private_key_public(own, key);
+	rand_bytes(nonce, NONCE_BYTES);
+	if (crypto_box_easy(nonce + NONCE_BYTES, (const uint8_t *)json, n_json, nonce, server_public,
+	    own->b) != 0)
+		rc = ERR_CRYPTO;
+	sodium_memzero(json, sizeof json);
+	sodium_memzero(hex, sizeof hex);
+	*n = derp_frame_put_hdr(out, DERP_FRAME_CLIENT_INFO, (uint32_t)n_payload) + n_payload;
+	return rc;
 }

@@ -24,9 +24,24 @@ struct derp_peers {
 void derp_peers_fini(struct derp_peers *p);
 /* Remembers ref, once. */
 void derp_peers_add(struct derp_peers *p, struct conn_ref ref);
-/* A connection of this key has gone, after derp_route_remove; is_last as that said. Tells its
- * peers, or hands them to the key's other connection, wherever that is. *p is empty afterwards. */
+/* A connection of this key has gone, after derp_route_remove; left as that said. Tells its peers, or
+ * hands them to the key's other connection, wherever that is, or keeps them until the key has left the
+ * other relays too. *p is empty afterwards. */
 void derp_peers_leave_take(struct derp_peers *p, struct derp_worker *dw, const struct node_key *key,
-	bool is_last);
+	enum derp_route_left left);
+
+/*
+ * Senders at other relays of the region, whose packets come over mesh peers: remembered on the worker
+ * that the packets came to, and told of when no link leads to the key any more. Only keys that a link
+ * of ours leads to: of others we would never hear that they have gone.
+ */
+#define DERP_PEERS_REMOTE_MAX 4096	/* senders, per worker */
+
+void derp_peers_remote_init(struct derp_worker *dw);
+void derp_peers_remote_fini(struct derp_worker *dw);
+/* The receiver got a packet of this sender. */
+void derp_peers_remote_add(struct derp_worker *dw, const uint8_t key[KEY_BYTES], struct conn_ref ref);
+/* The key is nowhere in the region any more: its receivers, on all workers, are told. Any thread. */
+void derp_peers_remote_gone(struct derp_shared *shared, const struct node_key *key);
 
 #endif

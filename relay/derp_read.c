@@ -14,6 +14,7 @@
 #include "base/metrics.h"
 #include "base/obj.h"
 #include "relay/derp_frame.h"
+#include "relay/derp_mesh.h"
 
 #define READ_TURN_BYTES		(64u << 10)
 /* Longer packets that look like disco go the way of data: the lane ahead is for short ones. */
@@ -31,8 +32,9 @@ struct turn {
 	size_t n, at;
 	bool is_noted;		/* as the active one of its key */
 	bool is_put_off;	/* the greeting has to wait for the next turn */
-	bool has_dst, is_dst_known;
-	uint8_t dst_key[KEY_BYTES];
+	bool has_dst, is_dst_known, is_dst_link;
+	bool has_src;		/* of forwarded packets: remembered for dst */
+	uint8_t dst_key[KEY_BYTES], src_key[KEY_BYTES];
 	struct conn_ref dst;
 	uint8_t *run;		/* ready frames for dst, run_n bytes */
 	size_t run_n;
@@ -67,8 +69,9 @@ turn_find_dst(struct turn *t, const uint8_t key[KEY_BYTES])
 		return;
 	memcpy(t->dst_key, key, KEY_BYTES);
 	t->has_dst = true;
-	t->is_dst_known = derp_route_find(t->c->dw->shared->routes, key, &t->dst);
-	if (t->is_dst_known && !conn_ref_eq(t->dst, t->c->ref))
+	t->has_src = false;
+	t->is_dst_known = derp_route_way(t->c->dw->shared->routes, key, &t->dst, &t->is_dst_link);
+	if (t->is_dst_known && !t->is_dst_link && !t->c->is_mesh && !conn_ref_eq(t->dst, t->c->ref))
 		derp_peers_add(&t->c->peers, t->dst);
 }
 
@@ -79,7 +82,6 @@ turn_unknown_dst(struct turn *t, bool is_disco)
 	int64_t now_ms = c->dw->w->now_ms;
 	uint8_t frame[DERP_FRAME_GONE_BYTES];
 
-	c->dw->counts.dropped_unknown++;
 	if (c->gone_ms < now_ms)
 		c->gone_ms = now_ms;
 	if (!is_disco || c->gone_ms - now_ms > (GONE_BURST - 1) * GONE_EVERY_MS)
@@ -89,24 +91,12 @@ turn_unknown_dst(struct turn *t, bool is_disco)
 	derp_conn_put_control(c, frame, derp_frame_put_gone(frame, t->dst_key, DERP_FRAME_GONE_NOT_HERE));
 }
 
+/* A RecvPacket frame for dst, ready to go. */
 static void
-turn_send_packet(struct turn *t, uint8_t *frame, size_t n)
+turn_deliver(struct turn *t, uint8_t *frame, size_t n, bool is_disco)
 {
 	struct derp_conn *c = t->c;
-	const uint8_t *packet = frame + DERP_FRAME_HDR_BYTES + KEY_BYTES;
-	size_t n_packet = n - DERP_FRAME_HDR_BYTES - KEY_BYTES;
-	bool is_disco = derp_frame_is_disco(packet, n_packet);
 
-	c->dw->counts.packets_in++;
-	c->dw->counts.bytes_in += (int64_t)n_packet;
-	turn_find_dst(t, frame + DERP_FRAME_HDR_BYTES);
-	if (c->state == DERP_CONN_CLOSED)
-		return;
-	if (!t->is_dst_known) {
-		turn_unknown_dst(t, is_disco);
-		return;
-	}
-	derp_frame_readdress(frame, c->key.b);
 	if (is_disco && n <= DISCO_LANE_MAX_BYTES) {
 		derp_worker_send(c->dw, &(struct derp_worker_run){
 			.to = t->dst, .lane = DERP_LANE_CONTROL, .n_packets = 1, .frames = frame, .n = n,
@@ -119,6 +109,79 @@ turn_send_packet(struct turn *t, uint8_t *frame, size_t n)
 		t->run = frame;
 	t->run_n += n;
 	t->run_packets++;
+}
+
+/* The receiver is at another relay: over the link. */
+static void
+turn_forward(struct turn *t, const uint8_t *frame, size_t n, bool is_disco)
+{
+	struct derp_worker *dw = t->c->dw;
+
+	if (dw->forward == NULL)
+		dw->forward = obj_alloc(DERP_FRAME_MAX_BYTES);
+	dw->counts.forwarded_out++;
+	derp_worker_send(dw, &(struct derp_worker_run){
+		.to = t->dst, .n_packets = 1, .frames = dw->forward,
+		.lane = is_disco && n <= DISCO_LANE_MAX_BYTES ? DERP_LANE_CONTROL : DERP_LANE_DATA,
+		.n = derp_frame_put_forward(dw->forward, t->c->key.b, frame, n),
+	});
+}
+
+static bool
+turn_count_packet(struct derp_conn *c, const uint8_t *packet, size_t n)
+{
+	bool is_disco = derp_frame_is_disco(packet, n);
+
+	c->dw->counts.packets_in++;
+	c->dw->counts.disco_in += is_disco;
+	c->dw->counts.bytes_in += (int64_t)n;
+	return is_disco;
+}
+
+static void
+turn_send_packet(struct turn *t, uint8_t *frame, size_t n)
+{
+	struct derp_conn *c = t->c;
+	bool is_disco = turn_count_packet(c, frame + DERP_FRAME_HDR_BYTES + KEY_BYTES,
+	    n - DERP_FRAME_HDR_BYTES - KEY_BYTES);
+
+	turn_find_dst(t, frame + DERP_FRAME_HDR_BYTES);
+	if (c->state == DERP_CONN_CLOSED)
+		return;
+	if (!t->is_dst_known) {
+		c->dw->counts.dropped_unknown++;
+		turn_unknown_dst(t, is_disco);
+	} else if (t->is_dst_link) {
+		turn_forward(t, frame, n, is_disco);
+	} else {
+		derp_frame_readdress(frame, c->key.b);
+		turn_deliver(t, frame, n, is_disco);
+	}
+}
+
+/* From a mesh peer: for a client of ours, or nobody. It never goes on to a third relay. */
+static void
+turn_forwarded(struct turn *t, uint8_t *frame, size_t n)
+{
+	const uint8_t *src = frame + DERP_FRAME_HDR_BYTES, *dst = src + KEY_BYTES;
+	struct derp_conn *c = t->c;
+	bool is_disco = turn_count_packet(c, dst + KEY_BYTES, n - DERP_FRAME_HDR_BYTES - 2 * KEY_BYTES);
+
+	c->dw->counts.forwarded_in++;
+	turn_find_dst(t, dst);
+	if (c->state == DERP_CONN_CLOSED)
+		return;
+	if (!t->is_dst_known || t->is_dst_link) {
+		c->dw->counts.dropped_forward++;
+		turn_unknown_dst(t, is_disco);
+		return;
+	}
+	if (!t->has_src || memcmp(t->src_key, src, KEY_BYTES) != 0) {
+		t->has_src = true;
+		memcpy(t->src_key, src, KEY_BYTES);
+		derp_peers_remote_add(c->dw, t->src_key, t->dst);
+	}
+	turn_deliver(t, derp_frame_unforward(frame, n), n - KEY_BYTES, is_disco);
 }
 
 /* --- other frames ----------------------------------------------------------------------------- */
@@ -136,12 +199,19 @@ turn_ping(struct derp_conn *c, const uint8_t *data)
 	derp_conn_put_control(c, frame, derp_frame_put_pong(frame, data));
 }
 
+/* A mesh peer wants all connections of a key closed. */
 static void
-turn_note_preferred(struct derp_conn *c, bool is_home)
+turn_close_peer(struct derp_conn *c, const uint8_t *key)
 {
-	if (is_home != c->is_home)
-		metric_add(METRIC_DERP_HOME, is_home ? 1 : -1);
-	c->is_home = is_home;
+	struct derp_shared *shared = c->dw->shared;
+	struct node_key target;
+	struct conn_ref *refs;
+	size_t n;
+
+	memcpy(target.b, key, KEY_BYTES);
+	n = derp_route_conns(shared->routes, &target, &refs);
+	derp_conn_close_all(shared, refs, n, "a mesh peer asked for it");
+	free(refs);
 }
 
 /* One whole frame whose type and length were checked. */
@@ -151,6 +221,8 @@ turn_frame(struct turn *t, const struct derp_frame_hdr *h)
 	uint8_t *payload = t->p + t->at + DERP_FRAME_HDR_BYTES;
 	struct derp_conn *c = t->c;
 
+	if (c->link != NULL && h->type != DERP_FRAME_PING)
+		return derp_mesh_frame(c, h, payload);
 	switch (h->type) {
 	case DERP_FRAME_CLIENT_INFO:
 		return derp_conn_hello(c, payload, h->len_bytes);
@@ -158,7 +230,18 @@ turn_frame(struct turn *t, const struct derp_frame_hdr *h)
 		turn_send_packet(t, t->p + t->at, DERP_FRAME_HDR_BYTES + h->len_bytes);
 		return ERR_OK;
 	case DERP_FRAME_NOTE_PREFERRED:
-		turn_note_preferred(c, payload[0] != 0);
+		derp_conn_note_preferred(c, payload[0] != 0);
+		return ERR_OK;
+	case DERP_FRAME_FORWARD_PACKET:
+		turn_forwarded(t, t->p + t->at, DERP_FRAME_HDR_BYTES + h->len_bytes);
+		return ERR_OK;
+	case DERP_FRAME_WATCH_CONNS:
+		/* What has our own key is ourselves, by some detour. */
+		if (memcmp(c->key.b, c->dw->shared->public_key, KEY_BYTES) != 0)
+			derp_watch_start(c);
+		return ERR_OK;
+	case DERP_FRAME_CLOSE_PEER:
+		turn_close_peer(c, payload);
 		return ERR_OK;
 	case DERP_FRAME_PING:
 		turn_ping(c, payload);
@@ -180,6 +263,17 @@ turn_skip(struct turn *t)
 	t->at += n;
 }
 
+/* By whose frame it is, and when. */
+static enum err
+turn_check(const struct derp_conn *c, const struct derp_frame_hdr *h)
+{
+	if (c->state == DERP_CONN_HELLO)
+		return c->link != NULL ? derp_frame_check_server_key(h) : derp_frame_check_hello(h);
+	if (c->link != NULL)
+		return derp_frame_check_server(h);
+	return c->is_mesh ? derp_frame_check_mesh(h) : derp_frame_check_client(h);
+}
+
 /* Judges the frame that begins at t->at by its header. ERR_AGAIN: the header is not all there;
  * ERR_UNSUPPORTED: it is being skipped. */
 static enum err
@@ -190,15 +284,13 @@ turn_header(struct turn *t, struct derp_frame_hdr *h)
 
 	if (rc != ERR_OK)
 		return rc;
-	if (c->state == DERP_CONN_HELLO)
-		return derp_frame_check_hello(h);
-	if (!t->is_noted) {
+	if (c->entry != NULL && !t->is_noted) {
 		derp_route_note(c->dw->shared->routes, c->entry, c->ref);
 		t->is_noted = true;
 	}
-	rc = derp_frame_check_client(h);
+	rc = turn_check(c, h);
 	if (rc == ERR_UNSUPPORTED) {
-		if (h->type != DERP_FRAME_PONG)
+		if (h->type != DERP_FRAME_PONG && c->link == NULL)
 			c->dw->counts.unknown_frames++;
 		c->skip_bytes = h->len_bytes;
 		t->at += DERP_FRAME_HDR_BYTES;
@@ -292,6 +384,8 @@ derp_read_run(struct derp_conn *c)
 	enum err rc = turn_read(&t), parsed;
 
 	derp_worker_touch(c->dw);
+	if (c->link != NULL && t.n > carried)
+		derp_mesh_heard(c->link, c->dw->w->now_ms);
 	if (carried > 0 && t.n < carry_wants(c)) {
 		buf_append(&c->carry, t.p + carried, t.n - carried);
 	} else {

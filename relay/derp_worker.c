@@ -9,6 +9,8 @@
 #include "base/ratelimit.h"
 #include "relay/derp_conn.h"
 #include "relay/derp_hop.h"
+#include "relay/derp_mesh.h"
+#include "relay/derp_peers.h"
 
 /* Small frames and disco wait here when the socket is full: enough for hundreds of them. */
 #define CONTROL_LANE_BYTES	(32u << 10)
@@ -34,7 +36,12 @@ derp_worker_count(struct derp_worker *dw)
 	const struct derp_queue_counts *q = &dw->pool.counts;
 
 	count_out(METRIC_DERP_PKT_IN, c->packets_in);
+	count_out(METRIC_DERP_PKT_DISCO, c->disco_in);
+	count_out(METRIC_DERP_PKT_OTHER, c->packets_in - c->disco_in);
 	count_out(METRIC_DERP_BYTES_IN, c->bytes_in);
+	count_out(METRIC_DERP_FWD_IN, c->forwarded_in);
+	count_out(METRIC_DERP_FWD_OUT, c->forwarded_out);
+	count_out(METRIC_DERP_DROP_FWD, c->dropped_forward);
 	count_out(METRIC_DERP_PKT_OUT, (int64_t)q->taken_packets);
 	count_out(METRIC_DERP_BYTES_OUT, (int64_t)q->taken_bytes);
 	count_out(METRIC_DERP_DROP_UNKNOWN, c->dropped_unknown);
@@ -126,6 +133,7 @@ derp_worker_on_tick(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	OBJ_CHECK(dw, DERP_WORKER_MAGIC);
 	derp_worker_tick(dw, worker_now_ms(dw->w));
+	derp_mesh_tick(dw, worker_now_ms(dw->w));
 }
 
 /* --- to a receiver ---------------------------------------------------------------------------- */
@@ -164,6 +172,7 @@ derp_worker_on_stop(struct worker *w, void *arg)
 	(void)w;
 	OBJ_CHECK(dw, DERP_WORKER_MAGIC);
 	dw->is_stopping = true;
+	derp_mesh_stop(dw);
 	for (unsigned i = 0; i < DERP_WORKER_WHEEL; i++) {
 		while ((c = LIST_FIRST(&dw->wheel[i])) != NULL)
 			derp_conn_close(c, "the relay stops");
@@ -194,6 +203,8 @@ derp_worker_new(struct derp_shared *shared, struct worker *w)
 	rand_bytes(&dw->pool.salt, sizeof dw->pool.salt);
 	for (unsigned i = 0; i < DERP_WORKER_WHEEL; i++)
 		LIST_INIT(&dw->wheel[i]);
+	derp_peers_remote_init(dw);
+	LIST_INIT(&dw->links);
 	dw->refusals = ratelimit_new(REFUSALS_PER_S, 1, REFUSALS_MAX);
 	atomic_init(&dw->hop_bytes, 0);
 	dw->tick = event_new(w->base, -1, EV_PERSIST, derp_worker_on_tick, dw);
@@ -214,6 +225,8 @@ derp_worker_free(struct derp_worker *dw)
 	derp_hop_discard(dw);
 	derp_queue_pool_fini(&dw->pool);
 	ratelimit_free(dw->refusals);
+	derp_peers_remote_fini(dw);
+	free(dw->forward);
 	dw->magic = 0;
 	free(dw);
 }

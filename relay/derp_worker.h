@@ -1,7 +1,7 @@
 /*
  * The relay on one worker: what its connections share. All of it belongs to the worker's thread
  * but for struct derp_shared, which is written before the workers start and only read afterwards
- * (its route table has its own locks), and hop_bytes.
+ * (its tables have their own locks), and hop_bytes.
  */
 #ifndef RELAY_DERP_WORKER_H
 #define RELAY_DERP_WORKER_H
@@ -13,9 +13,11 @@
 #include "base/config.h"
 #include "base/key.h"
 #include "base/list.h"
+#include "base/map.h"
 #include "base/worker.h"
 #include "relay/derp_queue.h"
 #include "relay/derp_route.h"
+#include "relay/derp_watch.h"
 
 #define DERP_WORKER_MAGIC	0xde49037eu
 /* Seconds in the wheel of deadlines; a later deadline is looked at in between, and put off. */
@@ -25,8 +27,10 @@
 
 struct derp_conn;
 struct derp_hop;
+struct derp_link;
 struct event;
 struct ratelimit;
+struct ssl_ctx_st;
 
 struct derp_shared {
 	const struct config *cfg;	/* borrowed */
@@ -35,11 +39,17 @@ struct derp_shared {
 	struct private_key key;
 	uint8_t public_key[KEY_BYTES];
 	struct derp_worker *workers[WORKER_MAX];
+	struct derp_watch_list watchers;	/* has its own lock */
+	bool has_mesh_key;
+	uint8_t mesh_key[KEY_BYTES];
+	struct ssl_ctx_st *mesh_tls;		/* of links; NULL: none */
+	atomic_uint n_remote;			/* senders in the remote maps of all workers */
 };
 
 /* What happened since the counters were last added to the metrics. */
 struct derp_worker_counts {
-	int64_t packets_in, bytes_in, dropped_unknown, dropped_gone, dropped_hop;
+	int64_t packets_in, disco_in, bytes_in, dropped_unknown, dropped_gone, dropped_hop;
+	int64_t forwarded_in, forwarded_out, dropped_forward;
 	int64_t pings, pongs, gone_disconnected, gone_not_here, unknown_frames;
 };
 
@@ -59,6 +69,9 @@ struct derp_worker {
 	struct derp_worker_list wheel[DERP_WORKER_WHEEL];	/* every connection is in one */
 	struct derp_hop *hops[WORKER_MAX];	/* being filled in this turn; owned */
 	struct ratelimit *refusals;		/* logged, per source */
+	struct map remote;			/* by key, who got packets of senders that are elsewhere */
+	LIST_HEAD(, derp_link) links;		/* owned */
+	uint8_t *forward;			/* owned; a frame being made; NULL until there is one */
 	atomic_size_t hop_bytes;		/* on their way to this worker; any thread */
 };
 

@@ -7,6 +7,7 @@
 #include "base/metrics.h"
 #include "base/obj.h"
 #include "relay/derp_conn.h"
+#include "relay/derp_mesh.h"
 #include "relay/derp_route.h"
 #include "relay/derp_worker.h"
 #include "relay/stun.h"
@@ -17,11 +18,6 @@ struct relay {
 	uint32_t magic;
 	struct derp_shared shared;
 	struct stun *stun;		/* NULL: not listening */
-};
-
-/* A connection to be closed, on its way to its worker. */
-struct expulsion {
-	struct conn_ref ref;
 };
 
 enum err
@@ -36,6 +32,8 @@ relay_new(const struct config *cfg, struct worker_group *g, const struct private
 	r->shared.group = g;
 	r->shared.key = *key;
 	r->shared.routes = derp_route_new();
+	derp_watch_list_init(&r->shared.watchers);
+	atomic_init(&r->shared.n_remote, 0);
 	private_key_public(key, r->shared.public_key);
 	for (unsigned i = 0; i < worker_group_count(g); i++)
 		r->shared.workers[i] = derp_worker_new(&r->shared, worker_group_at(g, i));
@@ -49,10 +47,13 @@ relay_free(struct relay *r)
 	if (r == NULL)
 		return;
 	relay_stun_close(r);
+	derp_mesh_close(&r->shared);
 	for (unsigned i = 0; i < WORKER_MAX; i++)
 		derp_worker_free(r->shared.workers[i]);
 	derp_route_free(r->shared.routes);
+	derp_watch_list_fini(&r->shared.watchers);
 	sodium_memzero(&r->shared.key, sizeof r->shared.key);
+	sodium_memzero(r->shared.mesh_key, sizeof r->shared.mesh_key);
 	r->magic = 0;
 	free(r);
 }
@@ -65,10 +66,17 @@ relay_public_key(const struct relay *r, uint8_t out[KEY_BYTES])
 }
 
 void
-relay_attach_take(struct relay *r, struct io *io, bool is_fast_start)
+relay_attach_take(struct relay *r, struct io *io, unsigned how)
 {
 	OBJ_CHECK(r, RELAY_MAGIC);
-	derp_conn_attach_take(r->shared.workers[io_worker(io)->index], io, is_fast_start);
+	derp_conn_attach_take(r->shared.workers[io_worker(io)->index], io, how);
+}
+
+enum err
+relay_mesh_open(struct relay *r, struct err_text *why)
+{
+	OBJ_CHECK(r, RELAY_MAGIC);
+	return derp_mesh_open(&r->shared, why);
 }
 
 /* --- admission -------------------------------------------------------------------------------- */
@@ -87,19 +95,6 @@ relay_is_admitted(struct relay *r, const struct node_key *key)
 	return derp_route_is_admitted(r->shared.routes, key);
 }
 
-static void
-relay_on_expel(struct worker *w, void *arg)
-{
-	struct expulsion *x = arg;
-	struct derp_conn *c = worker_find(w, x->ref);
-
-	if (c != NULL) {
-		OBJ_CHECK(c, DERP_CONN_MAGIC);
-		derp_conn_close(c, "its node was removed");
-	}
-	free(x);
-}
-
 void
 relay_expel(struct relay *r, const struct node_key *key)
 {
@@ -108,12 +103,7 @@ relay_expel(struct relay *r, const struct node_key *key)
 
 	OBJ_CHECK(r, RELAY_MAGIC);
 	n = derp_route_expel(r->shared.routes, key, &refs);
-	for (size_t i = 0; i < n; i++) {
-		struct expulsion *x = obj_alloc(sizeof *x);
-
-		x->ref = refs[i];
-		worker_call(worker_group_at(r->shared.group, refs[i].worker), relay_on_expel, x, free);
-	}
+	derp_conn_close_all(&r->shared, refs, n, "its node was removed");
 	free(refs);
 }
 
@@ -125,6 +115,7 @@ relay_stats(const struct relay *r, struct relay_stats *out)
 	static const enum metric drops[] = {
 		METRIC_DERP_DROP_UNKNOWN, METRIC_DERP_DROP_GONE, METRIC_DERP_DROP_HEAD,
 		METRIC_DERP_DROP_TAIL, METRIC_DERP_DROP_DUP, METRIC_DERP_DROP_HOP,
+		METRIC_DERP_DROP_FWD,
 	};
 
 	OBJ_CHECK(r, RELAY_MAGIC);

@@ -7,8 +7,9 @@
  * with as few, as large TLS records as possible. A receiver on another worker gets its packets
  * by one message per turn. Nothing here waits for the coordinator or the disk.
  *
- * Who may use it: node keys that relay_admit named (when config.derp.verify_clients). Two things
- * are shared between threads, both in derp_route: which keys are admitted, and key -> conn_ref.
+ * Who may use it: node keys that relay_admit named (when config.derp.verify_clients), and other relays
+ * of the region, which prove the mesh key. What is shared between threads is in derp_route (which keys
+ * are admitted, key -> conn_ref) and the list of watchers in derp_watch.
  */
 #ifndef RELAY_RELAY_H
 #define RELAY_RELAY_H
@@ -27,10 +28,19 @@ enum err relay_new(const struct config *cfg, struct worker_group *g,
 void relay_free(struct relay *r);		/* after the workers stopped; NULL is fine */
 void relay_public_key(const struct relay *r, uint8_t out[KEY_BYTES]);
 
-/* Takes a connection whose upgrade request was read (bytes behind it are unread in io).
- * is_fast_start: the client sent "Derp-Fast-Start: 1" and wants no HTTP answer; otherwise the
- * 101 is written here. On io's worker. Failures close the connection. */
-void relay_attach_take(struct relay *r, struct io *io, bool is_fast_start);
+enum relay_how {
+	RELAY_FAST_START = 1,	/* "Derp-Fast-Start: 1", or a WebSocket: no HTTP answer is wanted */
+	RELAY_NOT_IDEAL = 2,	/* "Ideal-Node: …": the client would rather be elsewhere */
+};
+
+/* Takes a connection whose upgrade request was read (bytes behind it are unread in io). how: some of
+ * enum relay_how; without RELAY_FAST_START the 101 is written here. On io's worker. Failures close the
+ * connection. */
+void relay_attach_take(struct relay *r, struct io *io, unsigned how);
+
+/* Reads the mesh key and prepares the links to the other relays of the region (config.derp.mesh_*);
+ * nothing to do without a key. ERR_IO or ERR_INVAL with *why. Main thread, before the workers start. */
+enum err relay_mesh_open(struct relay *r, struct err_text *why) MUST_USE;
 
 /* Admission of a node key; expel also closes its connections (derper never re-checks, we do).
  * Any thread, never waits for longer than a table operation. */

@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/net.h"
 #include "base/worker.h"
+#include "relay/derp_mesh_target.h"
 
 #define UNIX_PATH_MAX_CHARS 107		/* sizeof sockaddr_un.sun_path - 1 */
 
@@ -173,6 +174,14 @@ is_log_level(const char *text)
 	return log_level_parse(text, &l);
 }
 
+static bool
+is_mesh_target(const char *text)
+{
+	struct derp_mesh_target t;
+
+	return derp_mesh_target_parse(text, &t) == ERR_OK;
+}
+
 #define AT(member)	offsetof(struct config, member)
 #define WANT_ADDR	"an address and port such as 0.0.0.0:443 or [::]:443"
 
@@ -256,6 +265,11 @@ const struct config_setting config_settings[] = {
 	  .want = "an IPv6 address, \"none\" or empty", .arg = "ADDR", .help = "the same for IPv6" },
 	{ "derp", "verify_clients", CONFIG_BOOL, AT(derp.verify_clients), .dflt = "true",
 	  .help = "only nodes of this server may use the relay" },
+	{ "derp", "mesh_key_file", CONFIG_TEXT, AT(derp.mesh_key_file), .dflt = "", .arg = "FILE",
+	  .help = "64 hex digits that all relays of the region share; empty: no mesh" },
+	{ "derp", "mesh_with", CONFIG_LIST, AT(derp.mesh_with), .dflt = "", .is_valid = is_mesh_target,
+	  .want = "a relay such as derp2.example.org or https://derp2.example.org:8443", .arg = "LIST",
+	  .help = "the other relays of the region: [https://][sha256-raw:PIN@]HOST[:PORT]" },
 	{ "node", "offline_grace_s", CONFIG_UINT, AT(node.offline_grace_s), 0, 3600, .dflt = "10",
 	  .arg = "SECONDS", .help = "peers hear \"offline\" so long after a node's connection ended" },
 	{ "node", "ephemeral_timeout_s", CONFIG_UINT, AT(node.ephemeral_timeout_s), 30, 31536000,
@@ -270,6 +284,10 @@ const struct config_setting config_settings[] = {
 	  .dflt = "256", .arg = "N", .help = "connections without a served request, per source address" },
 	{ "limits", "conns", CONFIG_UINT, AT(limits.conns), 16, 1000000, .dflt = "15000", .arg = "N",
 	  .help = "connections of the whole server" },
+	{ "limits", "accepts_per_s", CONFIG_UINT, AT(limits.accepts_per_s), 0, 1000000, .dflt = "0",
+	  .arg = "N", .help = "new connections per second of the whole server; 0: no limit" },
+	{ "limits", "accepts_burst", CONFIG_UINT, AT(limits.accepts_burst), 1, 1000000, .dflt = "1000",
+	  .arg = "N", .help = "new connections at once where accepts_per_s is set" },
 	{ "limits", "body_bytes", CONFIG_UINT, AT(limits.body_bytes), 65536, 67108864,
 	  .dflt = "1048576", .arg = "BYTES", .help = "longest request body" },
 	{ "limits", "register_fail_per_min", CONFIG_UINT, AT(limits.register_fail_per_min), 1, 1000000,

@@ -180,6 +180,8 @@ make_front(struct serve *s, struct err_text *why)
 		return rc;
 	if ((rc = relay_new(s->cfg, s->workers, &s->derp_key, &s->relay)) != ERR_OK)
 		return err_say(why, rc, "cannot make the relay");
+	if (s->cfg->derp.is_enabled && (rc = relay_mesh_open(s->relay, why)) != ERR_OK)
+		return rc;
 	relay_public_key(s->relay, derp_public);
 	if ((rc = tls_add_derp_meta(s->tls, derp_public, why)) != ERR_OK ||
 	    (rc = door_new(s->cfg, s->workers, s->tls, &s->door, why)) != ERR_OK ||

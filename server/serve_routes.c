@@ -92,14 +92,22 @@ answer_challenge(void *arg, const struct io *io, const struct door_head *head, s
 		door_answer(out, head, 404, "text/plain", NULL, none, sizeof(none) - 1);
 }
 
+/* The header names the relay that the client would rather have. */
+static unsigned
+ideal_node(const struct door_head *head)
+{
+	return door_http_field(head, "Ideal-Node").n > 0 ? RELAY_NOT_IDEAL : 0;
+}
+
 static enum err
 upgrade_derp(void *arg, struct io *io, const struct door_head *head, struct err_text *why)
 {
 	struct serve *s = arg;
-	struct door_str fast = door_http_field(head, "Derp-Fast-Start");
+	unsigned how = door_str_is(door_http_field(head, "Derp-Fast-Start"), "1") ?
+	    RELAY_FAST_START : 0;
 
 	(void)why;
-	relay_attach_take(s->relay, io, door_str_is(fast, "1"));
+	relay_attach_take(s->relay, io, how | ideal_node(head));
 	return ERR_OK;
 }
 
@@ -151,7 +159,7 @@ websocket_derp(void *arg, struct io *io, const struct door_head *head, struct er
 	if (rc != ERR_OK)
 		return rc;
 	metric_add(METRIC_DERP_WEBSOCKETS, 1);
-	relay_attach_take(s->relay, io, true);	/* the HTTP answer has been given */
+	relay_attach_take(s->relay, io, RELAY_FAST_START | ideal_node(head));
 	return ERR_OK;
 }
 

@@ -23,6 +23,7 @@
 #include "relay/derp_conn.h"
 #include "relay/derp_frame.h"
 #include "relay/derp_hello.h"
+#include "relay/derp_mesh.h"
 #include "relay/derp_worker.h"
 #include "relay/relay.h"
 
@@ -130,7 +131,7 @@ net_on_attach(struct worker *w, void *arg)
 
 	if (a->n_unread > 0)
 		io_unread(io, a->unread, a->n_unread);
-	relay_attach_take(a->net->relay, io, a->is_fast_start);
+	relay_attach_take(a->net->relay, io, a->is_fast_start ? RELAY_FAST_START : 0);
 	free(a);
 }
 

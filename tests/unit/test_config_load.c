@@ -1,4 +1,4 @@
-/* links: server/config_load server/config_file server/config_table server/suggest server/address */
+/* links: server/config_load server/config_file server/config_table server/suggest server/address relay/derp_mesh_target */
 /* Configuration: every sentence for bad files, variables and flags, and what wins over what. */
 #include <stdarg.h>
 #include <setjmp.h>

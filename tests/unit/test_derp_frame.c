@@ -171,6 +171,88 @@ test_sent_becomes_received(void **state)
 }
 
 static void
+test_presence(void **state)
+{
+	static const struct { const char *name; struct net_addr addr; uint8_t flags; } cases[] = {
+		{ "PeerPresent v4 regular", { { 4, { 203, 0, 113, 7 } }, 41641 }, DERP_FRAME_PRESENT_REGULAR },
+		{ "PeerPresent v6 mesh", { { 6, { 0x20, 0x01, 0x0d, 0xb8, [15] = 7 } }, 443 },
+		    DERP_FRAME_PRESENT_MESH },
+	};
+	uint8_t want[256], got[256], peer[KEY_BYTES];
+
+	(void)state;
+	hex(doc, "peer_public", peer, sizeof peer);
+	for (size_t i = 0; i < COUNT_OF(cases); i++) {
+		size_t n = vector(cases[i].name, want, sizeof want);
+
+		assert_int_equal(n, DERP_FRAME_PRESENT_BYTES);
+		assert_int_equal(derp_frame_put_present(got, peer, &cases[i].addr, cases[i].flags), n);
+		assert_memory_equal(got, want, n);
+	}
+}
+
+/* SendPacket to ForwardPacket at one relay, and that to RecvPacket at the other. */
+static void
+test_forwarding(void **state)
+{
+	uint8_t forward[256], got[256], sent[256], peer[KEY_BYTES], client[KEY_BYTES], *received;
+	size_t n = vector("ForwardPacket", forward, sizeof forward), n_sent;
+
+	(void)state;
+	hex(doc, "peer_public", peer, sizeof peer);
+	hex(doc, "client_public", client, sizeof client);
+	n_sent = derp_frame_put_hdr(sent, DERP_FRAME_SEND_PACKET, KEY_BYTES + 12);
+	memcpy(sent + n_sent, peer, KEY_BYTES);
+	memcpy(sent + n_sent + KEY_BYTES, forward + n - 12, 12);
+	assert_int_equal(derp_frame_put_forward(got, client, sent, n_sent + KEY_BYTES + 12), n);
+	assert_memory_equal(got, forward, n);
+	received = derp_frame_unforward(forward, n);
+	assert_ptr_equal(received, forward + KEY_BYTES);
+	derp_frame_readdress(sent, client);
+	assert_memory_equal(received, sent, n - KEY_BYTES);
+}
+
+static void
+test_length_rules_of_relays(void **state)
+{
+	static const struct { uint8_t type; uint32_t len; enum err mesh, server; } cases[] = {
+		{ DERP_FRAME_FORWARD_PACKET, 63, ERR_LIMIT, ERR_UNSUPPORTED },
+		{ DERP_FRAME_FORWARD_PACKET, 64, ERR_OK, ERR_UNSUPPORTED },
+		{ DERP_FRAME_FORWARD_PACKET, 64 + 65536, ERR_OK, ERR_UNSUPPORTED },
+		{ DERP_FRAME_FORWARD_PACKET, 65 + 65536, ERR_LIMIT, ERR_UNSUPPORTED },
+		{ DERP_FRAME_WATCH_CONNS, 0, ERR_OK, ERR_UNSUPPORTED },
+		{ DERP_FRAME_WATCH_CONNS, 1, ERR_LIMIT, ERR_UNSUPPORTED },
+		{ DERP_FRAME_CLOSE_PEER, 32, ERR_OK, ERR_UNSUPPORTED },
+		{ DERP_FRAME_CLOSE_PEER, 33, ERR_LIMIT, ERR_UNSUPPORTED },
+		{ DERP_FRAME_SEND_PACKET, 31, ERR_LIMIT, ERR_UNSUPPORTED },
+		{ DERP_FRAME_PEER_PRESENT, 31, ERR_UNSUPPORTED, ERR_LIMIT },
+		{ DERP_FRAME_PEER_PRESENT, 32, ERR_UNSUPPORTED, ERR_OK },
+		{ DERP_FRAME_PEER_PRESENT, 51, ERR_UNSUPPORTED, ERR_OK },
+		{ DERP_FRAME_PEER_PRESENT, 1001, ERR_UNSUPPORTED, ERR_LIMIT },
+		{ DERP_FRAME_PEER_GONE, 0, ERR_UNSUPPORTED, ERR_LIMIT },
+		{ DERP_FRAME_PEER_GONE, 33, ERR_UNSUPPORTED, ERR_OK },
+		{ DERP_FRAME_PING, 7, ERR_LIMIT, ERR_LIMIT },
+		{ DERP_FRAME_PING, 8, ERR_OK, ERR_OK },
+		{ DERP_FRAME_RECV_PACKET, 1 << 20, ERR_UNSUPPORTED, ERR_UNSUPPORTED },
+		{ DERP_FRAME_RECV_PACKET, (1 << 20) + 1, ERR_UNSUPPORTED, ERR_LIMIT },
+		{ 0xee, UINT32_MAX, ERR_UNSUPPORTED, ERR_LIMIT },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(cases); i++) {
+		struct derp_frame_hdr h = { .type = cases[i].type, .len_bytes = cases[i].len };
+
+		assert_int_equal(derp_frame_check_mesh(&h), cases[i].mesh);
+		assert_int_equal(derp_frame_check_server(&h), cases[i].server);
+		assert_int_equal(derp_frame_check_server_key(&h), ERR_PROTO);
+	}
+	for (uint32_t len = 0; len < 1100; len++)
+		assert_int_equal(derp_frame_check_server_key(&(struct derp_frame_hdr){
+			.type = DERP_FRAME_SERVER_KEY, .len_bytes = len }),
+		    len >= 40 && len <= 1024 ? ERR_OK : ERR_LIMIT);
+}
+
+static void
 test_disco(void **state)
 {
 	const json_t *cases = json_object_get(doc, "disco_detection");
@@ -198,6 +280,9 @@ main(void)
 		cmocka_unit_test(test_first_frame),
 		cmocka_unit_test(test_writers_make_the_vectors),
 		cmocka_unit_test(test_sent_becomes_received),
+		cmocka_unit_test(test_presence),
+		cmocka_unit_test(test_forwarding),
+		cmocka_unit_test(test_length_rules_of_relays),
 		cmocka_unit_test(test_disco),
 	};
 
