@@ -79,6 +79,16 @@ door_answer(struct buf *out, const struct door_head *head, int status, const cha
 		buf_append(out, body, n);
 }
 
+bool
+door_answer_closes(const struct buf *out)
+{
+	static const char field[] = "\r\nConnection: close\r\n";
+	const void *end = out->len > 0 ? memmem(out->p, out->len, "\r\n\r\n", 4) : NULL;
+	size_t n = end != NULL ? (size_t)((const uint8_t *)end - out->p) + 2 : out->len;
+
+	return n > 0 && memmem(out->p, n, field, sizeof(field) - 1) != NULL;
+}
+
 /* --- shared by the files of the door ---------------------------------------------------------- */
 
 bool

@@ -253,17 +253,6 @@ conn_upgrade(struct door_conn *c, const struct door_route *r, const struct door_
 	conn_refuse(c, h, 400, why.s[0] != '\0' ? why.s : "the upgrade failed");
 }
 
-/* Did the answer itself ask for the end of the connection? */
-static bool
-answer_closes(const struct buf *out)
-{
-	static const char field[] = "\r\nConnection: close\r\n";
-	const void *end = out->len > 0 ? memmem(out->p, out->len, "\r\n\r\n", 4) : NULL;
-	size_t n = end != NULL ? (size_t)((const uint8_t *)end - out->p) + 2 : out->len;
-
-	return n > 0 && memmem(out->p, n, field, sizeof(field) - 1) != NULL;
-}
-
 static void
 conn_answer(struct door_conn *c, const struct door_route *r, const struct door_head *h)
 {
@@ -273,7 +262,7 @@ conn_answer(struct door_conn *c, const struct door_route *r, const struct door_h
 	}
 	r->answer(r->arg, c->io, h, &c->out);
 	ASSERT(c->out.len > 0);
-	c->closes = !h->keeps_alive || answer_closes(&c->out);
+	c->closes = !h->keeps_alive || door_answer_closes(&c->out);
 	buf_consume(&c->in, h->head_bytes);	/* h is void from here on */
 	c->lingers = c->in.len > 0;
 	conn_uncount(c);	/* before the client can see the answer and open its next one */
@@ -350,7 +339,7 @@ conn_serve(struct door_conn *c)
 	case ERR_OK:
 		break;
 	case ERR_AGAIN:
-		if (c->in.len < c->dw->d->cfg->limits.head_bytes && c->in.len < DOOR_HEAD_MAX_BYTES)
+		if (c->in.len < c->dw->d->cfg->limits.head_bytes)
 			return false;
 		/* fall through */
 	case ERR_LIMIT:
@@ -445,8 +434,6 @@ conn_read(struct door_conn *c)
 	size_t cap = c->dw->d->cfg->limits.head_bytes;
 	enum err rc;
 
-	if (cap > DOOR_HEAD_MAX_BYTES)
-		cap = DOOR_HEAD_MAX_BYTES;
 	if (c->state == CONN_SNIFF && cap < DOOR_PROXY_MAX_BYTES)
 		cap = DOOR_PROXY_MAX_BYTES;
 	for (;;) {

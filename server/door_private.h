@@ -23,7 +23,6 @@
 
 #define DOOR_ROUTES_MAX		32
 #define DOOR_LISTENERS_MAX	(2 * CONFIG_LIST_MAX)	/* listen_https and listen_http */
-#define DOOR_HEAD_MAX_BYTES	(64u << 10)	/* whatever limits.head_bytes says */
 
 /* Handshake steps and further pipelined requests that one turn of the loop may run; a handshake's
  * signature costs 0.1-0.4 ms, during which no packet is relayed. The rest waits for later turns. */
@@ -103,6 +102,8 @@ struct door_worker {
 
 /* --- door.c --- */
 
+/* Does an answer made by door_answer end its connection, by its own fields? */
+bool door_answer_closes(const struct buf *out);
 /* Is it one of config.trusted_proxies? Any thread. */
 bool door_is_trusted(const struct door *d, const struct net_ip *ip);
 /* l->fn runs once, in a later turn, when its turn has come. */
