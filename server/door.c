@@ -283,6 +283,7 @@ door_new(const struct config *cfg, struct worker_group *g, struct tls *tls, stru
 	d->g = g;
 	d->tls = tls;
 	atomic_init(&d->said_full_ms, INT64_MIN / 2);
+	atomic_init(&d->accept_due_us, 0);
 	if ((rc = parse_trusted(d, why)) != ERR_OK) {
 		free(d);
 		return rc;

@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/metrics.h"
 #include "server/door_private.h"
@@ -59,6 +60,25 @@ fresh_discard(void *arg)
 	free(f);
 }
 
+/* A token bucket that all workers share, kept as the time at which it will be full again. */
+static bool
+accept_is_due(struct door *d)
+{
+	const int64_t per_s = d->cfg->limits.accepts_per_s, burst = d->cfg->limits.accepts_burst;
+	int64_t now_us, due_us = atomic_load_explicit(&d->accept_due_us, memory_order_relaxed), next_us;
+
+	if (per_s == 0)
+		return true;
+	now_us = clock_mono_us();
+	do {
+		next_us = (due_us > now_us ? due_us : now_us) + 1000000 / per_s;
+		if (next_us - now_us > burst * 1000000 / per_s)
+			return false;
+	} while (!atomic_compare_exchange_weak_explicit(&d->accept_due_us, &due_us, next_us,
+	    memory_order_relaxed, memory_order_relaxed));
+	return true;
+}
+
 /* Is there room for one more from this peer? Counts it. */
 static bool
 admit(struct door *d, const struct net_addr *peer, bool *is_counted)
@@ -66,6 +86,10 @@ admit(struct door *d, const struct net_addr *peer, bool *is_counted)
 	*is_counted = false;
 	if (worker_group_conns(d->g) >= d->cfg->limits.conns) {
 		door_say_full(d, "connections refused", "limits.conns is reached");
+		return false;
+	}
+	if (!accept_is_due(d)) {
+		door_say_full(d, "connections refused", "limits.accepts_per_s is reached");
 		return false;
 	}
 	if (door_is_trusted(d, &peer->ip))

@@ -72,6 +72,7 @@ struct door {
 	struct door_source *sources;
 	struct door_worker *workers[WORKER_MAX];
 	_Atomic int64_t said_full_ms;	/* when door_say_full logged last */
+	_Atomic int64_t accept_due_us;	/* limits.accepts_per_s: when the bucket is full again */
 };
 
 /* Something that goes on in a later turn, rationed. Embedded. */

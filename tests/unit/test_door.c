@@ -296,6 +296,32 @@ connections_are_bounded(void **state)
 	door_rig_expect_conns(f, 0);
 }
 
+/* What is beyond the burst is closed before it costs anything. */
+static void
+accepts_are_paced(void **state)
+{
+	struct door_rig *f = *state;
+	struct client c[4];
+	char text[8192];
+
+	f->cfg.limits.accepts_per_s = 1;
+	f->cfg.limits.accepts_burst = 3;
+	door_rig_start(f);
+	for (int i = 0; i < 4; i++)
+		c[i] = (struct client){ client_connect("127.0.0.1", f->http_port), NULL };
+	for (int i = 0; i < 3; i++) {
+		client_say(&c[i], "GET /x HTTP/1.1
+Host: h
+
+");
+		client_until(&c[i], "passed", text);
+	}
+	assert_string_equal(client_until(&c[3], NULL, text), "");
+	for (int i = 0; i < 4; i++)
+		client_close(&c[i]);
+	door_rig_expect_conns(f, 0);
+}
+
 /* --- proxies ---------------------------------------------------------------------------------- */
 
 static void
@@ -380,6 +406,7 @@ main(void)
 		STARTED(large_heads_are_refused),
 		CONFIGURED(half_open_connections_are_bounded),
 		CONFIGURED(connections_are_bounded),
+		CONFIGURED(accepts_are_paced),
 		CONFIGURED(trusted_proxies_name_the_peer),
 	};
 	signal(SIGPIPE, SIG_IGN);
