@@ -310,10 +310,7 @@ accepts_are_paced(void **state)
 	for (int i = 0; i < 4; i++)
 		c[i] = (struct client){ client_connect("127.0.0.1", f->http_port), NULL };
 	for (int i = 0; i < 3; i++) {
-		client_say(&c[i], "GET /x HTTP/1.1
-Host: h
-
-");
+		client_say(&c[i], "GET /x HTTP/1.1\r\nHost: h\r\n\r\n");
 		client_until(&c[i], "passed", text);
 	}
 	assert_string_equal(client_until(&c[3], NULL, text), "");
