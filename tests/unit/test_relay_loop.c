@@ -9,44 +9,7 @@
 
 #include <cmocka.h>
 
-#include "tests/unit/relay_net.h"
-
-static struct net net;
-
-static int
-setup_one(void **state)
-{
-	(void)state;
-	net_open(&net, 1, false);
-	return 0;
-}
-
-static int
-setup_two(void **state)
-{
-	(void)state;
-	net_open(&net, 2, false);
-	return 0;
-}
-
-static int
-teardown(void **state)
-{
-	(void)state;
-	net_close(&net);
-	assert_int_equal(metric_get(METRIC_DERP_CONNS), 0);
-	assert_int_equal(metric_get(METRIC_DERP_HOME), 0);
-	assert_int_equal(metric_get(METRIC_DERP_DUP_CONNS), 0);
-	return 0;
-}
-
-/* A packet that looks like disco. */
-static void
-disco_put(uint8_t p[62], uint8_t fill)
-{
-	memset(p, fill, 62);
-	memcpy(p, "TS\xf0\x9f\x92\xac", 6);
-}
+#include "tests/unit/relay_fixture.h"
 
 /* --- greeting --------------------------------------------------------------------------------- */
 
@@ -484,8 +447,6 @@ test_peers_are_handed_on(void **state)
 int
 main(void)
 {
-#define ONE(fn) cmocka_unit_test_setup_teardown(fn, setup_one, teardown)
-#define TWO(fn) cmocka_unit_test_setup_teardown(fn, setup_two, teardown)
 	const struct CMUnitTest tests[] = {
 		ONE(test_upgrade_answer), ONE(test_fast_start_with_bytes_behind),
 		ONE(test_hello_deadline), ONE(test_bad_greetings), ONE(test_stolen_and_zero_keys),
