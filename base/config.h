@@ -42,7 +42,7 @@ struct config {
 		unsigned region_id;
 		char *region_code, *region_name;
 		char *hostname;		/* "" = the host of server_url */
-		char *ipv4, *ipv6;	/* "" = found by itself; "none" */
+		char *ipv4, *ipv6;	/* "" = as hostname says, see coord/derpmap.h; "none" */
 		bool verify_clients;
 		char *mesh_key_file;	/* "" = no mesh */
 		struct config_list mesh_with;	/* other relays of the region: see relay/derp_mesh_target.h */

@@ -14,7 +14,8 @@ struct derpmap_params {
 	uint16_t http_port;		/* of the plain port that answers /generate_204; 0: none */
 	unsigned region_id;		/* 0: DERPMAP_REGION_ID */
 	const char *region_code, *region_name;	/* NULL or "": a default */
-	/* Addresses: NULL or "" = what host says; "none" = clients shall not try this family. */
+	/* Addresses: "none" = clients shall not try this family. NULL or "" = what host says, and if that
+	 * is a name: IPv4 as DNS says, no IPv6. */
 	const char *ipv4, *ipv6;
 };
 

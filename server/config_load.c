@@ -286,7 +286,7 @@ put_paths(struct loading *l)
 		c->unix_socket = env_path(l, "XDG_RUNTIME_DIR", "/fairlead.sock");
 	if (c->unix_socket == NULL && asprintf(&c->unix_socket, "%s/fairlead.sock", c->data_dir) < 0)
 		abort();
-	if (strlen(c->unix_socket) > 107)
+	if (strlen(c->unix_socket) > CONFIG_SOCKET_MAX_CHARS)
 		return err_say(l->why, ERR_INVAL, "the socket's path %.120s… is longer than 107 characters:"
 		    " set unix_socket", c->unix_socket);
 	return ERR_OK;

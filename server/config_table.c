@@ -13,10 +13,9 @@
 #include "base/worker.h"
 #include "relay/derp_mesh_target.h"
 
-#define UNIX_PATH_MAX_CHARS 107		/* sizeof sockaddr_un.sun_path - 1 */
-
-bool
-config_is_domain(const char *text)
+/* "name.example.org": labels of [a-z0-9-], at most 253 characters. */
+static bool
+is_domain(const char *text)
 {
 	size_t n = strlen(text), label = 0;
 
@@ -118,7 +117,7 @@ is_host_or_none(const char *text)
 {
 	struct net_ip ip;
 
-	return *text == 0 || config_is_domain(text) || net_ip_parse(text, strlen(text), &ip) == ERR_OK;
+	return *text == 0 || is_domain(text) || net_ip_parse(text, strlen(text), &ip) == ERR_OK;
 }
 
 /* As a CA wants it: two labels at least. */
@@ -127,7 +126,7 @@ is_public_name_or_none(const char *text)
 {
 	struct net_ip ip;
 
-	return *text == 0 || (config_is_domain(text) && strchr(text, '.') != NULL &&
+	return *text == 0 || (is_domain(text) && strchr(text, '.') != NULL &&
 	    net_ip_parse(text, strlen(text), &ip) != ERR_OK);
 }
 
@@ -163,7 +162,7 @@ is_given(const char *text)
 static bool
 is_socket_path(const char *text)
 {
-	return *text == '/' && strlen(text) <= UNIX_PATH_MAX_CHARS;
+	return *text == '/' && strlen(text) <= CONFIG_SOCKET_MAX_CHARS;
 }
 
 static bool
@@ -239,7 +238,7 @@ const struct config_setting config_settings[] = {
 	  .is_valid = is_prefix_v6, .want = "a prefix inside fd7a:115c:a1e0::/48, at most /120",
 	  .arg = "PREFIX", .help = "nodes' IPv6 addresses come from here" },
 	{ "dns", "base_domain", CONFIG_TEXT, AT(dns.base_domain), .dflt = "tailnet.internal",
-	  .is_valid = config_is_domain, .want = "a domain name in lower case", .arg = "NAME",
+	  .is_valid = is_domain, .want = "a domain name in lower case", .arg = "NAME",
 	  .help = "nodes are called NODE.base_domain; must not hold the server's own name" },
 	{ "dns", "magic_dns", CONFIG_BOOL, AT(dns.magic_dns), .dflt = "true",
 	  .help = "nodes resolve each other's names" },
@@ -260,9 +259,10 @@ const struct config_setting config_settings[] = {
 	  .help = "how clients reach the relay; empty: the host of server_url" },
 	{ "derp", "ipv4", CONFIG_TEXT, AT(derp.ipv4), .dflt = "", .is_valid = is_ipv4,
 	  .want = "an IPv4 address, \"none\" or empty", .arg = "ADDR",
-	  .help = "address in the DERP map; empty: found by itself; \"none\": none" },
+	  .help = "address in the DERP map; empty: clients look derp.hostname up; \"none\": none" },
 	{ "derp", "ipv6", CONFIG_TEXT, AT(derp.ipv6), .dflt = "", .is_valid = is_ipv6,
-	  .want = "an IPv6 address, \"none\" or empty", .arg = "ADDR", .help = "the same for IPv6" },
+	  .want = "an IPv6 address, \"none\" or empty", .arg = "ADDR",
+	  .help = "the same for IPv6; empty: none, unless derp.hostname is an IPv6 address" },
 	{ "derp", "verify_clients", CONFIG_BOOL, AT(derp.verify_clients), .dflt = "true",
 	  .help = "only nodes of this server may use the relay" },
 	{ "derp", "mesh_key_file", CONFIG_TEXT, AT(derp.mesh_key_file), .dflt = "", .arg = "FILE",

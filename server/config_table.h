@@ -32,6 +32,8 @@ struct config_setting {
 extern const struct config_setting config_settings[];
 extern const unsigned config_settings_count;	/* <= CONFIG_SETTINGS_MAX */
 
+#define CONFIG_SOCKET_MAX_CHARS 107	/* sizeof sockaddr_un.sun_path - 1 */
+
 #define CONFIG_NAME_MAX 64
 /* "derp.region_id", "FAIRLEAD_DERP_REGION_ID", "derp-region-id". Return out. */
 char *config_setting_name(const struct config_setting *s, char out[CONFIG_NAME_MAX]);
@@ -49,8 +51,5 @@ enum err config_setting_put(const struct config_setting *s, struct config *cfg,
 	const struct config_texts *t, unsigned *bad_item, struct err_text *why) MUST_USE;
 /* Frees what the setting owns in cfg. */
 void config_setting_clear(const struct config_setting *s, struct config *cfg);
-
-/* "name.example.org": labels of [a-z0-9-], at most 253 characters. */
-bool config_is_domain(const char *text);
 
 #endif
