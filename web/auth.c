@@ -138,7 +138,7 @@ identify(struct tailnet *t, const struct auth_request *r, struct auth *a, int *s
 		c = tailnet_cred_check(t, cookie, n, 1u << CRED_SESSION, why);
 	}
 	if (c == NULL) {
-		a->was_wrong = true;
+		a->was_wrong = r->authorization != NULL;	/* a browser may have an old cookie */
 		*status = 401;
 		return ERR_DENIED;
 	}

@@ -53,7 +53,7 @@ struct auth {
 	int64_t user_id;		/* 0: none */
 	char cred_id[CRED_ID_MAX];	/* "": none */
 	struct actor actor;		/* for the audit record */
-	bool was_wrong;			/* a credential was given, and is no good */
+	bool was_wrong;			/* a credential was given as Authorization, and is no good */
 };
 
 /* May this request do what the route needs (web/router.h)? ERR_OK fills *out; ERR_DENIED with *why and

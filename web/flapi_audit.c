@@ -1,4 +1,5 @@
 /* /api/fairlead/v1/audit: who changed what, newest first. */
+#include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -51,8 +52,9 @@ number_take(struct http_req *q, const struct form *f, const char *name, int64_t 
 
 	if (text == NULL || *text == 0)
 		return true;
+	errno = 0;
 	long long v = strtoll(text, &end, 10);
-	if (*end != 0 || v < 1 || v > max) {
+	if (*end != 0 || errno != 0 || v < 1 || v > max) {
 		http_reply_error(q, 400, "%s must be a whole number from 1 to %" PRId64, name, max);
 		return false;
 	}
