@@ -67,6 +67,14 @@ json_parse(const void *p, size_t n, json_t **out, struct err_text *why)
 	return ERR_OK;
 }
 
+const json_t *
+json_get(const json_t *obj, const char *name)
+{
+	const json_t *v = json_object_get(obj, name);
+
+	return json_is_null(v) ? NULL : v;
+}
+
 const char *
 json_get_str(const json_t *obj, const char *name, const char *dflt)
 {
@@ -92,12 +100,23 @@ json_get_bool(const json_t *obj, const char *name, bool dflt)
 }
 
 enum err
+json_get_flag(const json_t *obj, const char *name, bool *out, struct err_text *why)
+{
+	const json_t *v = json_get(obj, name);
+
+	if (v != NULL && !json_is_boolean(v))
+		return err_say(why, ERR_INVAL, "%s: neither true nor false", name);
+	*out = json_is_true(v);
+	return ERR_OK;
+}
+
+enum err
 json_get_time(const json_t *obj, const char *name, int64_t *out)
 {
-	const json_t *v = json_object_get(obj, name);
+	const json_t *v = json_get(obj, name);
 	int64_t t = 0;
 
-	if (v != NULL && !json_is_null(v) && (!json_is_string(v) ||
+	if (v != NULL && (!json_is_string(v) ||
 	    clock_rfc3339_parse(json_string_value(v), json_string_length(v), &t) != 0))
 		return ERR_INVAL;
 	*out = t;

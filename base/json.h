@@ -19,10 +19,15 @@
  * bad UTF-8 are errors. *out is the caller's reference. ERR_INVAL with *why (line and column). */
 enum err json_parse(const void *p, size_t n, json_t **out, struct err_text *why) MUST_USE;
 
+/* Borrowed member, or NULL when it is absent or null. */
+const json_t *json_get(const json_t *obj, const char *name);
 /* Borrowed member text, or dflt when it is absent or no string. */
 const char *json_get_str(const json_t *obj, const char *name, const char *dflt);
 int64_t json_get_int(const json_t *obj, const char *name, int64_t dflt);
 bool json_get_bool(const json_t *obj, const char *name, bool dflt);
+/* The same for who minds other types: absent or null is false, ERR_INVAL with *why: neither true nor
+ * false, *out untouched. */
+enum err json_get_flag(const json_t *obj, const char *name, bool *out, struct err_text *why) MUST_USE;
 /* RFC 3339 member as unix seconds; absent, null, or the clients' zero time: 0. ERR_INVAL: no time,
  * *out untouched. */
 enum err json_get_time(const json_t *obj, const char *name, int64_t *out) MUST_USE;

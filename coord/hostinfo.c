@@ -275,10 +275,10 @@ whole_text(struct hostinfo *h, const json_t *obj, struct err_text *why)
 static enum err
 take_text(const json_t *obj, const char *name, char *out, size_t cap, struct err_text *why)
 {
-	const json_t *v = json_object_get(obj, name);
+	const json_t *v = json_get(obj, name);
 	size_t n;
 
-	if (v == NULL || json_is_null(v))
+	if (v == NULL)
 		return ERR_OK;
 	if (!json_is_string(v))
 		return err_say(why, ERR_INVAL, "Hostinfo.%s: not a string", name);
@@ -297,10 +297,10 @@ static enum err
 take_array(const json_t *obj, const char *name, size_t max, const json_t **out,
 	struct err_text *why)
 {
-	const json_t *v = json_object_get(obj, name);
+	const json_t *v = json_get(obj, name);
 
 	*out = NULL;
-	if (v == NULL || json_is_null(v))
+	if (v == NULL)
 		return ERR_OK;
 	if (!json_is_array(v))
 		return err_say(why, ERR_INVAL, "Hostinfo.%s: not a list", name);
@@ -357,14 +357,14 @@ take_routes(struct hostinfo *h, const json_t *obj, struct err_text *why)
 static enum err
 take_netinfo(struct hostinfo *h, const json_t *obj, struct err_text *why)
 {
-	const json_t *v = json_object_get(obj, "NetInfo"), *derp;
+	const json_t *v = json_get(obj, "NetInfo"), *derp;
 
-	if (v == NULL || json_is_null(v))
+	if (v == NULL)
 		return ERR_OK;
 	if (!json_is_object(v))
 		return err_say(why, ERR_INVAL, "Hostinfo.NetInfo: not an object");
-	derp = json_object_get(v, "PreferredDERP");
-	if (derp != NULL && !json_is_null(derp)) {
+	derp = json_get(v, "PreferredDERP");
+	if (derp != NULL) {
 		if (!json_is_integer(derp) || json_integer_value(derp) < 0 ||
 		    json_integer_value(derp) > INT32_MAX)
 			return err_say(why, ERR_INVAL,

@@ -18,9 +18,9 @@
 static enum err
 take_version(const json_t *obj, uint32_t *out, struct err_text *why)
 {
-	const json_t *v = json_object_get(obj, "Version");
+	const json_t *v = json_get(obj, "Version");
 
-	if (v == NULL || json_is_null(v))
+	if (v == NULL)
 		return ERR_OK;
 	if (!json_is_integer(v) || json_integer_value(v) < 0 ||
 	    json_integer_value(v) > VERSION_MAX)
@@ -33,14 +33,14 @@ static enum err
 take_keys(const json_t *obj, struct map_req *r, struct err_text *why)
 {
 	const json_t *node = json_object_get(obj, "NodeKey");
-	const json_t *disco = json_object_get(obj, "DiscoKey");
+	const json_t *disco = json_get(obj, "DiscoKey");
 
 	if (!json_is_string(node) || node_key_parse(json_string_value(node),
 	    json_string_length(node), &r->node_key) != ERR_OK)
 		return err_say(why, ERR_INVAL, "NodeKey: missing, or no node key");
 	if (node_key_is_zero(&r->node_key))
 		return err_say(why, ERR_INVAL, "NodeKey: the zero key");
-	if (disco == NULL || json_is_null(disco))
+	if (disco == NULL)
 		return ERR_OK;
 	if (!json_is_string(disco) || disco_key_parse(json_string_value(disco),
 	    json_string_length(disco), &r->disco_key) != ERR_OK)
@@ -50,24 +50,13 @@ take_keys(const json_t *obj, struct map_req *r, struct err_text *why)
 }
 
 static enum err
-take_flag(const json_t *obj, const char *name, bool *out, struct err_text *why)
-{
-	const json_t *v = json_object_get(obj, name);
-
-	if (v != NULL && !json_is_boolean(v) && !json_is_null(v))
-		return err_say(why, ERR_INVAL, "%s: neither true nor false", name);
-	*out = json_is_true(v);
-	return ERR_OK;
-}
-
-static enum err
 take_flags(const json_t *obj, struct map_req *r, struct err_text *why)
 {
 	enum err rc;
 
-	if ((rc = take_flag(obj, "Stream", &r->is_stream, why)) != ERR_OK ||
-	    (rc = take_flag(obj, "OmitPeers", &r->omits_peers, why)) != ERR_OK ||
-	    (rc = take_flag(obj, "ReadOnly", &r->is_read_only, why)) != ERR_OK)
+	if ((rc = json_get_flag(obj, "Stream", &r->is_stream, why)) != ERR_OK ||
+	    (rc = json_get_flag(obj, "OmitPeers", &r->omits_peers, why)) != ERR_OK ||
+	    (rc = json_get_flag(obj, "ReadOnly", &r->is_read_only, why)) != ERR_OK)
 		return rc;
 	r->wants_zstd = strcmp(json_get_str(obj, "Compress", ""), "zstd") == 0;
 	return ERR_OK;
@@ -86,12 +75,12 @@ endpoint_type(const json_t *types, size_t i)
 static enum err
 take_endpoints(const json_t *obj, struct map_req *r, struct err_text *why)
 {
-	const json_t *list = json_object_get(obj, "Endpoints");
+	const json_t *list = json_get(obj, "Endpoints");
 	const json_t *types = json_object_get(obj, "EndpointTypes");
 	size_t n = json_array_size(list), i;
 	json_t *v;
 
-	if (list == NULL || json_is_null(list))
+	if (list == NULL)
 		return ERR_OK;
 	if (!json_is_array(list))
 		return err_say(why, ERR_INVAL, "Endpoints: not a list");
@@ -118,7 +107,7 @@ take_endpoints(const json_t *obj, struct map_req *r, struct err_text *why)
 static enum err
 take_all(const json_t *obj, struct map_req *r, struct err_text *why)
 {
-	const json_t *host = json_object_get(obj, "Hostinfo");
+	const json_t *host = json_get(obj, "Hostinfo");
 	enum err rc;
 
 	if (!json_is_object(obj))
@@ -128,9 +117,7 @@ take_all(const json_t *obj, struct map_req *r, struct err_text *why)
 	    (rc = take_flags(obj, r, why)) != ERR_OK ||
 	    (rc = take_endpoints(obj, r, why)) != ERR_OK)
 		return rc;
-	if (host == NULL || json_is_null(host))
-		return ERR_OK;
-	return hostinfo_from_json(host, &r->host, why);
+	return host == NULL ? ERR_OK : hostinfo_from_json(host, &r->host, why);
 }
 
 enum err

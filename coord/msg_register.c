@@ -15,9 +15,9 @@
 static enum err
 take_key(const json_t *obj, const char *name, struct node_key *out, struct err_text *why)
 {
-	const json_t *v = json_object_get(obj, name);
+	const json_t *v = json_get(obj, name);
 
-	if (v == NULL || json_is_null(v))
+	if (v == NULL)
 		return ERR_OK;
 	if (!json_is_string(v) ||
 	    node_key_parse(json_string_value(v), json_string_length(v), out) != ERR_OK)
@@ -29,9 +29,9 @@ take_key(const json_t *obj, const char *name, struct node_key *out, struct err_t
 static enum err
 take_text(const json_t *obj, const char *name, size_t max, char **out, struct err_text *why)
 {
-	const json_t *v = json_object_get(obj, name);
+	const json_t *v = json_get(obj, name);
 
-	if (v == NULL || json_is_null(v))
+	if (v == NULL)
 		return ERR_OK;
 	if (!json_is_string(v))
 		return err_say(why, ERR_INVAL, "%s: not a string", name);
@@ -45,9 +45,9 @@ take_text(const json_t *obj, const char *name, size_t max, char **out, struct er
 static enum err
 take_auth(const json_t *obj, struct register_req *r, struct err_text *why)
 {
-	const json_t *v = json_object_get(obj, "Auth");
+	const json_t *v = json_get(obj, "Auth");
 
-	if (v == NULL || json_is_null(v))
+	if (v == NULL)
 		return ERR_OK;
 	if (!json_is_object(v))
 		return err_say(why, ERR_INVAL, "Auth: not an object");
@@ -57,15 +57,14 @@ take_auth(const json_t *obj, struct register_req *r, struct err_text *why)
 static enum err
 take_rest(const json_t *obj, struct register_req *r, struct err_text *why)
 {
-	const json_t *ephemeral = json_object_get(obj, "Ephemeral");
 	int64_t version = json_get_int(obj, "Version", 0);
+	enum err rc;
 
 	if (json_get_time(obj, "Expiry", &r->expiry_unix_s) != ERR_OK)
 		return err_say(why, ERR_INVAL, "Expiry: no RFC 3339 time");
 	r->has_expiry = r->expiry_unix_s != 0;
-	if (ephemeral != NULL && !json_is_boolean(ephemeral) && !json_is_null(ephemeral))
-		return err_say(why, ERR_INVAL, "Ephemeral: neither true nor false");
-	r->is_ephemeral = json_is_true(ephemeral);
+	if ((rc = json_get_flag(obj, "Ephemeral", &r->is_ephemeral, why)) != ERR_OK)
+		return rc;
 	r->version = version < 0 || version > UINT16_MAX ? 0 : (uint32_t)version;
 	return hostinfo_from_json(json_object_get(obj, "Hostinfo"), &r->host, why);
 }

@@ -143,10 +143,15 @@ test_get(void **state)
 {
 	static const char text[] =
 	    "{\"s\":\"x\",\"i\":-5,\"t\":true,\"f\":false,\"n\":null,\"r\":1.5}";
+	struct err_text why;
+	bool flag = false;
 	json_t *v;
 
 	(void)state;
 	assert_int_equal(json_parse(text, sizeof(text) - 1, &v, NULL), ERR_OK);
+	assert_ptr_equal(json_get(v, "s"), json_object_get(v, "s"));
+	assert_null(json_get(v, "n"));
+	assert_null(json_get(v, "absent"));
 	assert_string_equal(json_get_str(v, "s", "d"), "x");
 	assert_string_equal(json_get_str(v, "i", "d"), "d");
 	assert_string_equal(json_get_str(v, "absent", "d"), "d");
@@ -157,6 +162,13 @@ test_get(void **state)
 	assert_true(json_get_bool(v, "t", false));
 	assert_false(json_get_bool(v, "f", true));
 	assert_true(json_get_bool(v, "n", true));
+	assert_int_equal(json_get_flag(v, "t", &flag, &why), ERR_OK);
+	assert_true(flag);
+	assert_int_equal(json_get_flag(v, "i", &flag, &why), ERR_INVAL);
+	assert_string_equal(why.s, "i: neither true nor false");
+	assert_true(flag);
+	assert_int_equal(json_get_flag(v, "n", &flag, &why), ERR_OK);
+	assert_false(flag);
 	assert_string_equal(json_get_str(NULL, "s", "d"), "d");
 	assert_int_equal(json_get_int(json_object_get(v, "s"), "i", 3), 3);
 	json_decref(v);
