@@ -119,6 +119,21 @@ pass_touch(struct door_pass *p)
 	TAILQ_INSERT_TAIL(&p->dw->passes[p->is_half], p, link);
 }
 
+/* Tells http of the client's end of stream, once it has read all before it. libmicrohttpd's epoll is
+ * edge-triggered, and a read that gives less than was asked for counts as the last one: an end that was
+ * there already would be noticed never. Whoever it is too early for comes again with the tick. */
+static void
+pass_shut(struct door_pass *p)
+{
+	int unread = 0;
+
+	if (!p->is_io_eof || p->is_fd_shut || p->up.len > 0 ||
+	    (ioctl(p->fd, SIOCOUTQ, &unread) == 0 && unread > 0))
+		return;
+	p->is_fd_shut = true;
+	(void)shutdown(p->fd, SHUT_WR);
+}
+
 bool
 door_pass_expire(struct door_worker *dw, int64_t now_ms)
 {
@@ -129,6 +144,8 @@ door_pass_expire(struct door_worker *dw, int64_t now_ms)
 		while ((p = TAILQ_FIRST(&dw->passes[i])) != NULL &&
 		    p->moved_ms <= now_ms - idle_ms[i])
 			pass_free(p);
+	TAILQ_FOREACH(p, &dw->passes[1], link)
+		pass_shut(p);
 	return !TAILQ_EMPTY(&dw->passes[0]) || !TAILQ_EMPTY(&dw->passes[1]);
 }
 
@@ -162,13 +179,9 @@ pass_move_up(struct door_pass *p, enum err *rc)
 			p->is_io_eof = true;
 		}
 	}
-	if (p->up.len == 0) {
+	if (p->up.len == 0)
 		buf_fini(&p->up);
-		if (p->is_io_eof && !p->is_fd_shut) {
-			p->is_fd_shut = true;
-			(void)shutdown(p->fd, SHUT_WR);
-		}
-	}
+	pass_shut(p);
 	return moved;
 }
 
