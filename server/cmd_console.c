@@ -21,7 +21,8 @@ console(struct cli *c)
 	if (c->is_json)
 		cli_print_json(v);
 	else
-		printf("Open this in a browser, once, within 10 minutes. It signs you in as %s:\n\n    %s\n\n%s",
+		printf("Open this in a browser, once, within 10 minutes. It signs you in as %s:\n\n"
+		    "    %s\n\n%s",
 		    json_get_str(v, "role", "?"), url, strncmp(url, "https://", 8) == 0 ? "" :
 		    "Without TLS this is for private networks only.\n");
 	json_decref(v);

@@ -66,7 +66,8 @@ words_split(const char *text, const char *prefix)
 static json_t *
 create_body(const struct cli *c)
 {
-	json_t *body = json_pack("{s:s, s:s*, s:s*}", "kind", is_clients(c) ? "client" : "api", "user", user,
+	json_t *body = json_pack("{s:s, s:s*, s:s*}", "kind", is_clients(c) ? "client" : "api",
+	    "user", user,
 	    "description", description);
 	struct err_text why;
 	int64_t expiry_s;
@@ -103,7 +104,8 @@ print_created(const struct cli *c, const json_t *v)
 		    "    client secret  %s\n\nToken endpoint: %s/api/v2/oauth/token\n", id, key, url);
 	else
 		printf("API key %s of user %s. It is shown only once:\n\n    %s\n\nTry it with:\n\n"
-		    "    curl -u %s: %s/api/v2/tailnet/-/devices\n\n", id, json_get_str(v, "user", "?"), key,
+		    "    curl -u %s: %s/api/v2/tailnet/-/devices\n\n", id, json_get_str(v, "user",
+		    "?"), key,
 		    key, url);
 	json_decref(status);
 }
@@ -191,11 +193,13 @@ static const struct cli_verb client_verbs[] = {
 };
 
 static const struct cli_noun key_noun = {
-	"apikeys", "API keys: what programs call the API with, as a user.", key_verbs, COUNT_OF(key_verbs), false,
+	"apikeys", "API keys: what programs call the API with, as a user.", key_verbs,
+	    COUNT_OF(key_verbs), false,
 };
 
 static const struct cli_noun client_noun = {
-	"oauth-clients", "OAuth clients: what operators and providers get access tokens with.", client_verbs,
+	"oauth-clients", "OAuth clients: what operators and providers get access tokens with.",
+	    client_verbs,
 	COUNT_OF(client_verbs), false,
 };
 

@@ -1,7 +1,7 @@
 /*
- * /api/v2: the Tailscale API, as its clients call it (the official Go client, Terraform's provider, the Kubernetes
- * operator). One noun per file, each a const table of routes. Every success is 200, every error JSON; members that
- * are not known are ignored; lists are never null.
+ * /api/v2: the Tailscale API, as its clients call it (the official Go client, Terraform's provider, the
+ * Kubernetes operator). One noun per file, each a const table of routes. Every success is 200, every error
+ * JSON; members that are not known are ignored; lists are never null.
  */
 #ifndef WEB_API_H
 #define WEB_API_H

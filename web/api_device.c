@@ -250,7 +250,8 @@ api_device_filter_check(const struct form *f)
 {
 	for (unsigned i = 0; i < f->n; i++) {
 		const char *name = f->pairs[i].name;
-		if (strcmp(name, "fields") != 0 && strcmp(name, "tags") != 0 && strcmp(name, "addresses") != 0 &&
+		if (strcmp(name, "fields") != 0 && strcmp(name, "tags") != 0 && strcmp(name,
+		    "addresses") != 0 &&
 		    member_find(name) == COUNT_OF(members))
 			return name;
 	}
@@ -283,7 +284,8 @@ api_device_matches(const struct tailnet *t, const struct node *n, const struct f
 		const char *name = f->pairs[i].name;
 		bool is_good = strcmp(name, "fields") == 0;
 		for (unsigned k = 0; k < f->n && !is_good; k++)
-			is_good = strcmp(f->pairs[k].name, name) == 0 && has_value(t, n, name, f->pairs[k].value);
+			is_good = strcmp(f->pairs[k].name, name) == 0 && has_value(t, n, name,
+			    f->pairs[k].value);
 		if (!is_good)
 			return false;
 	}

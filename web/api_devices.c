@@ -1,4 +1,5 @@
-/* /api/v2 devices: read, filtered, changed. Both ids of a device are its decimal number, the nodes' stable id. */
+/* /api/v2 devices: read, filtered, changed. Both ids of a device are its decimal number,
+    the nodes' stable id. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>

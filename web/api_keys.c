@@ -1,4 +1,5 @@
-/* /api/v2 keys: auth keys, OAuth clients and API keys in one list. Secrets are in the answer to a creation only. */
+/* /api/v2 keys: auth keys,
+    OAuth clients and API keys in one list. Secrets are in the answer to a creation only. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -156,7 +157,8 @@ refs_collect(struct http_req *q, struct key_list *l, bool is_all)
 	size_t n = 0;
 
 	for (size_t at = 0; (k = map_next(&t->authkeys, &at)) != NULL;)
-		if (auth_may(&q->who, SCOPE_AUTH_KEYS, false) && (is_all || own == 0 || k->user_id == own) &&
+		if (auth_may(&q->who, SCOPE_AUTH_KEYS,
+		    false) && (is_all || own == 0 || k->user_id == own) &&
 		    authkey_is_usable(k, now, NULL) != ERR_DENIED)
 			ref_add(l, &n, k->id, k->created_unix_s);
 	for (size_t at = 0; (c = map_next(&t->creds, &at)) != NULL;)
@@ -263,7 +265,8 @@ cred_create(struct http_req *q, enum cred_kind kind)
 	if (!creds_may(&q->who, kind, true))
 		http_reply_error(q, 403, "this needs the scope %s",
 		    kind == CRED_CLIENT ? "oauth_keys" : "api_access_tokens");
-	else if (api_texts(q, q->json, "scopes", &wish.scopes) && api_texts(q, q->json, "tags", &wish.tags) &&
+	else if (api_texts(q, q->json, "scopes", &wish.scopes) && api_texts(q, q->json, "tags",
+	    &wish.tags) &&
 	    (kind == CRED_CLIENT || expiry_take(q, &wish.expires_unix_s)) &&
 	    (wish.user = flapi_user(q, NULL)) != NULL)
 		creds_create(q, &wish, on_made);

@@ -1,5 +1,5 @@
 /*
- * POST /api/v2/oauth/token: client credentials to an access token (RFC 6749 4.4). The client's secret names the client:
+ * POST /api/v2/oauth/token: client credentials to an access token (RFC 6749 4.4). The secret names the client:
  * the command line of clients sends a dummy client_id, so that is ignored.
  */
 #include <string.h>
@@ -77,7 +77,8 @@ scopes_of(struct http_req *q, const struct form *f, const struct cred *client)
 	return wanted;
 }
 
-/* The tags wanted, of the client's; all of them when none are named. text is cut into pieces. false: answered. */
+/* The tags wanted,
+    of the client's; all of them when none are named. text is cut into pieces. false: answered. */
 static bool
 tags_of(struct http_req *q, char *text, const struct cred *client, struct flapi_texts *out)
 {
@@ -148,12 +149,14 @@ token_make(struct http_req *q, const struct form *f, const struct cred *client)
 	struct flapi_texts tags;
 
 	if (grant != NULL && strcmp(grant, "client_credentials") != 0) {
-		reply_oauth_error(q, 400, "unsupported_grant_type", "grant_type must be client_credentials");
+		reply_oauth_error(q, 400, "unsupported_grant_type",
+		    "grant_type must be client_credentials");
 		return;
 	}
 	if (has_too_many(q, client)) {
 		http_add_field(q, "Retry-After", "600");
-		reply_oauth_error(q, 429, "invalid_request", "this client has too many access tokens: use each for "
+		reply_oauth_error(q, 429, "invalid_request",
+		    "this client has too many access tokens: use each for "
 		    "its hour");
 		return;
 	}
@@ -163,7 +166,8 @@ token_make(struct http_req *q, const struct form *f, const struct cred *client)
 		tags_copy = obj_strdup(tags_text);
 	if (tags_of(q, tags_copy, client, &tags)) {
 		struct tailnet_cred_spec spec = {
-			.kind = CRED_TOKEN, .user_id = client->user_id, .role = USER_MEMBER, .scopes = scopes,
+			.kind = CRED_TOKEN, .user_id = client->user_id, .role = USER_MEMBER,
+			    .scopes = scopes,
 			.tags = tags.v, .n_tags = tags.n, .parent = client->id,
 			.expires_unix_s = clock_wall_s() + TOKEN_S,
 		};

@@ -71,7 +71,8 @@ reply_asset(struct http_req *q, const struct asset *a)
 		add(r, "Content-Encoding", "gzip");
 	add(r, "Vary", "Accept-Encoding");
 	add(r, "ETag", tag);
-	add(r, "Cache-Control", is_html ? "no-store" : a->is_forever ? "public, max-age=31536000, immutable" :
+	add(r, "Cache-Control",
+	    is_html ? "no-store" : a->is_forever ? "public, max-age=31536000, immutable" :
 	    "no-cache");
 	add(r, "Content-Security-Policy", CSP);
 	add(r, "X-Content-Type-Options", "nosniff");
@@ -83,7 +84,8 @@ reply_asset(struct http_req *q, const struct asset *a)
 	http_answer_raw_take(q, status, r);
 }
 
-#define HEAD_HTML "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>Fairlead</title></head>\n" \
+#define HEAD_HTML "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">" \
+	"<title>Fairlead</title></head>\n" \
 	"<body><h1>Fairlead</h1>\n"
 
 static const char without_console[] = HEAD_HTML
@@ -116,7 +118,8 @@ on_other(struct http_req *q, const char *method, const char *path)
 		return false;
 	if (index == NULL)
 		http_reply_text(q, 200, "text/html; charset=utf-8", without_console);
-	else if ((a == NULL || a == index) && auth_is_too_open(q->peer, q->_http->cfg->api.allow_plain_http))
+	else if ((a == NULL || a == index) && auth_is_too_open(q->peer,
+	    q->_http->cfg->api.allow_plain_http))
 		http_reply_text(q, 403, "text/html; charset=utf-8", too_open);
 	else
 		reply_asset(q, a != NULL ? a : index);

@@ -1,6 +1,6 @@
 /*
- * The console, embedded: files of web/console/dist by path. Pages of the console have no file of their own: each is
- * index.html, which looks at the path itself. A server built without the console says so at "/".
+ * The console, embedded: files of web/console/dist by path. Pages of the console have no file of their own:
+ * each is index.html, which looks at the path itself. A server built without the console says so at "/".
  */
 #ifndef WEB_ASSETS_H
 #define WEB_ASSETS_H

@@ -83,7 +83,8 @@ by_authorization(struct tailnet *t, const char *value, struct err_text *why)
 	if (auth_text_parse(value, &text) != ERR_OK)
 		err_say(why, ERR_DENIED, "the Authorization header is neither Basic nor Bearer");
 	else
-		c = tailnet_cred_check(t, text.user, strlen(text.user), 1u << CRED_API | 1u << CRED_TOKEN, why);
+		c = tailnet_cred_check(t, text.user, strlen(text.user),
+		    1u << CRED_API | 1u << CRED_TOKEN, why);
 	explicit_bzero(&text, sizeof(text));
 	return c;
 }
@@ -98,7 +99,8 @@ is_from_own_page(const struct auth_request *r)
 	    strncasecmp(r->content_type, "application/json", 16) != 0))
 		return false;
 	if (r->csrf != NULL)
-		return true;		/* no other site may send it without asking first, and we never allow */
+		return true;		/* no other site may send it without asking first,
+		    and we never allow */
 	if (r->fetch_site != NULL)
 		return strcmp(r->fetch_site, "same-origin") == 0;
 	at = r->origin != NULL ? strstr(r->origin, "://") : NULL;
@@ -232,7 +234,8 @@ auth_forwarded(struct http_peer *peer, const struct auth_forwarded *f)
 		return;
 	if (f->proto != NULL) {
 		size_t end = strlen(f->proto);
-		peer->is_tls = auth_text_last(f->proto, &end, &p, &n) && n == 5 && strncasecmp(p, "https", 5) == 0;
+		peer->is_tls = auth_text_last(f->proto, &end, &p, &n) && n == 5 && strncasecmp(p,
+		    "https", 5) == 0;
 	}
 	for (unsigned i = f->n_lists; i-- > 0;) {
 		size_t end = strlen(f->lists[i]);

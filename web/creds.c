@@ -34,7 +34,8 @@ creds_tags_are_ok(struct http_req *q, const struct flapi_texts *tags)
 	}
 	for (unsigned i = 0; i < tags->n; i++)
 		if (!has_tag(c, tags->v[i]))
-			log_warn(LOG_WEB, "tag of another owner allowed: no policy is set", "tag", tags->v[i],
+			log_warn(LOG_WEB, "tag of another owner allowed: no policy is set", "tag",
+			    tags->v[i],
 			    "by", q->who.actor.name);
 	return true;
 }

@@ -1,7 +1,7 @@
 /*
- * GET /api/fairlead/v1/events: changes as server-sent events (docs/api.md has the shapes). The last ones are kept
- * for clients that reconnect; who has missed more is told to fetch the lists again. A slow client costs
- * an integer: it pulls from the ring. Coordinator thread.
+ * GET /api/fairlead/v1/events: changes as server-sent events (docs/api.md has the shapes). The last ones are
+ * kept for clients that reconnect; who has missed more is told to fetch the lists again. A slow client
+ * costs an integer: it pulls from the ring. Coordinator thread.
  */
 #ifndef WEB_EVENTS_H
 #define WEB_EVENTS_H

@@ -1,4 +1,4 @@
-/* /api/fairlead/v1/credentials: API keys and OAuth clients. The secret is in the answer to the creation only. */
+/* /api/fairlead/v1/credentials: API keys and OAuth clients. A secret is in the answer to its creation only. */
 #include <inttypes.h>
 #include <string.h>
 
@@ -159,7 +159,8 @@ creds_post(struct http_req *q)
 		return;
 	}
 	if (wish.kind == CRED_API && (wish.scopes.n > 0 || wish.tags.n > 0)) {
-		http_reply_error(q, 400, "an API key has its user's rights: scopes and tags are for clients");
+		http_reply_error(q, 400,
+		    "an API key has its user's rights: scopes and tags are for clients");
 		return;
 	}
 	wish.description = json_get_str(q->json, "description", "");
@@ -175,7 +176,8 @@ cred_of(struct http_req *q, bool is_write)
 	const struct cred *c = tailnet_cred_find(flapi_tailnet(q), q->params[0]);
 
 	if (c == NULL || (c->kind != CRED_API && c->kind != CRED_CLIENT)) {
-		http_reply_error(q, 404, "there is no such credential: give its id of %d characters, as in the "
+		http_reply_error(q, 404,
+		    "there is no such credential: give its id of %d characters, as in the "
 		    "list", CRED_ID_CHARS);
 		return NULL;
 	}

@@ -202,7 +202,8 @@ key_of(struct http_req *q)
 	const struct authkey *k = key_find(flapi_tailnet(q), q->params[0]);
 
 	if (k == NULL && strlen(q->params[0]) > AUTHKEY_ID_CHARS)
-		http_reply_error(q, 404, "there is no such key: give its id of %d characters, as in the list",
+		http_reply_error(q, 404,
+		    "there is no such key: give its id of %d characters, as in the list",
 		    AUTHKEY_ID_CHARS);
 	else if (k == NULL)
 		http_reply_error(q, 404, "there is no key \"%s\"", q->params[0]);

@@ -100,7 +100,8 @@ session_post(struct http_req *q)
 		return;
 	token = json_get_str(q->json, "token", "");
 	if ((c = tailnet_cred_check(t, token, strlen(token), 1u << CRED_LINK, NULL)) == NULL) {
-		http_who_wrong(q, "the link was used already or is older than 10 minutes: `fairlead console` "
+		http_who_wrong(q,
+		    "the link was used already or is older than 10 minutes: `fairlead console` "
 		    "prints another");
 		return;
 	}

@@ -24,7 +24,8 @@ piece_decode(const char *p, const char *end, char **to)
 		if (c == '+') {
 			c = ' ';
 		} else if (c == '%') {
-			int hi = end - p > 2 ? hex_value(p[1]) : -1, lo = end - p > 2 ? hex_value(p[2]) : -1;
+			int hi = end - p > 2 ? hex_value(p[1]) : -1,
+			    lo = end - p > 2 ? hex_value(p[2]) : -1;
 			if (hi < 0 || lo < 0)
 				return ERR_INVAL;
 			c = hi << 4 | lo;

@@ -102,7 +102,8 @@ on_connection(void *cls, struct MHD_Connection *mc, void **socket_context,
 		}
 		return;
 	}
-	const union MHD_ConnectionInfo *info = MHD_get_connection_info(mc, MHD_CONNECTION_INFO_CONNECTION_FD);
+	const union MHD_ConnectionInfo *info = MHD_get_connection_info(mc,
+	    MHD_CONNECTION_INFO_CONNECTION_FD);
 	TAILQ_FOREACH(c, &h->fresh, link)
 		if (info != NULL && c->fd == info->connect_fd)
 			break;
@@ -450,7 +451,8 @@ daemon_start(struct http *h, struct err_text *why)
 	unsigned conns = h->cfg->limits.conns + 64;	/* and the Unix socket's */
 
 	h->daemon = MHD_start_daemon(
-	    MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL,
+	    MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG,
+	    0, NULL,
 	    NULL, on_access, h,
 	    MHD_OPTION_EXTERNAL_LOGGER, on_log, h,
 	    MHD_OPTION_CONNECTION_LIMIT, conns,

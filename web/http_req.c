@@ -215,7 +215,8 @@ http_reply_list(struct http_req *q, const struct http_list *list)
 	struct list_state *s = obj_alloc(sizeof(*s));
 
 	s->list = *list;
-	http_answer_take(q, 200, MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, LIST_STEP_BYTES, list_read,
+	http_answer_take(q, 200, MHD_create_response_from_callback(MHD_SIZE_UNKNOWN,
+	    LIST_STEP_BYTES, list_read,
 	    s, list_free), "application/json");
 }
 

@@ -85,6 +85,7 @@ const char *http_body(const struct http_req *q, size_t *n);
 /* A field of the request, or NULL. Before the first wait only. */
 const char *http_field(const struct http_req *q, const char *name);
 
+/* The server's, for web/events. */
 struct events *http_events(const struct http_req *q);
 /* 200 with the n_bytes of a file (fd is taken), sent as the client reads. */
 void http_reply_file_take(struct http_req *q, const char *type, int fd, uint64_t n_bytes);

@@ -52,7 +52,8 @@ http_stream_start(struct http_req *q, const struct http_stream_ops *ops, void *a
 	s->ops = ops;
 	s->arg = arg;
 	TAILQ_INSERT_TAIL(&s->http->streams, s, link);
-	http_answer_take(q, 200, MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, BLOCK_BYTES, on_read, s,
+	http_answer_take(q, 200, MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, BLOCK_BYTES,
+	    on_read, s,
 	    on_free), ops->type);
 	return s;
 }

@@ -117,7 +117,8 @@ http_who_init(struct http *h, struct err_text *why)
 	for (unsigned i = 0; i < h->cfg->trusted_proxies.n; i++) {
 		const char *text = h->cfg->trusted_proxies.items[i];
 		if (net_prefix_parse(text, strlen(text), &h->trusted[i]) != ERR_OK)
-			return err_say(why, ERR_INVAL, "trusted_proxies: \"%s\" is not an address or prefix", text);
+			return err_say(why, ERR_INVAL,
+			    "trusted_proxies: \"%s\" is not an address or prefix", text);
 		h->n_trusted = i + 1;
 	}
 	h->wrong = ratelimit_new(WRONG_PER_S, WRONG_BURST, WRONG_SOURCES);

@@ -14,13 +14,17 @@ test_devices(void **state)
 {
 	static const struct rig_case cases[] = {
 		{ "GET", "/api/v2/tailnet/-/devices", "", 200, "\"name\":\"edge-1.example.net\"" },
-		{ "GET", "/api/v2/tailnet/example.net/devices?fields=all", "", 200, "\"clientConnectivity\":{\"endpoints\":[]" },
+		{ "GET", "/api/v2/tailnet/example.net/devices?fields=all", "", 200,
+		  "\"clientConnectivity\":{\"endpoints\":[]" },
 		{ "GET", "/api/v2/tailnet/other/devices", "", 404, "there is no tailnet" },
 		{ "GET", "//api/v2/tailnet/-/devices?fields=some", "", 400, "fields is" },
-		{ "GET", "/api/v2/tailnet/-/devices?hostname=cam", "", 200, "{\"devices\":[{\"addresses\":[\"100.64.0.2\"" },
+		{ "GET", "/api/v2/tailnet/-/devices?hostname=cam", "", 200,
+		  "{\"devices\":[{\"addresses\":[\"100.64.0.2\"" },
 		{ "GET", "/api/v2/tailnet/-/devices?hostname=cam&os=windows", "", 200, "{\"devices\":[]}" },
-		{ "GET", "/api/v2/tailnet/-/devices?hostname=x&hostname=cam&os=linux", "", 200, "\"nodeId\":\"2\"" },
-		{ "GET", "/api/v2/tailnet/-/devices?tags=tag%3Acam", "", 200, "\"user\":\"tagged-devices\"" },
+		{ "GET", "/api/v2/tailnet/-/devices?hostname=x&hostname=cam&os=linux", "", 200,
+		  "\"nodeId\":\"2\"" },
+		{ "GET", "/api/v2/tailnet/-/devices?tags=tag%3Acam", "", 200,
+		  "\"user\":\"tagged-devices\"" },
 		{ "GET", "/api/v2/tailnet/-/devices?isEphemeral=true", "", 200, "{\"devices\":[]}" },
 		{ "GET", "/api/v2/tailnet/-/devices?name=edge-1.example.net", "", 200, "\"user\":\"ann\"" },
 		{ "GET", "/api/v2/tailnet/-/devices?name=edge-1", "", 200, "{\"devices\":[]}" },
@@ -28,7 +32,8 @@ test_devices(void **state)
 		{ "GET", "/api/v2/tailnet/-/devices?hostname=%zz", "", 400, "query" },
 		{ "GET", "/api/v2/device/1", "", 200, "\"hostname\":\"Edge 1\"" },
 		{ "GET", "/api/v2/device/1", "", 200, "\"lastSeen\"" },
-		{ "GET", "/api/v2/device/1/routes", "", 200, "{\"advertisedRoutes\":[],\"enabledRoutes\":[]}" },
+		{ "GET", "/api/v2/device/1/routes", "", 200,
+		  "{\"advertisedRoutes\":[],\"enabledRoutes\":[]}" },
 		{ "GET", "/api/v2/device/77", "", 404, "there is no device" },
 		{ "GET", "/api/v2/device/edge-1", "", 404, "there is no device" },
 		{ "POST", "/api/v2/device/1/name", "{\"name\":\"berlin.example.net\"}", 200, "{}" },
@@ -67,7 +72,8 @@ test_devices(void **state)
 	(void)state;
 	rig_start();
 	rig_fill();
-	snprintf(key, sizeof(key), "%s", rig_cred(&(struct tailnet_cred_spec){ .kind = CRED_API, .user_id = 1 }));
+	snprintf(key, sizeof(key), "%s", rig_cred(&(struct tailnet_cred_spec){ .kind = CRED_API,
+	    .user_id = 1 }));
 	rig_run(key, cases, COUNT_OF(cases));
 	assert_int_equal(number("SELECT count(*) FROM audit WHERE actor LIKE 'ann, API key %'"
 	    " AND source = '203.0.113.9'"), 9);
@@ -78,20 +84,26 @@ static void
 test_keys(void **state)
 {
 	static const struct rig_case cases[] = {
-		{ "POST", "/api/v2/tailnet/-/keys", "{\"capabilities\":{\"devices\":{\"create\":{\"reusable\":true,"
+		{ "POST", "/api/v2/tailnet/-/keys",
+		  "{\"capabilities\":{\"devices\":{\"create\":{\"reusable\":true,"
 		  "\"ephemeral\":true,\"preauthorized\":false,\"tags\":[\"tag:a\"]}}},\"expirySeconds\":60,"
 		  "\"description\":\"d\"}", 200,
 		  "{\"reusable\":true,\"ephemeral\":true,\"preauthorized\":false,\"tags\":[\"tag:a\"]}" },
 		{ "POST", "/api/v2/tailnet/-/keys", "{}", 200, "\"expirySeconds\":7776000" },
-		{ "POST", "/api/v2/tailnet/-/keys", "{\"keyType\":\"auth\",\"expirySeconds\":-1}", 400, "expirySeconds" },
+		{ "POST", "/api/v2/tailnet/-/keys", "{\"keyType\":\"auth\",\"expirySeconds\":-1}",
+		  400, "expirySeconds" },
 		{ "POST", "/api/v2/tailnet/-/keys", "{\"keyType\":\"king\"}", 400, "keyType" },
 		{ "POST", "/api/v2/tailnet/-/keys", "{\"keyType\":\"federated\"}", 501, "federated" },
-		{ "POST", "/api/v2/tailnet/-/keys", "{\"capabilities\":{\"devices\":{\"create\":{\"reusable\":1}}}}", 400,
+		{ "POST", "/api/v2/tailnet/-/keys",
+		  "{\"capabilities\":{\"devices\":{\"create\":{\"reusable\":1}}}}", 400,
 		  "reusable must be" },
-		{ "POST", "/api/v2/tailnet/-/keys", "{\"keyType\":\"client\",\"scopes\":[\"dns\"],\"tags\":null,"
+		{ "POST", "/api/v2/tailnet/-/keys",
+		  "{\"keyType\":\"client\",\"scopes\":[\"dns\"],\"tags\":null,"
 		  "\"description\":\"k8s\"}", 200, "\"scopes\":[\"dns\"],\"tags\":[]" },
-		{ "POST", "/api/v2/tailnet/-/keys", "{\"keyType\":\"client\",\"scopes\":[\"devices:core\"]}", 400, "needs tags" },
-		{ "POST", "/api/v2/tailnet/-/keys", "{\"keyType\":\"client\",\"scopes\":[]}", 400, "needs scopes" },
+		{ "POST", "/api/v2/tailnet/-/keys",
+		  "{\"keyType\":\"client\",\"scopes\":[\"devices:core\"]}", 400, "needs tags" },
+		{ "POST", "/api/v2/tailnet/-/keys", "{\"keyType\":\"client\",\"scopes\":[]}", 400,
+		  "needs scopes" },
 		{ "POST", "/api/v2/tailnet/-/keys", "{\"keyType\":\"api\"}", 200, "\"key\":\"tskey-api-" },
 		{ "GET", "/api/v2/tailnet/-/keys/nothing", "", 404, "no such key" },
 		{ "DELETE", "/api/v2/tailnet/-/keys/aaaaaaaaaaaa", "", 404, "no such key" },
@@ -103,18 +115,21 @@ test_keys(void **state)
 	(void)state;
 	rig_start();
 	rig_fill();
-	snprintf(key, sizeof(key), "%s", rig_cred(&(struct tailnet_cred_spec){ .kind = CRED_API, .user_id = 1 }));
+	snprintf(key, sizeof(key), "%s", rig_cred(&(struct tailnet_cred_spec){ .kind = CRED_API,
+	    .user_id = 1 }));
 	rig_run(key, cases, COUNT_OF(cases));
 
 	/* Made, listed, replaced, revoked: still to be read. */
-	assert_int_equal(rig_ask("POST", "/api/v2/tailnet/-/keys", key, "{\"keyType\":\"client\",\"scopes\":"
+	assert_int_equal(rig_ask("POST", "/api/v2/tailnet/-/keys", key,
+	    "{\"keyType\":\"client\",\"scopes\":"
 	    "[\"users:read\"],\"tags\":[\"tag:a\"]}", &v), 200);
 	snprintf(path, sizeof(path), "/api/v2/tailnet/-/keys/%s", json_get_str(v, "id", ""));
 	assert_memory_equal(json_get_str(v, "key", ""), "tskey-client-", 13);
 	json_decref(v);
 	rig_run(key, (const struct rig_case[]){
 		{ "GET", path, "", 200, "\"scopes\":[\"users:read\"],\"tags\":[\"tag:a\"]" },
-		{ "PUT", path, "{\"scopes\":[\"dns\"],\"description\":\"new\"}", 200, "\"scopes\":[\"dns\"],\"tags\":[]" },
+		{ "PUT", path, "{\"scopes\":[\"dns\"],\"description\":\"new\"}", 200,
+		  "\"scopes\":[\"dns\"],\"tags\":[]" },
 		{ "PUT", path, "{\"scopes\":[\"king\"]}", 400, "is no scope" },
 	}, 3);
 	assert_int_equal(rig_ask("GET", "/api/v2/tailnet/-/keys?all=true", key, "", &all), 200);
@@ -159,10 +174,12 @@ test_tokens(void **state)
 		{ "&grant_type=password", 400, "unsupported_grant_type" },
 		{ "&scope=devices%3Acore:read", 200, "\"scope\":\"devices:core:read\"" },
 		{ "&scope=dns", 400, "invalid_scope" }, { "&scope=king", 400, "invalid_scope" },
-		{ "&tags=tag%3Ak8s-operator", 200, "\"expires_in\":3600" }, { "&tags=tag:other", 400, "tags" },
+		{ "&tags=tag%3Ak8s-operator", 200, "\"expires_in\":3600" }, { "&tags=tag:other",
+		  400, "tags" },
 	};
 	for (size_t i = 0; i < COUNT_OF(asks); i++) {
-		snprintf(body, sizeof(body), "client_id=some-client-id&client_secret=%s%s", secret, asks[i].rest);
+		snprintf(body, sizeof(body), "client_id=some-client-id&client_secret=%s%s", secret,
+		    asks[i].rest);
 		rig_run(FORM, &(struct rig_case){ "POST", "/api/v2/oauth/token", body, asks[i].status,
 			asks[i].holds }, 1);
 	}
@@ -176,9 +193,11 @@ test_tokens(void **state)
 		{ "GET", "/api/v2/tailnet/-/devices", "", 200, "edge-1" },
 		{ "POST", "/api/v2/tailnet/-/keys", "{\"capabilities\":{\"devices\":{\"create\":{\"tags\":"
 		  "[\"tag:k8s-operator\"]}}}}", 200, "\"key\":\"tskey-auth-" },
-		{ "POST", "/api/v2/tailnet/-/keys", "{\"capabilities\":{\"devices\":{\"create\":{}}}}", 400, "tags" },
+		{ "POST", "/api/v2/tailnet/-/keys",
+		  "{\"capabilities\":{\"devices\":{\"create\":{}}}}", 400, "tags" },
 		{ "POST", "/api/v2/tailnet/-/keys", "{\"keyType\":\"api\"}", 403, "scope" },
-		{ "POST", "/api/v2/tailnet/-/keys", "{\"keyType\":\"client\",\"scopes\":[\"all\"]}", 403, "scope" },
+		{ "POST", "/api/v2/tailnet/-/keys", "{\"keyType\":\"client\",\"scopes\":[\"all\"]}",
+		  403, "scope" },
 		{ "GET", path, "", 200, "\"keyType\":\"client\"" },		/* itself */
 		{ "DELETE", path, "", 403, "scopes" },
 		{ "GET", "/api/fairlead/v1/nodes", "", 200, "edge-1" },
@@ -213,7 +232,8 @@ test_roles(void **state)
 	(void)state;
 	rig_start();
 	rig_fill();
-	snprintf(key, sizeof(key), "%s", rig_cred(&(struct tailnet_cred_spec){ .kind = CRED_API, .user_id = 2 }));
+	snprintf(key, sizeof(key), "%s", rig_cred(&(struct tailnet_cred_spec){ .kind = CRED_API,
+	    .user_id = 2 }));
 	rig_run(key, (const struct rig_case[]){
 		{ "GET", "/api/v2/tailnet/-/devices", "", 403, "role" },
 		{ "GET", "/api/v2/tailnet/-/keys", "", 403, "" },
@@ -257,7 +277,8 @@ test_guessing(void **state)
 	(void)state;
 	rig_start();
 	rig_fill();
-	snprintf(key, sizeof(key), "%s", rig_cred(&(struct tailnet_cred_spec){ .kind = CRED_API, .user_id = 1 }));
+	snprintf(key, sizeof(key), "%s", rig_cred(&(struct tailnet_cred_spec){ .kind = CRED_API,
+	    .user_id = 1 }));
 	snprintf(wrong, sizeof(wrong), "%s", key);
 	wrong[strlen(wrong) - 3] = wrong[strlen(wrong) - 3] == 'a' ? 'b' : 'a';
 	for (int i = 0; i < 30; i++)
@@ -283,7 +304,8 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_devices), TEST(test_keys), TEST(test_tokens), TEST(test_roles), TEST(test_guessing),
+		TEST(test_devices), TEST(test_keys), TEST(test_tokens), TEST(test_roles),
+		    TEST(test_guessing),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

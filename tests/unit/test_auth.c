@@ -27,7 +27,8 @@ tailnet_cred_check(struct tailnet *t, const char *text, size_t n, unsigned kinds
 
 	(void)t;
 	for (size_t i = 0; i < COUNT_OF(all); i++)
-		if (strlen(texts[i]) == n && memcmp(texts[i], text, n) == 0 && (kinds & 1u << all[i]->kind) != 0)
+		if (strlen(texts[i]) == n && memcmp(texts[i], text,
+		    n) == 0 && (kinds & 1u << all[i]->kind) != 0)
 			return all[i];
 	err_say(why, ERR_DENIED, "unknown");
 	return NULL;
@@ -57,7 +58,8 @@ setup(void **state)
 	MAP_INIT(&net.users, struct user, id);
 	map_put(&net.users, &ann);
 	key = (struct cred){ .kind = CRED_API, .id = "kkkkkkkkkkkk", .user_id = 1 };
-	token = (struct cred){ .kind = CRED_TOKEN, .id = "tttttttttttt", .parent = "cccccccccccc", .scopes = scopes };
+	token = (struct cred){ .kind = CRED_TOKEN, .id = "tttttttttttt", .parent = "cccccccccccc",
+	    .scopes = scopes };
 	session = (struct cred){ .kind = CRED_SESSION, .id = "ssssssssssss", .role = USER_ADMIN,
 		.name = "console of local uid 0", .last_used_unix_s = NOW };
 	return 0;
@@ -120,13 +122,17 @@ test_check(void **state)
 		{ FAR, { .method = "GET", .authorization = "Bearer key" }, READ, 403, NULL },
 		{ FAR, { .method = "GET", .authorization = "Bearer key", .allows_plain = true }, READ, 0,
 		  "ann, API key kkkkkkkkkkkk" },
-		{ TLS, { .method = "GET", .authorization = "Bearer key" }, READ, 0, "ann, API key kkkkkkkkkkkk" },
-		{ TLS, { .method = "GET", .authorization = "Basic a2V5Og==" }, READ, 0, "ann, API key kkkkkkkkkkkk" },
+		{ TLS, { .method = "GET", .authorization = "Bearer key" }, READ, 0,
+		  "ann, API key kkkkkkkkkkkk" },
+		{ TLS, { .method = "GET", .authorization = "Basic a2V5Og==" }, READ, 0,
+		  "ann, API key kkkkkkkkkkkk" },
 		{ TLS, { .method = "POST", .authorization = "Bearer key" }, WRITE, 403, NULL },
 		{ TLS, { .method = "GET", .authorization = "Bearer session" }, READ, 401, NULL },
 		{ TLS, { .method = "GET", .authorization = "Digest key" }, READ, 401, NULL },
-		{ TLS, { .method = "POST", .authorization = "Bearer token" }, WRITE, 0, "OAuth client cccccccccccc" },
-		{ TLS, { .method = "GET", .authorization = "Bearer token" }, HTTP_NEED(HTTP_READ, SCOPE_AUTH_KEYS),
+		{ TLS, { .method = "POST", .authorization = "Bearer token" }, WRITE, 0,
+		  "OAuth client cccccccccccc" },
+		{ TLS, { .method = "GET", .authorization = "Bearer token" }, HTTP_NEED(HTTP_READ,
+		  SCOPE_AUTH_KEYS),
 		  0, "OAuth client cccccccccccc" },
 		{ TLS, { .method = "POST", .authorization = "Bearer token" },
 		  HTTP_NEED(HTTP_WRITE, SCOPE_AUTH_KEYS), 403, NULL },
@@ -141,17 +147,23 @@ test_check(void **state)
 		{ NEAR, { .method = "POST", .cookie = "fairlead_session=session" }, WRITE, 403, NULL },
 		{ NEAR, { .method = "POST", .cookie = "fairlead_session=session", .csrf = "1" }, WRITE, 0,
 		  "console of local uid 0" },
-		{ NEAR, { .method = "POST", .cookie = "fairlead_session=session", .fetch_site = "same-origin" },
+		{ NEAR, { .method = "POST", .cookie = "fairlead_session=session",
+		  .fetch_site = "same-origin" },
 		  WRITE, 0, "console of local uid 0" },
-		{ NEAR, { .method = "POST", .cookie = "fairlead_session=session", .fetch_site = "same-site" },
+		{ NEAR, { .method = "POST", .cookie = "fairlead_session=session",
+		  .fetch_site = "same-site" },
 		  WRITE, 403, NULL },
-		{ NEAR, { .method = "POST", .cookie = "fairlead_session=session", .csrf = "1", .has_body = true,
+		{ NEAR, { .method = "POST", .cookie = "fairlead_session=session", .csrf = "1",
+		  .has_body = true,
 		  .content_type = "text/plain" }, WRITE, 403, NULL },
-		{ NEAR, { .method = "POST", .cookie = "fairlead_session=session", .csrf = "1", .has_body = true,
+		{ NEAR, { .method = "POST", .cookie = "fairlead_session=session", .csrf = "1",
+		  .has_body = true,
 		  .content_type = "application/json; charset=utf-8" }, WRITE, 0, "console of local uid 0" },
-		{ NEAR, { .method = "DELETE", .cookie = "fairlead_session=session", .origin = "http://evil.example",
+		{ NEAR, { .method = "DELETE", .cookie = "fairlead_session=session",
+		  .origin = "http://evil.example",
 		  .host = "10.0.0.1" }, WRITE, 403, NULL },
-		{ NEAR, { .method = "DELETE", .cookie = "fairlead_session=session", .origin = "http://10.0.0.1",
+		{ NEAR, { .method = "DELETE", .cookie = "fairlead_session=session",
+		  .origin = "http://10.0.0.1",
 		  .host = "10.0.0.1" }, WRITE, 0, "console of local uid 0" },
 		{ NEAR, { .method = "POST" }, HTTP_SIGN_IN, 403, NULL },
 		{ NEAR, { .method = "POST", .fetch_site = "same-origin" }, HTTP_SIGN_IN, 0, "anonymous" },
@@ -167,7 +179,8 @@ test_check(void **state)
 		int status = 0;
 
 		if (cases[i].ip[0] != 0)
-			assert_int_equal(net_ip_parse(cases[i].ip, strlen(cases[i].ip), &peer.addr.ip), ERR_OK);
+			assert_int_equal(net_ip_parse(cases[i].ip, strlen(cases[i].ip),
+			    &peer.addr.ip), ERR_OK);
 		r.peer = &peer;
 		enum err rc = auth_check(&net, &r, cases[i].access, &a, &status, &why);
 		if (status != cases[i].status)
@@ -235,7 +248,8 @@ test_forwarded(void **state)
 
 		assert_int_equal(net_ip_parse(cases[i].from, strlen(cases[i].from), &peer.addr.ip), ERR_OK);
 		auth_forwarded(&peer, &(struct auth_forwarded){ .trusted = &trusted, .n_trusted = 1,
-			.lists = cases[i].lists, .n_lists = cases[i].lists[0] == NULL ? 0 : cases[i].lists[1] == NULL ? 1 : 2,
+			.lists = cases[i].lists,
+			    .n_lists = cases[i].lists[0] == NULL ? 0 : cases[i].lists[1] == NULL ? 1 : 2,
 			.proto = cases[i].proto });
 		assert_string_equal(net_ip_put(&peer.addr.ip, text), cases[i].want);
 		assert_int_equal(peer.is_tls, cases[i].is_tls);

@@ -16,7 +16,8 @@ static const char script_gz[] = "packed";
 #define BYTES(s) (const uint8_t *)(s), (const uint8_t *)(s) + sizeof(s) - 1
 const struct asset assets_table[] = {
 	{ "/index.html", "text/html; charset=utf-8", "aaaa", BYTES(index_html), NULL, NULL, false },
-	{ "/assets/index-1.js", "text/javascript; charset=utf-8", "bbbb", BYTES(script), BYTES(script_gz), true },
+	{ "/assets/index-1.js", "text/javascript; charset=utf-8", "bbbb", BYTES(script),
+	  BYTES(script_gz), true },
 	{ "/licenses.txt", "text/plain; charset=utf-8", "cccc", BYTES(script), NULL, NULL, false },
 };
 const size_t assets_count = COUNT_OF(assets_table);
@@ -33,7 +34,8 @@ link_make(const char *body, char out[100])
 	char owner[256];
 	json_t *v = NULL;
 
-	snprintf(owner, sizeof(owner), "%s", rig_cred(&(struct tailnet_cred_spec){ .kind = CRED_API, .user_id = 1 }));
+	snprintf(owner, sizeof(owner), "%s", rig_cred(&(struct tailnet_cred_spec){ .kind = CRED_API,
+	    .user_id = 1 }));
 	assert_int_equal(rig_ask("POST", SESSION "/links", owner, body, &v), 200);
 	const char *url = json_get_str(v, "url", "");
 	assert_memory_equal(url, "https://vpn.example.com/login#fl-login-", 39);
@@ -88,7 +90,8 @@ test_session(void **state)
 	rig_run(fields, &(struct rig_case){ "DELETE", "/api/fairlead/v1/nodes/2", "", 403, "own page" }, 1);
 	strcat(fields, "Sec-Fetch-Site: same-origin\r\n");
 	rig_run(fields, &(struct rig_case){ "DELETE", "/api/fairlead/v1/nodes/2", "", 200, "{}" }, 1);
-	rig_run(fields, &(struct rig_case){ "POST", "/api/fairlead/v1/keys", "{}", 403, "application/json" }, 1);
+	rig_run(fields, &(struct rig_case){ "POST", "/api/fairlead/v1/keys", "{}", 403,
+	    "application/json" }, 1);
 
 	/* It outlives the server, not its idle time. */
 	rig_stop();
@@ -161,8 +164,10 @@ test_audit(void **state)
 	(void)state;
 	rig_start();
 	rig_fill();
-	snprintf(owner, sizeof(owner), "%s", rig_cred(&(struct tailnet_cred_spec){ .kind = CRED_API, .user_id = 1 }));
-	rig_run(owner, &(struct rig_case){ "POST", "/api/v2/device/1/name", "{\"name\":\"b\"}", 200, "" }, 1);
+	snprintf(owner, sizeof(owner), "%s", rig_cred(&(struct tailnet_cred_spec){ .kind = CRED_API,
+	    .user_id = 1 }));
+	rig_run(owner, &(struct rig_case){ "POST", "/api/v2/device/1/name", "{\"name\":\"b\"}", 200,
+	    "" }, 1);
 	assert_int_equal(rig_ask("GET", "/api/fairlead/v1/audit?limit=2", owner, "", &v), 200);
 	records = json_object_get(v, "records");
 	assert_int_equal(json_array_size(records), 2);
@@ -172,7 +177,8 @@ test_audit(void **state)
 	assert_string_equal(json_get_str(first, "source", ""), "203.0.113.9");
 	assert_string_equal(json_get_str(json_object_get(first, "before"), "name", ""), "edge-1");
 	assert_string_equal(json_get_str(json_object_get(first, "after"), "name", ""), "b");
-	snprintf(path, sizeof(path), "/api/fairlead/v1/audit?before=%s&limit=500", json_get_str(v, "next", "?"));
+	snprintf(path, sizeof(path), "/api/fairlead/v1/audit?before=%s&limit=500", json_get_str(v,
+	    "next", "?"));
 	json_decref(v);
 	assert_int_equal(rig_ask("GET", path, owner, "", &v), 200);
 	size_t n = json_array_size(json_object_get(v, "records"));
@@ -180,8 +186,10 @@ test_audit(void **state)
 	assert_int_equal(n + 2, number("SELECT count(*) FROM audit"));
 	json_decref(v);
 	rig_run(owner, (const struct rig_case[]){
-		{ "GET", "/api/fairlead/v1/audit?object=node+1&actor=nobody", "", 200, "{\"records\":[],\"next\":null}" },
-		{ "GET", "/api/fairlead/v1/audit?actor=test&limit=1", "", 200, "\"what\":\"credential.create\"" },
+		{ "GET", "/api/fairlead/v1/audit?object=node+1&actor=nobody", "", 200,
+		  "{\"records\":[],\"next\":null}" },
+		{ "GET", "/api/fairlead/v1/audit?actor=test&limit=1", "", 200,
+		  "\"what\":\"credential.create\"" },
 		{ "GET", "/api/fairlead/v1/audit?object=node%202", "", 200, "tag:cam" },
 		{ "GET", "/api/fairlead/v1/audit?object=node%202&actor=test", "", 200, "[]" },
 		{ "GET", "/api/fairlead/v1/audit?limit=501", "", 400, "limit" },
@@ -209,7 +217,8 @@ stream_open(const char *fields, struct buf *in)
 static void
 tell(const char *what, const char *target, const char *by)
 {
-	fake.t->watch(fake.t->watch_arg, &(struct tailnet_event){ .what = what, .target = target, .by = by });
+	fake.t->watch(fake.t->watch_arg, &(struct tailnet_event){ .what = what, .target = target,
+	    .by = by });
 }
 
 static void
@@ -221,13 +230,15 @@ test_events(void **state)
 	(void)state;
 	rig_start();
 	rig_fill();
-	snprintf(owner, sizeof(owner), "%s", rig_cred(&(struct tailnet_cred_spec){ .kind = CRED_API, .user_id = 1 }));
+	snprintf(owner, sizeof(owner), "%s", rig_cred(&(struct tailnet_cred_spec){ .kind = CRED_API,
+	    .user_id = 1 }));
 	int fd = stream_open(owner, &in);
 	rig_read(fd, &in, "event: hello\ndata: {\"version\":");
 	assert_non_null(strstr(buf_cstr(&in), "Content-Type: text/event-stream"));
 	assert_null(strstr(buf_cstr(&in), "id: "));
 
-	rig_run(owner, &(struct rig_case){ "POST", "/api/v2/device/1/name", "{\"name\":\"b\"}", 200, "" }, 1);
+	rig_run(owner, &(struct rig_case){ "POST", "/api/v2/device/1/name", "{\"name\":\"b\"}", 200,
+	    "" }, 1);
 	rig_read(fd, &in, "\"what\":\"node.rename\",\"id\":\"1\",\"by\":\"ann, API key ");
 	rig_read(fd, &in, "\"node\":{\"id\":\"1\",\"name\":\"b\"");
 	const char *at = strstr(buf_cstr(&in), "id: ");
@@ -246,7 +257,8 @@ test_events(void **state)
 	tailnet_node_remove(fake.t, &fake_actor, 2, fake_done, NULL);
 	fake_commit();
 	rig_read(fd, &in, "event: user\ndata: {\"what\":\"user.role\",\"id\":\"2\"");
-	rig_read(fd, &in, "\"what\":\"node.remove\",\"id\":\"2\",\"by\":\"test\",\"at\":\"2023-11-14T22:13:20Z\","
+	rig_read(fd, &in,
+	    "\"what\":\"node.remove\",\"id\":\"2\",\"by\":\"test\",\"at\":\"2023-11-14T22:13:20Z\","
 	    "\"node\":null}");
 	assert_null(strstr(buf_cstr(&in), "session.open"));
 
@@ -279,7 +291,8 @@ test_slow_reader(void **state)
 	(void)state;
 	rig_start();
 	rig_fill();
-	snprintf(owner, sizeof(owner), "%s", rig_cred(&(struct tailnet_cred_spec){ .kind = CRED_API, .user_id = 1 }));
+	snprintf(owner, sizeof(owner), "%s", rig_cred(&(struct tailnet_cred_spec){ .kind = CRED_API,
+	    .user_id = 1 }));
 	int fd = stream_open(owner, &in);
 	for (int i = 0; i < 10 * EVENTS_RING_MAX; i++) {
 		tell("node.rename", "node 1", "ann");
@@ -302,7 +315,8 @@ test_stream_limits(void **state)
 	(void)state;
 	rig_start();
 	rig_fill();
-	snprintf(owner, sizeof(owner), "%s", rig_cred(&(struct tailnet_cred_spec){ .kind = CRED_API, .user_id = 1 }));
+	snprintf(owner, sizeof(owner), "%s", rig_cred(&(struct tailnet_cred_spec){ .kind = CRED_API,
+	    .user_id = 1 }));
 	for (unsigned i = 0; i <= EVENTS_STREAMS_PER_CRED; i++) {
 		fds[i] = stream_open(owner, &in[i]);
 		assert_int_equal(atoi(buf_cstr(&in[i]) + 9), i < EVENTS_STREAMS_PER_CRED ? 200 : 429);
@@ -323,7 +337,8 @@ test_assets(void **state)
 	static const struct { const char *target, *fields; int status; const char *holds; } cases[] = {
 		{ "/", "", 200, "\r\n\r\n<!doctype html>" }, { "/", "", 200, "Cache-Control: no-store" },
 		{ "/", "", 200, "Content-Security-Policy: default-src 'none'; script-src 'self';" },
-		{ "/login", "", 200, "<!doctype html>" }, { "/machines/17?x=y", "", 200, "<!doctype html>" },
+		{ "/login", "", 200, "<!doctype html>" }, { "/machines/17?x=y", "", 200,
+		  "<!doctype html>" },
 		{ "/index.html", "", 200, "<!doctype html>" }, { "/loginx", "", 404, "nothing" },
 		{ "/assets/index-1.js", "", 200, "let a = 1" },
 		{ "/assets/index-1.js", "", 200, "Cache-Control: public, max-age=31536000, immutable" },
@@ -331,7 +346,8 @@ test_assets(void **state)
 		{ "/assets/index-1.js", "Accept-Encoding: gzip\r\n", 200, "Content-Encoding: gzip" },
 		{ "/assets/index-1.js", "If-None-Match: \"bbbb\"\r\n", 304, "ETag: \"bbbb\"" },
 		{ "/assets/index-1.js", "If-None-Match: \"other\"\r\n", 200, "let a" },
-		{ "/assets/index-2.js", "", 404, "\"status\":404" }, { "/licenses.txt", "", 200, "Cache-Control: no-cache" },
+		{ "/assets/index-2.js", "", 404, "\"status\":404" }, { "/licenses.txt", "", 200,
+		  "Cache-Control: no-cache" },
 		{ "/api/nothing", "", 404, "\"status\":404" },
 	};
 	struct buf raw = { .len = 0 };
@@ -363,7 +379,8 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_session), TEST(test_prune), TEST(test_audit), TEST(test_events), TEST(test_slow_reader),
+		TEST(test_session), TEST(test_prune), TEST(test_audit), TEST(test_events),
+		    TEST(test_slow_reader),
 		TEST(test_stream_limits), TEST(test_assets),
 	};
 

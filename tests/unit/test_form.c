@@ -76,7 +76,8 @@ test_authorization(void **state)
 		{ "BASIC OnA=", ERR_OK, false, "", "p" }, { "Basic dTpwOnE=", ERR_OK, false, "u", "p:q" },
 		{ "Basic Og", ERR_OK, false, "", "" },
 		{ "Basic dQ==", ERR_INVAL, false, NULL, NULL },		/* no colon */
-		{ "Basic d!pw", ERR_INVAL, false, NULL, NULL }, { "Basic dTpw=====", ERR_INVAL, false, NULL, NULL },
+		{ "Basic d!pw", ERR_INVAL, false, NULL, NULL }, { "Basic dTpw=====", ERR_INVAL,
+		  false, NULL, NULL },
 		{ "Basic AHU6cA==", ERR_INVAL, false, NULL, NULL },	/* NUL */
 		{ "Basic", ERR_INVAL, false, NULL, NULL }, { "", ERR_INVAL, false, NULL, NULL },
 		{ "Digest x", ERR_INVAL, false, NULL, NULL },
@@ -103,8 +104,10 @@ static void
 test_cookie(void **state)
 {
 	static const struct { const char *field, *want; } cases[] = {
-		{ "s=1", "1" }, { "a=b; s=2", "2" }, { "xs=3; s=4 ; c=d", "4" }, { "s=\"5\"", "5" }, { "s=", "" },
-		{ "S=1", NULL }, { "", NULL }, { ";;; ", NULL }, { "sx=1", NULL }, { "s", NULL }, { "a=s=1", NULL },
+		{ "s=1", "1" }, { "a=b; s=2", "2" }, { "xs=3; s=4 ; c=d", "4" }, { "s=\"5\"", "5" },
+		  { "s=", "" },
+		{ "S=1", NULL }, { "", NULL }, { ";;; ", NULL }, { "sx=1", NULL }, { "s", NULL },
+		  { "a=s=1", NULL },
 	};
 	(void)state;
 
@@ -123,14 +126,17 @@ static void
 test_scopes(void **state)
 {
 	static const struct { const char *have; enum scope scope; bool is_write, may; } cases[] = {
-		{ "devices:core", SCOPE_DEVICES, true, true }, { "devices:core", SCOPE_DEVICES, false, true },
-		{ "devices:core:read", SCOPE_DEVICES, false, true }, { "devices:core:read", SCOPE_DEVICES, true, false },
+		{ "devices:core", SCOPE_DEVICES, true, true }, { "devices:core", SCOPE_DEVICES,
+		  false, true },
+		{ "devices:core:read", SCOPE_DEVICES, false, true }, { "devices:core:read",
+		  SCOPE_DEVICES, true, false },
 		{ "devices:core", SCOPE_ROUTES, false, false }, { "all", SCOPE_USERS, true, true },
 		{ "all:read", SCOPE_USERS, false, true }, { "all:read", SCOPE_USERS, true, false },
 		{ "", SCOPE_DNS, false, false }, { " dns  users ", SCOPE_USERS, true, true },
 		{ "users", SCOPE_ALL, false, false }, { "all:read", SCOPE_ALL, false, true },
 	};
-	static const char *const unknown[] = { "device", "devices:core:write", ":read", "dns users,all", "all:read:read" };
+	static const char *const unknown[] = { "device", "devices:core:write", ":read",
+	    "dns users,all", "all:read:read" };
 	struct err_text why;
 	scope_set a, b;
 	(void)state;
@@ -153,7 +159,8 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_form), cmocka_unit_test(test_form_limit), cmocka_unit_test(test_authorization),
+		cmocka_unit_test(test_form), cmocka_unit_test(test_form_limit),
+		    cmocka_unit_test(test_authorization),
 		cmocka_unit_test(test_cookie), cmocka_unit_test(test_scopes),
 	};
 
