@@ -1,7 +1,5 @@
 /*
- * Pre-auth keys, written tskey-auth-<id>-<secret>: id 12 and secret 43 characters of [A-Za-z0-9]
- * (256 bits). Only SHA-256 of the secret is kept: a random secret of that length needs no slow
- * hash.
+ * Pre-auth keys, written tskey-auth-<id>-<secret> (base/secret).
  */
 #ifndef COORD_AUTHKEY_H
 #define COORD_AUTHKEY_H
@@ -10,18 +8,18 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "base/err.h"
+#include "base/secret.h"
 
 #define AUTHKEY_MAGIC		0xa07be501u
-#define AUTHKEY_ID_CHARS	12
-#define AUTHKEY_SECRET_CHARS	43
-#define AUTHKEY_TEXT_MAX	80
-#define AUTHKEY_HASH_BYTES	32
+#define AUTHKEY_ID_CHARS	SECRET_ID_CHARS
+#define AUTHKEY_SECRET_CHARS	SECRET_CHARS
+#define AUTHKEY_TEXT_MAX	SECRET_TEXT_MAX
+#define AUTHKEY_HASH_BYTES	SECRET_HASH_BYTES
 #define AUTHKEY_DESCRIPTION_MAX	128
 
 struct authkey {
 	uint32_t magic;
-	char id[AUTHKEY_ID_CHARS + 4];		/* zero-padded */
+	char id[SECRET_ID_MAX];			/* zero-padded */
 	uint8_t secret_hash[AUTHKEY_HASH_BYTES];
 	int64_t user_id;			/* owner (who made it, for tagged keys) */
 	char description[AUTHKEY_DESCRIPTION_MAX];
@@ -38,8 +36,8 @@ struct authkey {
 /* Makes id, secret and hash; text (AUTHKEY_TEXT_MAX) is to be shown once. */
 void authkey_make(struct authkey *k, char *text);
 /* Splits a text into id (NUL-terminated) and the secret's hash. ERR_INVAL: not of this form. */
-enum err authkey_parse(const char *text, size_t n, char id[AUTHKEY_ID_CHARS + 4],
-	uint8_t hash[AUTHKEY_HASH_BYTES]) MUST_USE;
+enum err authkey_parse(const char *text, size_t n, char id[SECRET_ID_MAX],
+	uint8_t hash[SECRET_HASH_BYTES]) MUST_USE;
 /* May it be used for a new node now? ERR_OK; ERR_DENIED with *why for people ("auth key k12…
  * expired on …: make a new one with `fairlead keys create`"); ERR_BUSY: single use, and a
  * registration that is not committed yet has reserved it. */
