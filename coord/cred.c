@@ -2,12 +2,9 @@
 #include "coord/cred.h"
 
 #include <openssl/crypto.h>
-#include <openssl/evp.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/rand.h"
 #include "coord/tag.h"
 
 static const struct { const char *word, *prefix; } kinds[] = {
@@ -34,37 +31,10 @@ cred_kind_parse(const char *word, enum cred_kind *out)
 	return false;
 }
 
-static void
-hash_secret(const char *secret, uint8_t hash[CRED_HASH_BYTES])
-{
-	unsigned len = 0;
-
-	ASSERT(EVP_Digest(secret, CRED_SECRET_CHARS, hash, &len, EVP_sha256(), NULL) == 1);
-	ASSERT(len == CRED_HASH_BYTES);
-}
-
-static bool
-is_text(const char *s, size_t n)
-{
-	for (size_t i = 0; i < n; i++) {
-		if (!((s[i] >= 'a' && s[i] <= 'z') || (s[i] >= 'A' && s[i] <= 'Z') ||
-		    (s[i] >= '0' && s[i] <= '9')))
-			return false;
-	}
-	return true;
-}
-
 void
 cred_make(struct cred *c, char *text)
 {
-	char secret[CRED_SECRET_CHARS + 1];
-
-	memset(c->id, 0, sizeof(c->id));
-	rand_text(c->id, CRED_ID_CHARS);
-	rand_text(secret, CRED_SECRET_CHARS);
-	hash_secret(secret, c->secret_hash);
-	snprintf(text, CRED_TEXT_MAX, "%s%s-%s", kinds[c->kind].prefix, c->id, secret);
-	explicit_bzero(secret, sizeof(secret));
+	secret_make(kinds[c->kind].prefix, c->id, c->secret_hash, text);
 }
 
 enum err
@@ -72,20 +42,10 @@ cred_parse(const char *text, size_t n, enum cred_kind *kind, char id[CRED_ID_MAX
 	uint8_t hash[CRED_HASH_BYTES])
 {
 	for (int i = 0; i < CRED_KIND_COUNT; i++) {
-		size_t np = strlen(kinds[i].prefix);
-		const char *at = text + np;
-
-		if (n != np + CRED_ID_CHARS + 1 + CRED_SECRET_CHARS ||
-		    memcmp(text, kinds[i].prefix, np) != 0)
-			continue;
-		if (at[CRED_ID_CHARS] != '-' || !is_text(at, CRED_ID_CHARS) ||
-		    !is_text(at + CRED_ID_CHARS + 1, CRED_SECRET_CHARS))
-			return ERR_INVAL;
-		*kind = (enum cred_kind)i;
-		memset(id, 0, CRED_ID_MAX);
-		memcpy(id, at, CRED_ID_CHARS);
-		hash_secret(at + CRED_ID_CHARS + 1, hash);
-		return ERR_OK;
+		if (secret_parse(kinds[i].prefix, text, n, id, hash) == ERR_OK) {
+			*kind = (enum cred_kind)i;
+			return ERR_OK;
+		}
 	}
 	return ERR_INVAL;
 }

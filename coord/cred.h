@@ -1,7 +1,5 @@
 /*
- * Credentials of the API, written <prefix><id>-<secret>: id 12 and secret 43 characters of
- * [A-Za-z0-9] (256 bits). Only SHA-256 of the secret is kept: a random secret of that length
- * needs no slow hash. Pure but for randomness.
+ * Credentials of the API, written <prefix><id>-<secret> (base/secret). Pure but for randomness.
  */
 #ifndef COORD_CRED_H
 #define COORD_CRED_H
@@ -10,15 +8,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "base/err.h"
+#include "base/secret.h"
 #include "coord/user.h"
 
 #define CRED_MAGIC		0xc4ed0001u
-#define CRED_ID_CHARS		12
-#define CRED_ID_MAX		16	/* zero-padded */
-#define CRED_SECRET_CHARS	43
-#define CRED_TEXT_MAX		80
-#define CRED_HASH_BYTES		32
+#define CRED_ID_CHARS		SECRET_ID_CHARS
+#define CRED_ID_MAX		SECRET_ID_MAX	/* zero-padded */
+#define CRED_TEXT_MAX		SECRET_TEXT_MAX
+#define CRED_HASH_BYTES		SECRET_HASH_BYTES
 #define CRED_DESCRIPTION_MAX	128
 #define CRED_SCOPES_MAX		1024	/* bytes, with NUL */
 
