@@ -306,6 +306,20 @@ is_too_many(const struct events *e, const struct auth *who)
 	return e->n_streams >= EVENTS_STREAMS_MAX || n >= EVENTS_STREAMS_PER_CRED;
 }
 
+/* A page that was left is noticed when its stream is written to: reloads must not use up the limit. */
+static void
+try_streams_of(struct events *e, const struct auth *who)
+{
+	struct stream *s;
+
+	TAILQ_FOREACH(s, &e->streams, link) {
+		if (strcmp(s->who.cred_id, who->cred_id) == 0) {
+			s->is_alive_due = true;
+			http_stream_wake(s->http);
+		}
+	}
+}
+
 static void
 events_get(struct http_req *q)
 {
@@ -314,6 +328,7 @@ events_get(struct http_req *q)
 	struct buf first = { .len = 0 };
 	struct shbuf *hello;
 
+	try_streams_of(e, &q->who);
 	if (is_too_many(e, &q->who)) {
 		http_add_field(q, "Retry-After", "30");
 		http_reply_error(q, 429, "too many event streams: %d for one login, %d in all",
