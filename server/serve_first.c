@@ -141,6 +141,7 @@ say(const struct serve *s, const char *secret)
 	printf("\n  API             unix:%s (/api/fairlead/v1), used by the fairlead command\n",
 	    s->cfg->unix_socket);
 	printf("  Data            %s\n", s->cfg->data_dir);
+	printf("  Console         `fairlead console` prints a link that signs a browser in\n");
 	say_how_to_join(s, secret);
 	say_warnings(s);
 	printf("\n");
