@@ -128,6 +128,19 @@ request_take(struct h2 *h)
 	return true;
 }
 
+/* Counted by frames: nghttp2 refuses streams beyond the limit without telling of them. */
+static int
+on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *hd, void *arg)
+{
+	struct h2 *h = arg;
+
+	(void)session;
+	if (hd->type != NGHTTP2_HEADERS || request_take(h))
+		return 0;
+	h->is_flooded = true;
+	return NGHTTP2_ERR_CALLBACK_FAILURE;
+}
+
 static int
 on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame, void *arg)
 {
@@ -136,10 +149,6 @@ on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame, void *arg
 
 	if (frame->hd.type != NGHTTP2_HEADERS || frame->headers.cat != NGHTTP2_HCAT_REQUEST)
 		return 0;
-	if (!request_take(h)) {
-		h->is_flooded = true;
-		return NGHTTP2_ERR_CALLBACK_FAILURE;
-	}
 	s = obj_alloc(sizeof *s);
 	s->magic = STREAM_MAGIC;
 	s->id = frame->hd.stream_id;
@@ -432,6 +441,7 @@ h2_env_new(const struct h2_limits *limits, const struct h2_hooks *hooks)
 	ASSERT(nghttp2_session_callbacks_new(&env->callbacks) == 0);
 	ASSERT(nghttp2_option_new(&env->option) == 0);
 	cb = env->callbacks;
+	nghttp2_session_callbacks_set_on_begin_frame_callback(cb, on_begin_frame);
 	nghttp2_session_callbacks_set_on_begin_headers_callback(cb, on_begin_headers);
 	nghttp2_session_callbacks_set_on_header_callback(cb, on_header);
 	nghttp2_session_callbacks_set_on_data_chunk_recv_callback(cb, on_data);

@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "base/wire.h"
 #include "tests/unit/h2_rig.h"
 
 static void
@@ -200,6 +201,38 @@ flood_of_requests(void **state)
 	pair_free(p);
 }
 
+/* One who acknowledges no settings may open more streams than allowed, each of which nghttp2 refuses
+ * without a word to us: they count all the same. */
+static void
+flood_of_refused_streams(void **state)
+{
+	static const uint8_t head[] = { 0x83, 0x84, 0x87 };	/* POST / https */
+	struct pair *p = pair_new(0);
+	struct buf b = { 0 };
+	enum err rc = ERR_OK;
+	uint32_t n = 0;
+
+	(void)state;
+	buf_str(&b, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+	buf_append(&b, "\0\0\0\4\0\0\0\0\0", 9);	/* SETTINGS */
+	assert_int_equal(h2_recv(p->h, b.p, b.len, p->now_ms), ERR_OK);
+	for (; n < 5000 && rc == ERR_OK; n++) {
+		uint8_t frame[9 + sizeof head] = { 0, 0, sizeof head, 1, 4 };
+		static uint8_t space[20000];
+
+		wire_put_u32be(frame + 5, 2 * n + 1);
+		memcpy(frame + 9, head, sizeof head);
+		rc = h2_recv(p->h, frame, sizeof frame, p->now_ms);
+		if (rc == ERR_OK)
+			assert_int_equal(h2_send(p->h, &(struct h2_out){ .p = space,
+			    .cap = sizeof space }), ERR_OK);
+	}
+	assert_int_equal(rc, ERR_LIMIT);
+	assert_in_range(n, 100, 400);
+	buf_fini(&b);
+	pair_free(p);
+}
+
 int
 main(void)
 {
@@ -212,6 +245,7 @@ main(void)
 		cmocka_unit_test(streams_are_bounded),
 		cmocka_unit_test(flood_of_resets),
 		cmocka_unit_test(flood_of_requests),
+		cmocka_unit_test(flood_of_refused_streams),
 	};
 
 	return cmocka_run_group_tests(tests, group_setup, group_teardown);
