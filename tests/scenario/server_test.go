@@ -160,7 +160,8 @@ func (s *server) start() {
 	}()
 	deadline := time.Now().Add(20 * time.Second)
 	for time.Now().Before(deadline) {
-		if _, err := s.tryCLI("status", "-o", "json"); err == nil {
+		// The socket answers a moment before the first user is there.
+		if out, err := s.tryCLI("users", "list", "-o", "json"); err == nil && strings.Contains(out, `"name"`) {
 			return
 		}
 		select {
