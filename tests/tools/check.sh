@@ -7,7 +7,7 @@ passed=0
 failed=0
 out=build/check
 mkdir -p "$out"
-stages=${CHECK:-lint unit asan tsan clang scenario}
+stages=${CHECK:-lint unit asan tsan clang fuzz scenario tsan-scenario}
 jobs=$(nproc)
 
 result() { # result NAME PASSED FAILED
@@ -89,6 +89,51 @@ scenario_stage() {
 	result scenario "$p" "$f"
 }
 
+# Scenarios with many threads at work, against a server built with ThreadSanitizer; it ends with 66
+# where it has found a race, which a scenario reports as an end that was not clean.
+tsan_scenario_stage() {
+	if ! build_or_fail tsan-scenario SAN=tsan build/tsan/fairlead; then
+		return
+	fi
+	go=$(sh tests/tools/go.sh 2>"$out/go.log") || { cat "$out/go.log"; result tsan-scenario 0 1; return; }
+	if (cd tests/scenario && FAIRLEAD_BIN="$PWD/../../build/tsan/fairlead" FAIRLEAD_SANITIZED=1 \
+		TSAN_OPTIONS="exitcode=66 history_size=4" GOFLAGS=-buildvcs=false GOTOOLCHAIN=local \
+		"$go" test -count=1 -timeout 10m -v -run "$tsan_scenarios" ./...) >"$out/tsan-scenario.log" 2>&1; then
+		status=0
+	else
+		status=1
+	fi
+	p=$(grep -c '^--- PASS' "$out/tsan-scenario.log")
+	f=$(grep -c '^--- FAIL' "$out/tsan-scenario.log")
+	if grep -q 'WARNING: ThreadSanitizer' "$out/tsan-scenario.log"; then
+		f=$((f + 1))
+	fi
+	if [ "$status" -ne 0 ] || [ "$f" -gt 0 ]; then
+		[ "$f" -gt 0 ] || f=1
+		grep -A 60 -e 'WARNING: ThreadSanitizer' "$out/tsan-scenario.log" | head -n 200
+		grep -B 2 -A 20 -e '--- FAIL' -e '^panic' "$out/tsan-scenario.log" | head -n 200
+	fi
+	result tsan-scenario "$p" "$f"
+}
+
+# All fuzz targets with libFuzzer, FUZZ_TOTAL_S seconds divided among them.
+fuzz_stage() {
+	if ! command -v clang >/dev/null 2>&1; then
+		echo "== fuzz: skipped, there is no clang"
+		return
+	fi
+	n=$(find tests/fuzz -name 'fuzz_*.c' | wc -l)
+	total=${FUZZ_TOTAL_S:-$([ -n "${CI:-}" ] && echo 180 || echo 45)}
+	each=$(((total + n - 1) / n))
+	if ! build_or_fail fuzz SAN=fuzz fuzz-build; then
+		return
+	fi
+	make -s fuzz FUZZ_SECONDS="$each" >"$out/fuzz.log" 2>&1
+	grep -A 40 '^FAIL' "$out/fuzz.log"
+	result "fuzz ($each s each)" "$(grep -c '^ok ' "$out/fuzz.log")" "$((n - $(grep -c '^ok ' "$out/fuzz.log")))"
+}
+
+tsan_scenarios='^Test(JoinAndReachThroughRelay|ManyStreams|KillInMidStorm|InterruptWithManyStreams|RelayWithOfficialClient|DERPOverWebSocket|Hostile)$'
 began=$(date +%s)
 sh tests/tools/deps.sh check || { echo "0 passed, 1 failed"; exit 1; }
 for stage in $stages; do
@@ -98,7 +143,9 @@ for stage in $stages; do
 	asan) unit_stage asan asan ;;
 	tsan) unit_stage tsan tsan ;;
 	clang) clang_stage ;;
+	fuzz) fuzz_stage ;;
 	scenario) scenario_stage ;;
+	tsan-scenario) tsan_scenario_stage ;;
 	*) echo "no stage $stage" >&2; failed=$((failed + 1)) ;;
 	esac
 done
