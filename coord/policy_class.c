@@ -5,6 +5,8 @@
 
 #include "coord/tag.h"
 
+#define WAITING_ID (-1)		/* in place of a user's */
+
 /* tailcfg.FilterRule: any source, any destination and port; IPProto absent = TCP, UDP, ICMP. */
 static const char allow_all_filter[] =
 	"[{\"SrcIPs\":[\"*\"],\"DstPorts\":[{\"IP\":\"*\","
@@ -77,6 +79,8 @@ tags_eq(const struct policy_class *c, const struct node *n)
 bool
 policy_class_has(const struct policy_class *c, const struct node *n)
 {
+	if (c->row == POLICY_CLASS_ROW_WAITING || !n->is_authorized)
+		return c->row == POLICY_CLASS_ROW_WAITING && !n->is_authorized;
 	return n->n_tags > 0 ? tags_eq(c, n) : c->n_tags == 0 && c->key.user_id == n->user_id;
 }
 
@@ -94,6 +98,14 @@ tags_hash(const struct node *n, uint64_t salt)
 	return h;
 }
 
+/* Nothing may come in to a node that waits. */
+static struct shbuf *
+filter_of(const struct policy_class_table *t, const struct policy_class *c)
+{
+	return c->row == POLICY_CLASS_ROW_WAITING ? shbuf_new("[]", 2) :
+	    t->rules.filter_of(t->rules.arg, c);
+}
+
 static struct policy_class *
 class_new(struct policy_class_table *t, const struct policy_class *proto, const struct node *n)
 {
@@ -101,9 +113,13 @@ class_new(struct policy_class_table *t, const struct policy_class *proto, const 
 
 	c->magic = POLICY_CLASS_MAGIC;
 	c->key = proto->key;
-	tag_list_copy((const char *const *)n->tags, n->n_tags, &c->tags, &c->n_tags);
-	c->row = t->rules.row_of(t->rules.arg, c);
-	c->filter = t->rules.filter_of(t->rules.arg, c);
+	if (c->key.user_id == WAITING_ID) {
+		c->row = POLICY_CLASS_ROW_WAITING;
+	} else {
+		tag_list_copy((const char *const *)n->tags, n->n_tags, &c->tags, &c->n_tags);
+		c->row = t->rules.row_of(t->rules.arg, c) + 1;
+	}
+	c->filter = filter_of(t, c);
 	map_put(&t->_by_key, c);
 	return c;
 }
@@ -113,7 +129,10 @@ policy_class_join(struct policy_class_table *t, const struct node *n)
 {
 	struct policy_class proto = { .magic = 0 }, *c = NULL;
 
-	if (n->n_tags == 0) {
+	if (!n->is_authorized) {
+		proto.key.user_id = WAITING_ID;
+		c = map_find(&t->_by_key, &proto.key);
+	} else if (n->n_tags == 0) {
 		proto.key.user_id = n->user_id;
 		c = map_find(&t->_by_key, &proto.key);
 	} else {
@@ -150,7 +169,7 @@ policy_class_refilter(struct policy_class_table *t)
 	while ((c = map_next(&t->_by_key, &cursor)) != NULL) {
 		struct shbuf *old = c->filter;
 
-		c->filter = t->rules.filter_of(t->rules.arg, c);
+		c->filter = filter_of(t, c);
 		shbuf_drop(old);
 	}
 }

@@ -49,8 +49,8 @@ allow_all(void **state)
 	(void)state;
 	policy_class_init(&t, &policy_class_allow_all);
 	struct policy_class *c = policy_class_join(&t, n);
-	assert_int_equal(c->row, 0);
-	assert_true(policy_class_sees(&t, 0, 0));
+	assert_int_equal(c->row, 1);
+	assert_true(policy_class_sees(&t, 1, 1));
 	json_t *v = json_loadb((const char *)c->filter->bytes, c->filter->len, 0, &e);
 	json_t *rule = json_array_get(v, 0), *dst = json_array_get(json_object_get(rule, "DstPorts"), 0);
 	assert_string_equal(json_string_value(json_array_get(json_object_get(rule, "SrcIPs"), 0)), "*");
@@ -66,12 +66,51 @@ allow_all(void **state)
 	fx_node_free(n);
 }
 
+/* Nodes that wait for approval, whoever owns them: one class, in a row that sees nobody. */
+static void
+waiting(void **state)
+{
+	static const char *const tags[] = { "tag:a" };
+	struct policy_class_table t;
+	struct node *n[3];
+	struct policy_class *c[3];
+
+	(void)state;
+	policy_class_init(&t, &policy_class_allow_all);
+	for (unsigned i = 0; i < 3; i++)
+		n[i] = fx_node(i + 1, i + 1);
+	fx_tags(n[1], tags, 1);
+	n[0]->is_authorized = n[1]->is_authorized = false;
+	for (unsigned i = 0; i < 3; i++)
+		c[i] = policy_class_join(&t, n[i]);
+	assert_ptr_equal(c[0], c[1]);
+	assert_ptr_not_equal(c[0], c[2]);
+	assert_int_equal(c[0]->row, POLICY_CLASS_ROW_WAITING);
+	assert_false(policy_class_sees(&t, c[0]->row, c[0]->row));
+	assert_false(policy_class_sees(&t, c[0]->row, c[2]->row));
+	assert_false(policy_class_sees(&t, c[2]->row, c[0]->row));
+	assert_int_equal(c[0]->filter->len, 2);
+	policy_class_refilter(&t);
+	assert_int_equal(c[0]->filter->len, 2);
+	assert_true(policy_class_has(c[0], n[1]));
+	assert_false(policy_class_has(c[0], n[2]));
+	assert_false(policy_class_has(c[2], n[0]));
+	n[1]->is_authorized = true;
+	assert_false(policy_class_has(c[0], n[1]));
+	for (unsigned i = 0; i < 3; i++) {
+		policy_class_leave(&t, c[i]);
+		fx_node_free(n[i]);
+	}
+	policy_class_fini(&t);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(classes),
 		cmocka_unit_test(allow_all),
+		cmocka_unit_test(waiting),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
