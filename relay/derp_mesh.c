@@ -22,6 +22,7 @@
 #include "base/obj.h"
 #include "relay/derp_conn.h"
 #include "relay/derp_hello.h"
+#include "relay/derp_lookup.h"
 #include "relay/derp_mesh_target.h"
 #include "relay/derp_peers.h"
 
@@ -32,13 +33,6 @@
 enum link_state {
 	LINK_WAITING, LINK_RESOLVING, LINK_CONNECTING, LINK_SHAKING, LINK_ASKING, LINK_UP,
 	LINK_OURSELVES,
-};
-
-/* A name being looked up by the C library's threads. */
-struct lookup {
-	struct gaicb request;
-	struct addrinfo hints;
-	char host[254], port[8];
 };
 
 /* A key that the other relay has. */
@@ -56,7 +50,7 @@ struct derp_link {
 	unsigned attempt;		/* takes the name's addresses in turns */
 	int64_t due_ms;			/* WAITING: dial; else: give up */
 	int64_t heard_ms;
-	struct lookup *lookup;		/* RESOLVING */
+	struct derp_lookup *lookup;	/* RESOLVING; owned */
 	int fd;				/* CONNECTING; -1: none */
 	struct io *io;			/* SHAKING, ASKING; owned */
 	struct derp_conn *conn;		/* UP; it owns io then */
@@ -68,22 +62,6 @@ struct derp_link {
 };
 
 /* --- the end of an attempt -------------------------------------------------------------------- */
-
-/* A lookup cannot always be stopped; then its memory stays until the process ends, for the C
- * library's thread to write to. */
-static void
-lookup_stop(struct lookup *lk)
-{
-	int rc = gai_error(&lk->request);
-
-	if (rc == EAI_INPROGRESS)
-		rc = gai_cancel(&lk->request);
-	if (rc == EAI_NOTCANCELED || rc == EAI_INPROGRESS)
-		return;
-	if (lk->request.ar_result != NULL)
-		freeaddrinfo(lk->request.ar_result);
-	free(lk);
-}
 
 static void
 link_unwatch(struct derp_link *l)
@@ -98,8 +76,7 @@ static void
 link_drop(struct derp_link *l)
 {
 	link_unwatch(l);
-	if (l->lookup != NULL)
-		lookup_stop(l->lookup);
+	derp_lookup_drop(l->lookup);
 	l->lookup = NULL;
 	if (l->fd >= 0)
 		close(l->fd);
@@ -293,46 +270,33 @@ link_on_event(evutil_socket_t fd, short what, void *arg)
 static void
 link_resolve(struct derp_link *l)
 {
-	struct lookup *lk = obj_alloc(sizeof *lk);
-	struct gaicb *list[1] = { &lk->request };
-
-	snprintf(lk->host, sizeof lk->host, "%s", l->target.host);
-	snprintf(lk->port, sizeof lk->port, "%u", (unsigned)l->target.port);
-	lk->hints.ai_socktype = SOCK_STREAM;
-	lk->request.ar_name = lk->host;
-	lk->request.ar_service = lk->port;
-	lk->request.ar_request = &lk->hints;
-	if (getaddrinfo_a(GAI_NOWAIT, list, 1, NULL) != 0) {
-		free(lk);
-		link_fail(l, "names cannot be looked up");
-		return;
-	}
-	l->lookup = lk;
-	l->state = LINK_RESOLVING;
+	l->lookup = derp_lookup_new(l->target.host, l->target.port);
+	if (l->lookup == NULL)
+		link_fail(l, "its name cannot be looked up");
+	else
+		l->state = LINK_RESOLVING;
 }
 
 static void
 link_resolved(struct derp_link *l)
 {
 	const struct addrinfo *first, *a;
-	int rc = gai_error(&l->lookup->request);
+	const char *why = "it has no address";
 	unsigned n = 0, pick;
 
-	if (rc == EAI_INPROGRESS)
+	if (!derp_lookup_is_done(l->lookup, &first, &why))
 		return;
-	first = l->lookup->request.ar_result;
-	for (a = first; rc == 0 && a != NULL; a = a->ai_next)
+	for (a = first; a != NULL; a = a->ai_next)
 		n++;
 	if (n == 0) {
-		link_fail(l, rc != 0 ? gai_strerror(rc) : "it has no address");
+		link_fail(l, why);
 		return;
 	}
 	a = first;
 	for (pick = l->attempt++ % n; pick > 0; pick--)
 		a = a->ai_next;
 	link_connect(l, a->ai_addr, a->ai_addrlen);
-	if (l->lookup != NULL)
-		lookup_stop(l->lookup);
+	derp_lookup_drop(l->lookup);
 	l->lookup = NULL;
 }
 
