@@ -234,12 +234,12 @@ enum err
 serve_run(struct serve *s, struct err_text *why)
 {
 	OBJ_CHECK(s, SERVE_MAGIC);
-	enum err rc = worker_group_start(s->workers, why);
-
-	if (rc != ERR_OK)
+	/* Who gets an answer finds the first user there. */
+	http_unix_serve(s->http, false);
+	enum err rc = serve_first(s, why);
+	if (rc != ERR_OK || (rc = worker_group_start(s->workers, why)) != ERR_OK)
 		return rc;
-	if ((rc = serve_first(s, why)) != ERR_OK)
-		return rc;
+	http_unix_serve(s->http, true);
 	serve_cert_start(s);
 	notify_ready();
 	coordinator_run(s->coordinator);

@@ -62,6 +62,8 @@ struct coord *http_coord(struct http *h);
  * authentication: whoever can open it is the owner of the server). Its directory is made if it is missing. A
  * stale socket file is replaced; a live one is ERR_EXISTS, anything else ERR_IO, with *why. */
 enum err http_listen_unix(struct http *h, const char *path, struct err_text *why) MUST_USE;
+/* false: connections to the Unix socket wait in its backlog until true. It serves at first. */
+void http_unix_serve(struct http *h, bool is_serving);
 
 /* Takes fd, the plain side of a connection whose real peer is given. pass: the door's name for it
  * (generation 0: none). Coordinator thread. Such a connection is a stranger, whatever SO_PEERCRED

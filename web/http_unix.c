@@ -106,6 +106,14 @@ fail:
 }
 
 void
+http_unix_serve(struct http *h, bool is_serving)
+{
+	OBJ_CHECK(h, HTTP_MAGIC);
+	ASSERT(h->ev_unix != NULL);
+	ASSERT((is_serving ? event_add(h->ev_unix, NULL) : event_del(h->ev_unix)) == 0);
+}
+
+void
 http_unix_close(struct http *h)
 {
 	struct stat st;
