@@ -37,7 +37,9 @@ void derp_peers_leave_take(struct derp_peers *p, struct derp_worker *dw, const s
  */
 #define DERP_PEERS_REMOTE_MAX 4096	/* senders, per worker */
 
+/* With the worker: nobody is remembered yet. */
 void derp_peers_remote_init(struct derp_worker *dw);
+/* Forgets all, tells nobody. */
 void derp_peers_remote_fini(struct derp_worker *dw);
 /* The receiver got a packet of this sender. */
 void derp_peers_remote_add(struct derp_worker *dw, const uint8_t key[KEY_BYTES], struct conn_ref ref);

@@ -27,7 +27,9 @@ struct derp_watch_list {
 	atomic_uint n_seen;		/* n, read without the lock */
 };
 
+/* Main thread, before the workers start. */
 void derp_watch_list_init(struct derp_watch_list *l);
+/* After they stopped: nobody watches any more. */
 void derp_watch_list_fini(struct derp_watch_list *l);
 
 /* On c's worker. Watches from now on; again is nothing. */

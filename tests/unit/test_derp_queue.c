@@ -428,6 +428,18 @@ test_long_frames_get_no_more(void **state)
 	assert_in_range(bytes[1], 150000, 330000);
 }
 
+/* The frames of a chunk: the number of each tells its sender, and must be above that one's last. */
+static void
+check_order(const uint8_t *p, size_t n, uint32_t last[32])
+{
+	for (size_t at = 0; at < n; at += DERP_FRAME_HDR_BYTES + wire_u32be(p + at + 1)) {
+		uint32_t number = wire_u32be(p + at + HEAD);
+
+		assert_true(number > last[number % 32]);
+		last[number % 32] = number;
+	}
+}
+
 /* Each sender's packets come out in its order, whatever is dropped and however flows begin and end. */
 static void
 test_senders_stay_in_order(void **state)
@@ -452,12 +464,7 @@ test_senders_stay_in_order(void **state)
 
 			assert_true(derp_queue_peek(&f->q, &p, &n));
 			if (n <= DERP_QUEUE_CHUNK_BYTES && p[0] == DERP_FRAME_RECV_PACKET && !is_inside) {
-				for (size_t at = 0; at < n; at += DERP_FRAME_HDR_BYTES + wire_u32be(p + at + 1)) {
-					uint32_t number = wire_u32be(p + at + HEAD);
-
-					assert_true(number > last[number % 32]);
-					last[number % 32] = number;
-				}
+				check_order(p, n, last);
 				derp_queue_take(&f->q, &f->pool, n);
 			} else {
 				is_inside = n > 16384;
