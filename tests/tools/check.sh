@@ -63,13 +63,34 @@ clang_stage() {
 	fi
 }
 
+go_scenarios() { # go_scenarios LOG arguments of go test...
+	log=$1
+	shift
+	(cd tests/scenario && GOFLAGS=-buildvcs=false GOTOOLCHAIN=local "$go" test -count=1 -timeout 20m -v \
+		"$@" .) >"$log" 2>&1
+}
+
+# Scenarios measure real time on machines that others may use too. At most three that failed get a second
+# run, alone; what passes then is counted as passed and named as unsteady, with its first failure shown.
+second_look() { # sets f, u
+	failures=$(sed -n 's/^--- FAIL: \([^ ]*\) .*/\1/p' "$out/scenario.log")
+	u=0
+	[ "$f" -le 3 ] && [ -n "$failures" ] && ! grep -q '^panic' "$out/scenario.log" || return 0
+	for name in $failures; do
+		if go_scenarios "$out/scenario.$name.log" -run "^$name\$"; then
+			echo "UNSTEADY: $name failed beside the others and passed alone"
+			u=$((u + 1))
+		fi
+	done
+	f=$((f - u))
+}
+
 scenario_stage() {
 	if ! build_or_fail scenario all; then
 		return
 	fi
 	go=$(sh tests/tools/go.sh 2>"$out/go.log") || { cat "$out/go.log"; result scenario 0 1; return; }
-	if (cd tests/scenario && GOFLAGS=-buildvcs=false GOTOOLCHAIN=local "$go" test -count=1 -timeout 20m -v \
-		./...) >"$out/scenario.log" 2>&1; then
+	if go_scenarios "$out/scenario.log"; then
 		status=0
 	else
 		status=1
@@ -80,6 +101,8 @@ scenario_stage() {
 		[ "$f" -gt 0 ] || f=1
 		grep -B 2 -A 60 -e '--- FAIL' -e '^panic' "$out/scenario.log" | head -n 400
 		tail -n 20 "$out/scenario.log"
+		second_look
+		p=$((p + u))
 	fi
 	grep -e '--- SKIP' -A 3 "$out/scenario.log"
 	if [ -n "${CI:-}" ] && grep -q -e '--- SKIP' "$out/scenario.log"; then
