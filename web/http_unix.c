@@ -16,19 +16,41 @@
 
 #define BACKLOG		64
 #define ACCEPTS_PER_TURN 16
+#define PAUSE_MS	200	/* without descriptors: others may be closed meanwhile */
+
+static void on_accept(evutil_socket_t fd, short what, void *arg);
+
+/* Waits for the next connection, or for the end of a pause. */
+static enum err
+wait_for(struct http *h, bool is_pause)
+{
+	const struct timeval pause = { .tv_usec = PAUSE_MS * 1000 };
+
+	if (h->ev_unix != NULL)
+		event_free(h->ev_unix);
+	h->ev_unix = event_new(h->base, is_pause ? -1 : h->unix_fd, is_pause ? 0 : EV_READ | EV_PERSIST,
+	    on_accept, h);
+	return h->ev_unix != NULL && event_add(h->ev_unix, is_pause ? &pause : NULL) == 0 ? ERR_OK : ERR_IO;
+}
 
 static void
 on_accept(evutil_socket_t fd, short what, void *arg)
 {
 	struct http *h = arg;
 
-	(void)what;
+	if (what & EV_TIMEOUT) {
+		(void)wait_for(h, false);
+		return;
+	}
 	for (unsigned i = 0; i < ACCEPTS_PER_TURN; i++) {
 		struct ucred cred;
 		socklen_t n = sizeof(cred);
 		int s = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-		if (s < 0)
+		if (s < 0) {
+			if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
+				(void)wait_for(h, true);
 			return;
+		}
 		if (getsockopt(s, SOL_SOCKET, SO_PEERCRED, &cred, &n) != 0) {
 			close(s);
 			continue;
@@ -96,8 +118,7 @@ http_listen_unix(struct http *h, const char *path, struct err_text *why)
 	}
 	h->unix_path = obj_strdup(path);
 	h->unix_inode = st.st_ino;
-	h->ev_unix = event_new(h->base, h->unix_fd, EV_READ | EV_PERSIST, on_accept, h);
-	if (h->ev_unix != NULL && event_add(h->ev_unix, NULL) == 0)
+	if (wait_for(h, false) == ERR_OK)
 		return ERR_OK;
 	err_say(why, ERR_IO, "cannot watch the socket %s", path);
 fail:
