@@ -195,18 +195,32 @@ func (w *witness) send(i int) {
 	}
 }
 
+func endpointOf(port uint16) netip.AddrPort {
+	return netip.AddrPortFrom(netip.MustParseAddr("198.51.100.9"), port)
+}
+
+func withEndpoint(e netip.AddrPort) func(*tailcfg.MapRequest) {
+	return func(r *tailcfg.MapRequest) {
+		r.Endpoints = []netip.AddrPort{e}
+		r.EndpointTypes = []tailcfg.EndpointType{tailcfg.EndpointSTUN}
+	}
+}
+
+// hasEndpoint says that this is what the watcher knows of the node.
+func hasEndpoint(watcher *lightNode, hostname string, e netip.AddrPort) bool {
+	p := watcher.peerNamed(hostname)
+	return p != nil && len(p.Endpoints) == 1 && p.Endpoints[0] == e
+}
+
 // changes has one node after the other report a new endpoint; its neighbour must hear of it.
 func (w *witness) changes() {
 	defer w.wg.Done()
 	for port := uint16(1); !w.isOver(); port++ {
 		n, watcher := w.nodes[int(port)%witnesses], w.nodes[int(port+1)%witnesses]
-		want := netip.AddrPortFrom(netip.MustParseAddr("198.51.100.9"), port)
+		want := endpointOf(port)
 		begin := time.Now()
 		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
-		err := n.update(ctx, func(r *tailcfg.MapRequest) {
-			r.Endpoints = []netip.AddrPort{want}
-			r.EndpointTypes = []tailcfg.EndpointType{tailcfg.EndpointSTUN}
-		})
+		err := n.update(ctx, withEndpoint(want))
 		cancel()
 		if err != nil {
 			if !w.isOver() {
@@ -214,11 +228,7 @@ func (w *witness) changes() {
 			}
 			return
 		}
-		for !w.isOver() && time.Since(begin) < 20*time.Second {
-			p := watcher.peerNamed(n.hostname)
-			if p != nil && len(p.Endpoints) == 1 && p.Endpoints[0] == want {
-				break
-			}
+		for !w.isOver() && time.Since(begin) < 20*time.Second && !hasEndpoint(watcher, n.hostname, want) {
 			time.Sleep(2 * time.Millisecond)
 		}
 		w.change.note(time.Since(begin))
