@@ -95,11 +95,11 @@ function accountMenu(): MenuItem[] {
 function Account() {
 	const s = session.value!
 	return (
-		<MenuButton owner="account" label={`Account: ${s.name}, ${roleName(s.role)}`} items={accountMenu} class="account">
+		<MenuButton owner="account" label={`Account: ${s.name} ${roleName(s.role)}`} items={accountMenu} class="account">
 			<svg viewBox="0 0 24 24" width="20" height="20" aria-hidden="true" fill="none" stroke="currentColor" stroke-width="1.7" stroke-linecap="round">
 				<circle cx="12" cy="8" r="4" /><path d="M4.5 20.5a7.5 7.5 0 0 1 15 0" />
 			</svg>
-			<span class="account-text"><span class="account-name">{s.name}</span><span class="muted">{roleName(s.role)}</span></span>
+			<span class="account-text"><span class="account-name">{s.name}</span> <span class="muted">{roleName(s.role)}</span></span>
 		</MenuButton>
 	)
 }
@@ -165,10 +165,16 @@ function searchKey(e: KeyboardEvent) {
 	const k = e.key.toLowerCase() === 'k' && (e.ctrlKey || e.metaKey) && !e.shiftKey && !e.altKey
 	if ((!slash && !k) || document.querySelector('dialog[open]')) return
 	e.preventDefault()
-	const field = () => document.querySelector<HTMLInputElement>('#search')
-	if (!field()) navigate('/machines')
+	const focus = () => {
+		const field = document.querySelector<HTMLInputElement>('#search')
+		field?.focus()
+		field?.select()
+		return !!field
+	}
+	if (focus()) return
+	navigate('/machines')
 	// A page that was just opened draws first.
-	setTimeout(() => { field()?.focus(); field()?.select() }, field() ? 0 : 60)
+	setTimeout(focus, 60)
 }
 
 function Shell({ children }: { children: ComponentChildren }) {
@@ -187,7 +193,7 @@ function Shell({ children }: { children: ComponentChildren }) {
 					{!isPhone.value && <Nav />}
 					<div class="side-foot"><LiveWord /><Account /></div>
 				</header>
-				<main id="content"><div class="content">{children}</div></main>
+				<main id="content"><div class="content">{children}</div><MenuHost /></main>
 				{isPhone.value && <div class="bottom"><Nav /></div>}
 			</div>
 		</>
@@ -225,7 +231,7 @@ export function App() {
 	return (
 		<>
 			{body}
-			{s && <><MachineDialogs /><CreateKeyDialog /><MenuHost /></>}
+			{s && <><MachineDialogs /><CreateKeyDialog /></>}
 			{s && sessionEnded.value && <SessionEnded />}
 			<div class="toasts" role="status">{toasts.value.map(t => <ToastItem key={t.id} t={t} />)}</div>
 			<div class="sr" role="status">{said.value}</div>

@@ -9,7 +9,7 @@ import { deleteKey, keys, now, revokeKey, toast, whyNot } from '../state'
 import { Act, Banner, Skeleton, StatusWord, Tags, Time } from '../ui/basics'
 import { Search } from '../ui/combobox'
 import { Confirm } from '../ui/dialog'
-import { isInHand, List, useRows, type Column } from '../ui/list'
+import { BottomBar, isInHand, List, useRows, type Column } from '../ui/list'
 import { MenuButton, type MenuItem } from '../ui/menu'
 import { openCreateKey } from './create-key'
 import { PageHead } from './page-head'
@@ -138,7 +138,6 @@ export function KeysPage() {
 					<div class="list-head">
 						<p class="counts">
 							{plural(items.size, 'auth key')} · {count(active)} active
-							{rows.changed > 0 && <button type="button" class="button small" onClick={rows.refresh}>{count(rows.changed)} changed: show in order</button>}
 						</p>
 						<div class="filters">
 							<label class="filter">
@@ -163,6 +162,7 @@ export function KeysPage() {
 							<button type="button" class="button" onClick={() => setQuery({ q: '', show: '' })}>Clear filters</button>
 						</div>
 					)}
+					<BottomBar changed={rows.changed} refresh={rows.refresh} />
 				</>
 			)}
 			<KeyDialogs />

@@ -9,7 +9,7 @@ import { query, setQuery } from '../router'
 import { machines, now, pendingCount, session } from '../state'
 import { Act, Banner, Copy, Shape, Skeleton, StatusWord, Tags, Time } from '../ui/basics'
 import { Search } from '../ui/combobox'
-import { isInHand, isPhone, List, useRows, type Column } from '../ui/list'
+import { BottomBar, isInHand, isPhone, List, useRows, type Column } from '../ui/list'
 import { MenuButton } from '../ui/menu'
 import { FirstMachine } from './first-machine'
 import { openCreateKey } from './create-key'
@@ -152,7 +152,7 @@ function Chips({ line, setLine }: { line: string; setLine: (line: string) => voi
 	)
 }
 
-function SelectionBar({ shown }: { shown: string[] }) {
+function Selection({ shown }: { shown: string[] }) {
 	const ids = [...selected.value].filter(id => machines.data.items.has(id))
 	if (!ids.length) return null
 	const matching = shown.filter(id => machines.data.items.has(id))
@@ -160,7 +160,7 @@ function SelectionBar({ shown }: { shown: string[] }) {
 	const elsewhere = ids.filter(id => !here.has(id)).length
 	const waiting = ids.filter(id => !machines.data.items.get(id)!.authorized)
 	return (
-		<div class="selection" role="region" aria-label="Selected machines">
+		<div class="selection" role="group" aria-label="Selected machines">
 			<span role="status">
 				<b>{count(ids.length)} selected</b>{elsewhere > 0 && <span class="muted">, {count(elsewhere)} of them not in this list</span>}
 			</span>
@@ -224,9 +224,6 @@ export function MachinesPage() {
 					<div class="list-head">
 						<p class="counts">
 							{line ? <>{count(wanted.length)} of {plural(items.size, 'machine')}</> : <>{plural(items.size, 'machine')} · {count(online)} online</>}
-							{rows.changed > 0 && (
-								<button type="button" class="button small" onClick={rows.refresh}>{count(rows.changed)} changed: show in order</button>
-							)}
 						</p>
 						<Filters line={line} words={words} setLine={setLine} />
 					</div>
@@ -247,7 +244,7 @@ export function MachinesPage() {
 							<button type="button" class="button" onClick={() => setLine('')}>Clear filters</button>
 						</div>
 					)}
-					<SelectionBar shown={rows.shown} />
+					<BottomBar changed={rows.changed} refresh={rows.refresh}><Selection shown={rows.shown} /></BottomBar>
 				</>
 			)}
 		</>

@@ -5,6 +5,7 @@
 import type { ComponentChildren } from 'preact'
 import { useEffect, useLayoutEffect, useMemo, useRef, useState } from 'preact/hooks'
 import { signal } from '@preact/signals'
+import { count } from '../lib/format'
 import { drift, rowWindow, withNew } from '../lib/rows'
 import { openMenu } from './menu'
 
@@ -220,6 +221,18 @@ function Cards<T>(props: ListProps<T>) {
 				})}
 				{view.after > 0 && <li aria-hidden="true" class="card-gap" style={{ height: `${view.after * cardHeight}px` }} />}
 			</ul>
+		</div>
+	)
+}
+
+// Stays in sight below a list, so that nothing above it moves when it comes: what is selected, and what waits to be put in order.
+export function BottomBar({ changed, refresh, children }: { changed: number; refresh: () => void; children?: ComponentChildren }) {
+	return (
+		<div class="bottom-bar">
+			{children}
+			{changed > 0 && (
+				<button type="button" class="button small changed" onClick={refresh}>{count(changed)} changed: show in order</button>
+			)}
 		</div>
 	)
 }

@@ -17,7 +17,7 @@ interface OpenMenu {
 	items: MenuItem[]
 }
 export const openMenu = signal<OpenMenu | null>(null)
-let closed = { owner: '', at: 0 }
+let pressed = '' // whose menu was open when the pointer went down
 
 export function MenuButton({ owner, label, items, class: className = 'icon-button', children }: {
 	owner: string
@@ -31,9 +31,10 @@ export function MenuButton({ owner, label, items, class: className = 'icon-butto
 		<button
 			type="button" class={className} aria-label={label} aria-haspopup="menu"
 			aria-expanded={openMenu.value?.owner === owner}
+			onPointerDown={() => { pressed = openMenu.value?.owner ?? '' }}
 			onClick={e => {
 				// The press that closed this menu does not open it again.
-				if (closed.owner === owner && e.timeStamp - closed.at < 300) return
+				if (e.detail > 0 && pressed === owner) return
 				open(e.currentTarget)
 			}}
 			onKeyDown={e => {
@@ -97,7 +98,6 @@ export function MenuHost() {
 			ref={menu} popover="auto" role="menu" class="menu" aria-label={open.label} onKeyDown={move}
 			onToggle={e => {
 				if (e.newState !== 'closed') return
-				closed = { owner: open.owner, at: e.timeStamp }
 				if (openMenu.value === open) openMenu.value = null
 			}}
 		>
