@@ -31,6 +31,10 @@
 	X(STORE_COMMITS, "fairlead_store_commits_total", "counter", "transactions committed") \
 	X(STORE_FAILED, "fairlead_store_failures_total", "counter", "transactions failed") \
 	X(NODES, "fairlead_nodes", "gauge", "nodes registered") \
+	X(NODES_EXPIRING, "fairlead_nodes_expiring_soon", "gauge", \
+	    "nodes whose key expires within 7 days") \
+	X(NODES_UNAPPROVED, "fairlead_nodes_unapproved", "gauge", "nodes that wait for approval") \
+	X(LOGINS, "fairlead_logins_pending", "gauge", "devices that asked to join without a key") \
 	X(NODES_ONLINE, "fairlead_nodes_online", "gauge", "nodes online") \
 	X(DERP_ACCEPTS, "derp_accepts", "counter", "DERP connections accepted") \
 	X(DERP_CONNS, "derp_current_connections", "gauge", "DERP connections open") \

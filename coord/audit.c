@@ -6,7 +6,7 @@
 
 #include "base/json.h"
 #include "coord/mutation.h"
-#include "coord/tailnet.h"
+#include "coord/tailnet_login.h"
 #include "coord/tag.h"
 
 static struct audit *
@@ -45,8 +45,9 @@ node_text(const struct node *n, uint32_t groups)
 		return NULL;
 	json_w_init(&w, &b);
 	json_w_obj_open(&w, NULL);
-	if (groups == NODE_GROUP_ALL) {
+	if (groups == NODE_GROUP_ALL)
 		json_w_str(&w, "machineKey", machine_key_put(&n->machine_key, text));
+	if (groups & NODE_GROUP_IP) {
 		json_w_str(&w, "ip4", net_ip_put(&n->ip4, text));
 		json_w_str(&w, "ip6", net_ip_put(&n->ip6, text));
 	}
@@ -61,8 +62,10 @@ node_text(const struct node *n, uint32_t groups)
 		tag_list_put(&tags, n->tags, n->n_tags);
 		json_w_raw(&w, "tags", tags.p, tags.len);
 	}
-	if (groups & NODE_GROUP_EXPIRY)
+	if (groups & NODE_GROUP_EXPIRY) {
 		json_w_time(&w, "keyExpiry", n->key_expiry_unix_s);
+		json_w_bool(&w, "isExpiryOff", n->is_expiry_off);
+	}
 	if (groups & NODE_GROUP_JOIN) {
 		json_w_bool(&w, "isEphemeral", n->is_ephemeral);
 		json_w_bool(&w, "isAuthorized", n->is_authorized);
@@ -119,6 +122,7 @@ key_text(const struct authkey *k)
 {
 	struct buf b = { 0 }, tags = { 0 };
 	struct json_writer w;
+	char ip[NET_TEXT_MAX];
 
 	if (k == NULL)
 		return NULL;
@@ -134,6 +138,11 @@ key_text(const struct authkey *k)
 	json_w_time(&w, "expires", k->expires_unix_s);
 	json_w_time(&w, "revoked", k->revoked_unix_s);
 	json_w_int(&w, "uses", k->uses);
+	if (k->plan.name[0] != '\0') {
+		json_w_str(&w, "nodeName", k->plan.name);
+		json_w_str(&w, "nodeIp4", net_ip_put(&k->plan.ip4, ip));
+		json_w_str(&w, "nodeIp6", net_ip_put(&k->plan.ip6, ip));
+	}
 	json_w_obj_close(&w);
 	buf_fini(&tags);
 	return take_text(&b);
@@ -185,4 +194,49 @@ audit_cred(struct txn *x, const struct actor *by, const char *what, const struct
 	snprintf(a->target, sizeof(a->target), "credential %s", (before != NULL ? before : after)->id);
 	a->before = cred_text(before);
 	a->after = cred_text(after);
+}
+
+void
+audit_login(struct txn *x, const struct actor *by, const char *what, const struct login *l)
+{
+	struct audit *a = record_add(x, by, what);
+	struct buf b = { 0 };
+	struct json_writer w;
+	char text[KEY_TEXT_MAX], ip[NET_TEXT_MAX];
+
+	snprintf(a->target, sizeof(a->target), "login %.24s", l->id);
+	json_w_init(&w, &b);
+	json_w_obj_open(&w, NULL);
+	json_w_str(&w, "hostname", l->req->host->hostname);
+	json_w_str(&w, "os", l->req->host->os);
+	json_w_str(&w, "address", net_ip_put(&l->from.addr.ip, ip));
+	json_w_str(&w, "machineKey", machine_key_put(&l->from.machine, text));
+	json_w_obj_close(&w);
+	a->before = take_text(&b);
+}
+
+static char *
+settings_text(const struct tailnet_settings *s)
+{
+	struct buf b = { 0 };
+	struct json_writer w;
+
+	json_w_init(&w, &b);
+	json_w_obj_open(&w, NULL);
+#define X(member, min, max, initial, text) json_w_int(&w, #member, s->member);
+	TAILNET_SETTINGS(X)
+#undef X
+	json_w_obj_close(&w);
+	return take_text(&b);
+}
+
+void
+audit_settings(struct txn *x, const struct actor *by, const struct tailnet_settings *before,
+	const struct tailnet_settings *after)
+{
+	struct audit *a = record_add(x, by, "settings.change");
+
+	memcpy(a->target, "settings", sizeof("settings"));
+	a->before = settings_text(before);
+	a->after = settings_text(after);
 }

@@ -13,8 +13,10 @@
 struct actor;
 struct authkey;
 struct cred;
+struct login;
 struct node;
 struct txn;
+struct tailnet_settings;
 struct user;
 
 struct audit {
@@ -36,5 +38,9 @@ void audit_key(struct txn *x, const struct actor *by, const char *what,
 	const struct authkey *before, const struct authkey *after);
 void audit_cred(struct txn *x, const struct actor *by, const char *what, const struct cred *before,
 	const struct cred *after);
+/* What a rejected device said of itself. */
+void audit_login(struct txn *x, const struct actor *by, const char *what, const struct login *l);
+void audit_settings(struct txn *x, const struct actor *by, const struct tailnet_settings *before,
+	const struct tailnet_settings *after);
 
 #endif

@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/net.h"
 #include "base/secret.h"
 
 #define AUTHKEY_MAGIC		0xa07be501u
@@ -16,6 +17,12 @@
 #define AUTHKEY_TEXT_MAX	SECRET_TEXT_MAX
 #define AUTHKEY_HASH_BYTES	SECRET_HASH_BYTES
 #define AUTHKEY_DESCRIPTION_MAX	128
+
+/* Name and addresses promised to the node that will join with the key. */
+struct authkey_plan {
+	char name[64];				/* MagicDNS label, zero-padded; "": nothing is promised */
+	struct net_ip ip4, ip6;
+};
 
 struct authkey {
 	uint32_t magic;
@@ -31,6 +38,8 @@ struct authkey {
 	int64_t last_used_unix_s;
 	unsigned uses;				/* committed */
 	unsigned uses_pending;			/* reserved by registrations under way */
+	struct authkey_plan plan;
+	bool _is_plan_ending;			/* tailnet: its end is under way */
 };
 
 /* Makes id, secret and hash; text (AUTHKEY_TEXT_MAX) is to be shown once. */

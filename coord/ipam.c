@@ -220,13 +220,31 @@ pool_take(struct pool *p, int64_t now_unix_s)
 	return address_at(p, offset);
 }
 
+static enum err
+say_full(int family, struct err_text *why)
+{
+	return err_say(why, ERR_FULL, "no address is left in the %s range: remove nodes, or configure "
+	    "a larger prefix", family == 4 ? "IPv4" : "IPv6");
+}
+
+enum err
+ipam_reserve_one(struct ipam *a, int family, int64_t now_unix_s, struct net_ip *out,
+	struct err_text *why)
+{
+	struct pool *p = family == 4 ? &a->v4 : &a->v6;
+
+	if (pool_is_full(p))
+		return say_full(family, why);
+	*out = pool_take(p, now_unix_s);
+	return ERR_OK;
+}
+
 enum err
 ipam_reserve(struct ipam *a, int64_t now_unix_s, struct net_ip *ip4, struct net_ip *ip6,
 	struct err_text *why)
 {
 	if (pool_is_full(&a->v4) || pool_is_full(&a->v6))
-		return err_say(why, ERR_FULL, "no address is left in the %s range: remove nodes, "
-		    "or configure a larger prefix", pool_is_full(&a->v4) ? "IPv4" : "IPv6");
+		return say_full(pool_is_full(&a->v4) ? 4 : 6, why);
 	*ip4 = pool_take(&a->v4, now_unix_s);
 	*ip6 = pool_take(&a->v6, now_unix_s);
 	return ERR_OK;
@@ -266,6 +284,49 @@ is_usable_offset(const struct pool *p, uint32_t offset)
 			return false;
 	}
 	return true;
+}
+
+/* Takes the address out of the queue of resting ones; false: it does not rest. */
+static bool
+rest_remove(struct pool *p, uint32_t offset)
+{
+	struct resting *first = p->rest + p->rest_head;
+
+	for (size_t i = 0; i < p->rest_n; i++) {
+		if (first[i].offset != offset)
+			continue;
+		memmove(first + i, first + i + 1, (p->rest_n - i - 1) * sizeof(*first));
+		p->rest_n--;
+		return true;
+	}
+	return false;
+}
+
+enum err
+ipam_reserve_exact(struct ipam *a, const struct net_ip *ip, struct err_text *why)
+{
+	struct pool *p = pool_of(a, ip);
+	char text[NET_TEXT_MAX], first[NET_TEXT_MAX], last[NET_TEXT_MAX];
+	uint32_t offset;
+
+	net_ip_put(ip, text);
+	if (!offset_of(p, ip, &offset)) {
+		struct net_ip low = address_at(p, 0), high = address_at(p, p->size - 1);
+
+		return err_say(why, ERR_INVAL, "%s is not among the addresses that are given out here: "
+		    "%s to %s", text, net_ip_put(&low, first), net_ip_put(&high, last));
+	}
+	if (!is_usable_offset(p, offset))
+		return err_say(why, ERR_INVAL, "%s is reserved for other purposes", text);
+	if (bit_get(p, offset)) {
+		if (rest_remove(p, offset))
+			return ERR_OK;
+		return err_say(why, ERR_EXISTS, "%s belongs to a node already, or is promised to one",
+		    text);
+	}
+	bit_set(p, offset);
+	p->n_taken++;
+	return ERR_OK;
 }
 
 void

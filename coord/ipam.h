@@ -32,6 +32,12 @@ void ipam_free(struct ipam *a);		/* NULL is fine */
 /* One address of each family, taken from now on. ERR_FULL with *why: a range is used up. */
 enum err ipam_reserve(struct ipam *a, int64_t now_unix_s, struct net_ip *ip4, struct net_ip *ip6,
 	struct err_text *why) MUST_USE;
+/* The next free one of a family (4 or 6) alone. ERR_FULL with *why. */
+enum err ipam_reserve_one(struct ipam *a, int family, int64_t now_unix_s, struct net_ip *out,
+	struct err_text *why) MUST_USE;
+/* This very address, even if it rests. ERR_INVAL: outside of what is given out, or reserved;
+ * ERR_EXISTS: a node has it, or it is promised; with *why. */
+enum err ipam_reserve_exact(struct ipam *a, const struct net_ip *ip, struct err_text *why) MUST_USE;
 /* A reservation came to nothing: free at once. */
 void ipam_unreserve(struct ipam *a, const struct net_ip *ip);
 /* A node has it (reserved before, or loaded). An address outside the ranges, which were changed,

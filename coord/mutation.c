@@ -64,6 +64,9 @@ mutation_free(struct mutation *m)
 	case MUTATION_KEY_USE:
 	case MUTATION_KEY_REVOKE:
 	case MUTATION_KEY_DEL:
+	case MUTATION_KEY_PLAN:
+	case MUTATION_KEY_PLAN_USE:
+	case MUTATION_KEY_PLAN_END:
 		tag_list_free(m->u.key.tags, m->u.key.n_tags);
 		break;
 	case MUTATION_NODE_ADD:
@@ -88,6 +91,7 @@ mutation_free(struct mutation *m)
 	case MUTATION_USER_ROLE:
 	case MUTATION_USER_DEL:
 	case MUTATION_PRUNE:
+	case MUTATION_SETTING:
 	case MUTATION_COUNT:
 		break;
 	}
@@ -236,23 +240,51 @@ key_use(struct tailnet *t, const struct mutation *m)
 	k->last_used_unix_s = m->at_unix_s;
 }
 
+/* Loaded: promised from now on. Made here: the promise was kept from its beginning. */
+static void
+key_plan(struct tailnet *t, const struct authkey *from)
+{
+	struct authkey *k = key_at(t, from->id);
+
+	k->plan = from->plan;
+	(void)tailnet_name_hold(t, k->plan.name);
+	ipam_use(t->ipam, &k->plan.ip4);
+	ipam_use(t->ipam, &k->plan.ip6);
+}
+
+/* is_used: the addresses are a node's now. */
+static void
+key_plan_end(struct tailnet *t, struct authkey *k, bool is_used)
+{
+	k->_is_plan_ending = false;
+	if (k->plan.name[0] == '\0')
+		return;
+	tailnet_name_give(t, k->plan.name);
+	if (!is_used) {
+		ipam_unreserve(t->ipam, &k->plan.ip4);
+		ipam_unreserve(t->ipam, &k->plan.ip6);
+	}
+	k->plan = (struct authkey_plan){ .name = "" };
+}
+
 static void
 key_del(struct tailnet *t, const char *id)
 {
 	struct authkey *k = key_at(t, id);
 
+	key_plan_end(t, k, false);
 	user_at(t, k->user_id)->n_keys--;
 	map_remove(&t->authkeys, id);
 	authkey_free(k);
 }
 
-/* The relay serves a node as long as its key is valid. */
+/* The relay serves a node that is approved as long as its key is valid. */
 static void
 admission_follow(struct tailnet *t, const struct node *n)
 {
 	if (!t->priv->is_started)
 		return;		/* tailnet_start admits everybody */
-	if (tailnet_node_is_expired(n, clock_wall_s()))
+	if (!n->is_authorized || tailnet_node_is_expired(n, clock_wall_s()))
 		t->deps.expel(t->deps.arg, &n->node_key);
 	else
 		t->deps.admit(t->deps.arg, &n->node_key);
@@ -339,11 +371,30 @@ node_set_key(struct tailnet *t, struct node *n, const struct mutation *m)
 	}
 	if (m->groups & NODE_GROUP_EXPIRY) {
 		n->key_expiry_unix_s = from->key_expiry_unix_s;
+		n->is_expiry_off = from->is_expiry_off;
+		n->is_expiry_warned = false;
 		n->_is_expiry_told = tailnet_node_is_expired(n, clock_wall_s());
 		tailnet_due_note(t, n->key_expiry_unix_s);
 	}
 	admission_follow(t, n);
 	return CHANGE_KEY | CHANGE_SELF;
+}
+
+/* NODE_GROUP_IP: the new addresses are reserved already. */
+static uint32_t
+node_set_ip(struct tailnet *t, struct node *n, const struct mutation *m)
+{
+	struct net_ip *own[] = { &n->ip4, &n->ip6 };
+	const struct net_ip *next[] = { &m->u.node.ip4, &m->u.node.ip6 };
+
+	for (size_t i = 0; i < COUNT_OF(own); i++) {
+		if (net_ip_eq(own[i], next[i]))
+			continue;
+		ipam_release(t->ipam, own[i], m->at_unix_s);
+		ipam_use(t->ipam, next[i]);
+		*own[i] = *next[i];
+	}
+	return CHANGE_WHOLE | CHANGE_SELF;
 }
 
 static void
@@ -370,8 +421,13 @@ node_set(struct tailnet *t, struct mutation *m)
 		n->is_authorized = from->is_authorized;
 		memcpy(n->authkey_id, from->authkey_id, sizeof(n->authkey_id));
 		tailnet_due_note(t, tailnet_ephemeral_due(t, n));
-		what |= CHANGE_SELF;
+		admission_follow(t, n);
+		what |= CHANGE_SELF;	/* others are told when approval makes it another class */
 	}
+	if (m->groups & NODE_GROUP_IP)
+		what |= node_set_ip(t, n, m);
+	if (m->groups & NODE_GROUP_WARNED)
+		n->is_expiry_warned = true;
 	if (t->priv->is_started)
 		change_note(t, n, what);
 }
@@ -428,6 +484,16 @@ mutation_apply(struct tailnet *t, struct mutation *m)
 		break;
 	case MUTATION_KEY_DEL:
 		key_del(t, m->u.key.id);
+		break;
+	case MUTATION_KEY_PLAN:
+		key_plan(t, &m->u.key);
+		break;
+	case MUTATION_KEY_PLAN_USE:
+	case MUTATION_KEY_PLAN_END:
+		key_plan_end(t, key_at(t, m->u.key.id), m->kind == MUTATION_KEY_PLAN_USE);
+		break;
+	case MUTATION_SETTING:
+		tailnet_setting_apply(t, m->u.setting.name, m->u.setting.value);
 		break;
 	case MUTATION_NODE_ADD:
 		node_add(t, &m->u.node);

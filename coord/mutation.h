@@ -30,9 +30,12 @@ struct tailnet;
 	X(KEY_USE, key)		/* id; uses + 1, last used at at_unix_s */ \
 	X(KEY_REVOKE, key)	/* id; at at_unix_s */ \
 	X(KEY_DEL, key)		/* id */ \
+	X(KEY_PLAN, key)	/* id, plan */ \
+	X(KEY_PLAN_USE, key)	/* id; its node follows in the same transaction */ \
+	X(KEY_PLAN_END, key)	/* id; what was promised is free again */ \
 	X(NODE_ADD, node)	/* whole, with its soft state */ \
 	X(NODE_SET, node)	/* id and the fields of groups */ \
-	X(NODE_DEL, node)	/* id, ip4, ip6; its addresses rest from at_unix_s on */ \
+	X(NODE_DEL, node)	/* id; its addresses rest from at_unix_s on */ \
 	X(NODE_STATE, node)	/* id and soft state, which memory has already */ \
 	X(CRED_ADD, cred)	/* whole */ \
 	X(CRED_SET, cred)	/* id, description, scopes, tags */ \
@@ -40,6 +43,7 @@ struct tailnet;
 	X(CRED_REVOKE, cred)	/* id; at at_unix_s */ \
 	X(CRED_DEL, cred)	/* id; and its tokens */ \
 	X(PRUNE, prune)		/* credentials ended by at_unix_s, and old audit records */ \
+	X(SETTING, setting)	/* whole */ \
 	X(AUDIT, audit)		/* whole; kept in the database only */
 
 enum mutation_kind {
@@ -54,9 +58,11 @@ enum node_group {
 	NODE_GROUP_KEY = 1 << 0,	/* node_key */
 	NODE_GROUP_NAME = 1 << 1,	/* name, is_name_given */
 	NODE_GROUP_OWNER = 1 << 2,	/* user_id, tags */
-	NODE_GROUP_EXPIRY = 1 << 3,	/* key_expiry_unix_s */
+	NODE_GROUP_EXPIRY = 1 << 3,	/* key_expiry_unix_s, is_expiry_off; is_expiry_warned is false */
 	NODE_GROUP_JOIN = 1 << 4,	/* is_ephemeral, is_authorized, authkey_id */
-	NODE_GROUP_ALL = (1 << 5) - 1
+	NODE_GROUP_IP = 1 << 5,		/* ip4, ip6; the old ones rest */
+	NODE_GROUP_WARNED = 1 << 6,	/* is_expiry_warned is true */
+	NODE_GROUP_ALL = (1 << 7) - 1
 };
 
 struct mutation {
@@ -69,6 +75,7 @@ struct mutation {
 		struct node node;
 		struct cred cred;
 		struct { int64_t audit_before_unix_s; } prune;
+		struct { const char *name; int64_t value; } setting;	/* name is static */
 		struct audit audit;
 	} u;				/* owns what its records own */
 };

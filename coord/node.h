@@ -33,6 +33,8 @@ struct node {
 	unsigned n_tags;
 	int64_t created_unix_s;
 	int64_t key_expiry_unix_s;	/* 0: never */
+	bool is_expiry_off;		/* its key never expires, whatever is configured */
+	bool is_expiry_warned;		/* of this expiry */
 	bool is_ephemeral, is_authorized;
 	char authkey_id[16];		/* that it joined with; "" */
 	/* soft: published at once, written lazily */
@@ -51,6 +53,7 @@ struct node {
 	/* private to tailnet */
 	bool _is_expiry_told;
 	bool _is_removing;		/* its removal is under way */
+	bool _is_moving;		/* other addresses are under way */
 	unsigned _n_renaming;		/* new names under way */
 	int64_t _registered_unix_s;	/* last registration answered in this run */
 	struct node *_machine_next;	/* of the same machine key */

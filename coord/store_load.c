@@ -224,6 +224,8 @@ load_node(struct row *r)
 	n->is_ephemeral = next_int(r) != 0;
 	n->is_authorized = next_int(r) != 0;
 	next_chars(r, n->authkey_id, sizeof(n->authkey_id));
+	n->is_expiry_off = next_int(r) != 0;
+	n->is_expiry_warned = next_int(r) != 0;
 	next_hostinfo(r, n);
 	next_key(r, n->disco_key.b);
 	next_endpoints(r, n);
@@ -275,19 +277,52 @@ load_address(struct row *r)
 		ipam_release(r->t->ipam, &ip, next_int(r));
 }
 
+static void
+load_plan(struct row *r)
+{
+	struct txn *x;
+	struct authkey *k = &row_mutation(&x, r->t, MUTATION_KEY_PLAN)->u.key;
+
+	next_chars(r, k->id, sizeof(k->id));
+	next_chars(r, k->plan.name, sizeof(k->plan.name));
+	next_ip(r, &k->plan.ip4);
+	next_ip(r, &k->plan.ip6);
+	txn_finish_take(x);
+}
+
+static void
+load_setting(struct row *r)
+{
+	struct txn *x;
+	struct mutation *m = row_mutation(&x, r->t, MUTATION_SETTING);
+	const char *name = next_text(r), *value;
+
+	m->u.setting.name = tailnet_setting_name(name);
+	value = next_text(r);
+	m->u.setting.value = strtoll(value, NULL, 10);
+	if (m->u.setting.name != NULL) {
+		txn_finish_take(x);
+	} else {
+		log_warn(LOG_STORE, "stored setting is unknown: left out", "setting", name);
+		txn_free(x);
+	}
+}
+
 /* In this order: later rows name earlier ones. */
 static const struct {
 	void (*load)(struct row *r);
 	const char *sql;
 } tables[] = {
+	{ load_setting, "SELECT name, value FROM settings WHERE tailnet_id = ?" },
 	{ load_user, "SELECT id, name, display_name, role, created_unix_s FROM users"
 	    " WHERE tailnet_id = ? ORDER BY id" },
 	{ load_key, "SELECT id, user_id, secret_hash, description, tags, is_reusable, is_ephemeral,"
 	    " is_preauthorized, created_unix_s, expires_unix_s, revoked_unix_s, last_used_unix_s,"
 	    " uses FROM auth_keys WHERE tailnet_id = ?" },
+	{ load_plan, "SELECT key_id, name, ip4, ip6 FROM node_plans WHERE tailnet_id = ?" },
 	{ load_node, "SELECT id, user_id, machine_key, node_key, name, is_name_given, ip4, ip6,"
 	    " tags, created_unix_s, key_expiry_unix_s, is_ephemeral, is_authorized, authkey_id,"
-	    " hostinfo, disco_key, endpoints, home_derp, cap_version, last_seen_unix_s, is_online"
+	    " is_expiry_off, is_expiry_warned, hostinfo, disco_key, endpoints, home_derp, cap_version, last_seen_unix_s, is_online"
 	    " FROM nodes LEFT JOIN node_state ON node_id = id WHERE tailnet_id = ? ORDER BY id" },
 	{ load_cred, "SELECT id, kind, user_id, role, parent, secret_hash, name, description, scopes,"
 	    " tags, created_unix_s, expires_unix_s, revoked_unix_s, last_used_unix_s FROM credentials"

@@ -9,8 +9,8 @@
 
 #include "base/json.h"
 #include "base/log.h"
-#include "coord/ipam.h"
 #include "coord/store_cred.h"
+#include "coord/store_join.h"
 #include "coord/tag.h"
 
 /* X(name, SQL). ?1 is the tailnet where it is named. */
@@ -35,15 +35,16 @@
 	X(KEY_REVOKE, "UPDATE auth_keys SET revoked_unix_s = ?3 WHERE tailnet_id = ?1 AND id = ?2") \
 	X(KEY_DEL, "DELETE FROM auth_keys WHERE tailnet_id = ? AND id = ?") \
 	X(NODE_ADD, "INSERT INTO nodes (tailnet_id, id, user_id, machine_key, node_key, name," \
-	    " is_name_given, ip4, ip6, tags, created_unix_s, key_expiry_unix_s, is_ephemeral," \
-	    " is_authorized, authkey_id) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)") \
+	    " is_name_given, ip4, ip6, tags, created_unix_s, key_expiry_unix_s, is_expiry_off," \
+	    " is_ephemeral, is_authorized, authkey_id) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)") \
 	X(NODE_SET_KEY, "UPDATE nodes SET node_key = ?3 WHERE tailnet_id = ?1 AND id = ?2") \
 	X(NODE_SET_NAME, "UPDATE nodes SET name = ?3, is_name_given = ?4" \
 	    " WHERE tailnet_id = ?1 AND id = ?2") \
 	X(NODE_SET_OWNER, "UPDATE nodes SET user_id = ?3, tags = ?4" \
 	    " WHERE tailnet_id = ?1 AND id = ?2") \
-	X(NODE_SET_EXPIRY, "UPDATE nodes SET key_expiry_unix_s = ?3" \
-	    " WHERE tailnet_id = ?1 AND id = ?2") \
+	X(NODE_SET_EXPIRY, "UPDATE nodes SET key_expiry_unix_s = ?3, is_expiry_off = ?4," \
+	    " is_expiry_warned = 0 WHERE tailnet_id = ?1 AND id = ?2") \
+	X(NODE_SET_WARNED, "UPDATE nodes SET is_expiry_warned = 1 WHERE tailnet_id = ?1 AND id = ?2") \
 	X(NODE_SET_JOIN, "UPDATE nodes SET is_ephemeral = ?3, is_authorized = ?4, authkey_id = ?5" \
 	    " WHERE tailnet_id = ?1 AND id = ?2") \
 	X(NODE_DEL, "DELETE FROM nodes WHERE tailnet_id = ? AND id = ?") \
@@ -52,10 +53,6 @@
 	X(STATE_SET, "UPDATE node_state SET hostinfo = ?2, disco_key = ?3, endpoints = ?4," \
 	    " home_derp = ?5, cap_version = ?6, last_seen_unix_s = ?7, is_online = ?8" \
 	    " WHERE node_id = ?1") \
-	X(ADDRESS_REST, "INSERT INTO address_history (tailnet_id, ip, released_unix_s)" \
-	    " VALUES (?, ?, ?)") \
-	X(ADDRESS_WAKE, "DELETE FROM address_history WHERE tailnet_id = ?1 AND ip IN (?2, ?3)") \
-	X(ADDRESS_PRUNE, "DELETE FROM address_history WHERE tailnet_id = ? AND released_unix_s <= ?") \
 	X(AUDIT, "INSERT INTO audit (tailnet_id, at_unix_s, actor, source, what, target, before," \
 	    " after) VALUES (?,?,?,?,?,?,?,?)")
 
@@ -78,7 +75,8 @@ struct store_sql {
 	uint32_t magic;
 	sqlite3 *db;
 	sqlite3_stmt *q[Q_COUNT];
-	struct store_cred *cred;	/* owned: statements of its own */
+	struct store_cred *cred;	/* owned, both: statements of their own */
+	struct store_join *join;
 	int64_t tailnet_id;		/* of the transaction being written */
 	/* a statement being bound */
 	sqlite3_stmt *at;
@@ -102,7 +100,8 @@ store_sql_new(sqlite3 *db, struct store_sql **out, struct err_text *why)
 			return ERR_IO;
 		}
 	}
-	if (store_cred_new(db, &q->cred, why) != ERR_OK) {
+	if (store_cred_new(db, &q->cred, why) != ERR_OK ||
+	    store_join_new(db, &q->join, why) != ERR_OK) {
 		store_sql_free(q);
 		return ERR_IO;
 	}
@@ -119,6 +118,7 @@ store_sql_free(struct store_sql *q)
 	for (int i = 0; i < Q_COUNT; i++)
 		sqlite3_finalize(q->q[i]);
 	store_cred_free(q->cred);
+	store_join_free(q->join);
 	ASSERT(sqlite3_close(q->db) == SQLITE_OK);
 	q->magic = 0;
 	free(q);
@@ -388,11 +388,7 @@ put_node_add(struct store_sql *q, const struct mutation *m, struct err_text *why
 	const struct node *n = &m->u.node;
 	enum err rc;
 
-	use(q, Q_ADDRESS_WAKE);
-	bind_int(q, q->tailnet_id);
-	bind_ip(q, &n->ip4);
-	bind_ip(q, &n->ip6);
-	if ((rc = run(q, why)) != ERR_OK)
+	if ((rc = store_join_wake(q->join, q, q->tailnet_id, n, why)) != ERR_OK)
 		return rc;
 	use(q, Q_NODE_ADD);
 	bind_int(q, q->tailnet_id);
@@ -407,6 +403,7 @@ put_node_add(struct store_sql *q, const struct mutation *m, struct err_text *why
 	bind_tags(q, n->tags, n->n_tags);
 	bind_int(q, n->created_unix_s);
 	bind_int(q, n->key_expiry_unix_s);
+	bind_int(q, n->is_expiry_off);
 	bind_int(q, n->is_ephemeral);
 	bind_int(q, n->is_authorized);
 	bind_text(q, n->authkey_id);
@@ -422,7 +419,8 @@ put_node_group(struct store_sql *q, enum node_group group, const struct node *n,
 {
 	use(q, group == NODE_GROUP_KEY ? Q_NODE_SET_KEY : group == NODE_GROUP_NAME ?
 	    Q_NODE_SET_NAME : group == NODE_GROUP_OWNER ? Q_NODE_SET_OWNER :
-	    group == NODE_GROUP_EXPIRY ? Q_NODE_SET_EXPIRY : Q_NODE_SET_JOIN);
+	    group == NODE_GROUP_EXPIRY ? Q_NODE_SET_EXPIRY : group == NODE_GROUP_WARNED ?
+	    Q_NODE_SET_WARNED : Q_NODE_SET_JOIN);
 	bind_int(q, q->tailnet_id);
 	bind_int(q, n->id);
 	switch (group) {
@@ -439,6 +437,10 @@ put_node_group(struct store_sql *q, enum node_group group, const struct node *n,
 		break;
 	case NODE_GROUP_EXPIRY:
 		bind_int(q, n->key_expiry_unix_s);
+		bind_int(q, n->is_expiry_off);
+		break;
+	case NODE_GROUP_IP:
+	case NODE_GROUP_WARNED:
 		break;
 	case NODE_GROUP_JOIN:
 	case NODE_GROUP_ALL:
@@ -456,7 +458,9 @@ put_node_set(struct store_sql *q, const struct mutation *m, struct err_text *why
 	enum err rc = ERR_OK;
 
 	for (uint32_t g = 1; rc == ERR_OK && g < NODE_GROUP_ALL; g <<= 1) {
-		if (m->groups & g)
+		if (m->groups & g & NODE_GROUP_IP)
+			rc = store_join_put(q->join, q, q->tailnet_id, m, why);
+		else if (m->groups & g)
 			rc = put_node_group(q, (enum node_group)g, &m->u.node, why);
 	}
 	return rc;
@@ -465,27 +469,14 @@ put_node_set(struct store_sql *q, const struct mutation *m, struct err_text *why
 static enum err
 put_node_del(struct store_sql *q, const struct mutation *m, struct err_text *why)
 {
-	const struct net_ip *ips[] = { &m->u.node.ip4, &m->u.node.ip6 };
-	enum err rc;
+	enum err rc = store_join_rest(q->join, q, q->tailnet_id, m, why);
 
+	if (rc != ERR_OK)
+		return rc;
 	use(q, Q_NODE_DEL);
 	bind_int(q, q->tailnet_id);
 	bind_int(q, m->u.node.id);
-	rc = run_on_one(q, "node", why);
-	if (rc == ERR_OK) {
-		use(q, Q_ADDRESS_PRUNE);
-		bind_int(q, q->tailnet_id);
-		bind_int(q, m->at_unix_s - IPAM_REST_S);
-		rc = run(q, why);
-	}
-	for (size_t i = 0; rc == ERR_OK && i < COUNT_OF(ips); i++) {
-		use(q, Q_ADDRESS_REST);
-		bind_int(q, q->tailnet_id);
-		bind_ip(q, ips[i]);
-		bind_int(q, m->at_unix_s);
-		rc = run(q, why);
-	}
-	return rc;
+	return run_on_one(q, "node", why);
 }
 
 static enum err
@@ -498,6 +489,12 @@ static enum err
 put_cred(struct store_sql *q, const struct mutation *m, struct err_text *why)
 {
 	return store_cred_put(q->cred, q, q->tailnet_id, m, why);
+}
+
+static enum err
+put_join(struct store_sql *q, const struct mutation *m, struct err_text *why)
+{
+	return store_join_put(q->join, q, q->tailnet_id, m, why);
 }
 
 static enum err
@@ -528,6 +525,10 @@ static put_fn *const put[MUTATION_COUNT] = {
 	[MUTATION_KEY_USE] = put_key,
 	[MUTATION_KEY_REVOKE] = put_key,
 	[MUTATION_KEY_DEL] = put_key,
+	[MUTATION_KEY_PLAN] = put_join,
+	[MUTATION_KEY_PLAN_USE] = put_join,
+	[MUTATION_KEY_PLAN_END] = put_join,
+	[MUTATION_SETTING] = put_join,
 	[MUTATION_NODE_ADD] = put_node_add,
 	[MUTATION_NODE_SET] = put_node_set,
 	[MUTATION_NODE_DEL] = put_node_del,

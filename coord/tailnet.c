@@ -32,8 +32,10 @@ tailnet_new(int64_t id, const char *name, const struct tailnet_deps *deps)
 	MAP_INIT(&t->nodes_by_key, struct node, node_key);
 	MAP_INIT(&t->nodes_by_name, struct node, name);
 	MAP_INIT(&t->authkeys, struct authkey, id);
+	tailnet_settings_init(&t->settings);
 	tailnet_creds_init(t);
 	t->priv = obj_alloc(sizeof(*t->priv));
+	tailnet_logins_init(t);
 	MAP_INIT(&t->priv->machines, struct machine, key);
 	MAP_INIT(&t->priv->names_held, struct name_hold, name);
 	MAP_INIT(&t->priv->node_keys_held, struct registration, node_key);
@@ -62,6 +64,7 @@ tailnet_free(struct tailnet *t)
 	OBJ_CHECK(t, TAILNET_MAGIC);
 	tailnet_timers_stop(t);
 	tailnet_creds_fini(t);
+	tailnet_logins_fini(t);
 	tailnet_register_fini(t);
 	for (at = 0; (n = map_next(&t->nodes, &at)) != NULL; )
 		session_node_removed(t, n);
@@ -104,7 +107,7 @@ tailnet_start(struct tailnet *t)
 	t->priv->is_started = true;
 	t->priv->started_unix_s = now;
 	while ((n = map_next(&t->nodes, &at)) != NULL) {
-		if (!tailnet_node_is_expired(n, now))
+		if (n->is_authorized && !tailnet_node_is_expired(n, now))
 			t->deps.admit(t->deps.arg, &n->node_key);
 	}
 	session_state_loaded(t);
@@ -184,7 +187,7 @@ tailnet_machine_get(struct tailnet *t, const struct machine_key *key)
 void
 tailnet_machine_drop(struct tailnet *t, struct machine *m)
 {
-	if (m->first != NULL || m->running != NULL || m->n_waiting > 0)
+	if (m->first != NULL || m->running != NULL || m->n_waiting > 0 || m->login != NULL)
 		return;
 	map_remove(&t->priv->machines, &m->key);
 	free(m);
@@ -224,7 +227,7 @@ int64_t
 tailnet_expiry_of_new(const struct tailnet *t, bool is_tagged, int64_t now_unix_s,
 	int64_t asked_unix_s)
 {
-	int64_t days = t->deps.cfg->node.key_expiry_days;
+	int64_t days = tailnet_key_days(t);
 	int64_t expiry = days == 0 ? 0 : now_unix_s + days * 86400;
 
 	if (is_tagged)
@@ -232,6 +235,14 @@ tailnet_expiry_of_new(const struct tailnet *t, bool is_tagged, int64_t now_unix_
 	if (asked_unix_s > now_unix_s && (expiry == 0 || asked_unix_s < expiry))
 		return asked_unix_s;
 	return expiry;
+}
+
+int64_t
+tailnet_expiry_again(const struct tailnet *t, const struct node *old, bool is_tagged,
+	int64_t now_unix_s, int64_t asked_unix_s)
+{
+	return old->is_expiry_off ? 0 :
+	    tailnet_expiry_of_new(t, is_tagged, now_unix_s, asked_unix_s);
 }
 
 /* Decimal text -> number; -1: it is none. */

@@ -51,6 +51,20 @@ struct tailnet_event {
 };
 typedef void tailnet_watch_fn(void *arg, const struct tailnet_event *e);
 
+/* Settings that an administrator changes while the server runs, kept in the database.
+ * X(member, least, most, initially, what it says). */
+#define TAILNET_SETTINGS(X) \
+	X(devices_need_approval, 0, 1, 0, "1: nodes that join neither with a pre-authorized key nor by " \
+	    "an administrator's approval see nobody until one approves them") \
+	X(key_days, -1, 3650, -1, "keys of untagged nodes expire so many days after a login; 0: never, " \
+	    "-1: as configured (node.key_expiry_days)")
+
+struct tailnet_settings {
+#define X(member, min, max, initial, text) int64_t member;
+	TAILNET_SETTINGS(X)
+#undef X
+};
+
 struct tailnet {
 	uint32_t magic;
 	int64_t id;
@@ -63,6 +77,8 @@ struct tailnet {
 	struct map nodes_by_name;
 	struct map authkeys;		/* struct authkey by id */
 	struct map creds;		/* struct cred by id; see tailnet_cred.h */
+	struct map logins;		/* struct login by id; see tailnet_login.h */
+	struct tailnet_settings settings;
 	struct ipam *ipam;
 	struct map_state *map;		/* distribution: session, change, map_* */
 	struct tailnet_private *priv;	/* reservations, pending registrations, timers: tailnet*.c only */
@@ -121,7 +137,18 @@ void tailnet_user_remove(struct tailnet *t, const struct actor *by, int64_t user
 	tailnet_done_fn *done, void *arg);
 struct user *tailnet_user_find(struct tailnet *t, const char *name_or_id);
 
-/* Auth keys. */
+/* Settings. All of them; ERR_INVAL: out of range, with *why in the result. */
+void tailnet_settings_set(struct tailnet *t, const struct actor *by,
+	const struct tailnet_settings *s, tailnet_done_fn *done, void *arg);
+/* Days after which keys of untagged nodes expire, from setting and configuration; 0: never. */
+int64_t tailnet_key_days(const struct tailnet *t);
+/* The member's name as a text that stays, or NULL: there is no such setting. */
+const char *tailnet_setting_name(const char *name);
+
+/* Auth keys. node_name: only the node of that name will join with it, once, and gets exactly this
+ * name and these addresses (family 0: the next free ones), which are promised from now on until the
+ * key is used, revoked, removed or expired. ERR_NOTFOUND (user), ERR_INVAL, ERR_LIMIT, ERR_FULL,
+ * ERR_EXISTS (name or address). */
 struct tailnet_key_spec {
 	int64_t user_id;
 	const char *description;
@@ -129,6 +156,8 @@ struct tailnet_key_spec {
 	unsigned n_tags;
 	bool is_reusable, is_ephemeral, is_preauthorized;
 	int64_t expires_unix_s;		/* 0: never */
+	const char *node_name;		/* NULL: any node */
+	struct net_ip node_ip4, node_ip6;
 };
 void tailnet_key_create(struct tailnet *t, const struct actor *by,
 	const struct tailnet_key_spec *spec, tailnet_done_fn *done, void *arg);
@@ -145,10 +174,18 @@ void tailnet_node_tag(struct tailnet *t, const struct actor *by, int64_t node_id
 	const char *const *tags, unsigned n, tailnet_done_fn *done, void *arg);
 void tailnet_node_expire(struct tailnet *t, const struct actor *by, int64_t node_id,
 	tailnet_done_fn *done, void *arg);
-/* The key never expires from now on (an expired one is good again), or, false, after the configured
- * time from now. */
+/* The key expires at that time; 0: never, and that stays so when the node logs in again. An expired
+ * one is good again. ERR_INVAL: the time is past (that is tailnet_node_expire). */
+void tailnet_node_set_expiry(struct tailnet *t, const struct actor *by, int64_t node_id,
+	int64_t expires_unix_s, tailnet_done_fn *done, void *arg);
+/* The same: never, or, false, after the configured time from now, unless it expires already. */
 void tailnet_node_set_no_expiry(struct tailnet *t, const struct actor *by, int64_t node_id,
 	bool is_disabled, tailnet_done_fn *done, void *arg);
+/* Other addresses (family 0: stays as it is); the old ones rest. ERR_INVAL: of the wrong family, out
+ * of range, reserved; ERR_EXISTS: somebody has it, or it is promised. */
+void tailnet_node_set_ips(struct tailnet *t, const struct actor *by, int64_t node_id,
+	const struct net_ip *ip4, const struct net_ip *ip6, tailnet_done_fn *done, void *arg);
+/* Approves it, or takes that back: then it sees nobody, and nobody sees it. */
 void tailnet_node_set_authorized(struct tailnet *t, const struct actor *by, int64_t node_id,
 	bool is_authorized, tailnet_done_fn *done, void *arg);
 void tailnet_node_remove(struct tailnet *t, const struct actor *by, int64_t node_id,

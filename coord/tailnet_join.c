@@ -18,12 +18,13 @@
 
 #define MAKE_KEY "make one with `fairlead keys create`"
 
-/* What a valid auth key gives its node. */
+/* What a valid auth key, or an administrator's approval, gives a node. */
 struct grant {
-	struct authkey *key;
+	struct authkey *key;	/* NULL: approval */
 	struct user *user;
 	char *const *tags;	/* borrowed from the key or the request */
 	unsigned n_tags;
+	bool is_authorized;	/* even where devices need approval */
 };
 
 static enum join
@@ -41,12 +42,11 @@ logout(struct registration *r, struct node *n, struct txn **x)
 	m = txn_add(*x, n->is_ephemeral ? MUTATION_NODE_DEL : MUTATION_NODE_SET);
 	m->u.node.id = n->id;
 	if (n->is_ephemeral) {
-		m->u.node.ip4 = n->ip4;
-		m->u.node.ip6 = n->ip6;
 		audit_node(*x, &by, "node.logout", n, NULL, NODE_GROUP_ALL);
 	} else {
 		m->groups = NODE_GROUP_EXPIRY;
 		m->u.node.key_expiry_unix_s = m->at_unix_s;	/* not the client's 1970 */
+		m->u.node.is_expiry_off = n->is_expiry_off;
 		audit_node(*x, &by, "node.logout", n, &m->u.node, m->groups);
 	}
 	return JOIN_TXN;
@@ -73,9 +73,8 @@ key_check(struct tailnet *t, const char *text, struct authkey **out, struct err_
 	return rc;
 }
 
-/* Appends " tag:x" to text until it is full. */
-static void
-tags_say(char *text, size_t n, char *const *tags, unsigned n_tags)
+void
+tailnet_tags_say(char *text, size_t n, char *const *tags, unsigned n_tags)
 {
 	text[0] = '\0';
 	for (unsigned i = 0; i < n_tags; i++) {
@@ -106,7 +105,7 @@ tags_decide(const struct tailnet *t, const struct hostinfo *host, struct grant *
 	g->n_tags = g->key->n_tags;
 	if (host->n_request_tags == 0)
 		return ERR_OK;
-	tags_say(asked, sizeof(asked), host->request_tags, host->n_request_tags);
+	tailnet_tags_say(asked, sizeof(asked), host->request_tags, host->n_request_tags);
 	if (host->n_request_tags > NODE_TAGS_MAX)
 		return err_say(why, ERR_DENIED, "too many tags: at most %d", NODE_TAGS_MAX);
 	for (unsigned i = 0; i < host->n_request_tags; i++) {
@@ -115,7 +114,7 @@ tags_decide(const struct tailnet *t, const struct hostinfo *host, struct grant *
 		if (g->key->n_tags == 0)
 			return err_say(why, ERR_DENIED, "requested tags [%s] are invalid or not "
 			    "permitted for user %.64s", asked, g->user->name);
-		tags_say(own, sizeof(own), g->key->tags, g->key->n_tags);
+		tailnet_tags_say(own, sizeof(own), g->key->tags, g->key->n_tags);
 		return err_say(why, ERR_DENIED, "requested tags [%s] are invalid or not permitted: the "
 		    "auth key carries [%s]", asked, own);
 	}
@@ -163,35 +162,48 @@ node_continued(struct registration *r, const struct grant *g)
 	return best;
 }
 
+/* Name and addresses that are promised to who joins with this key, or NULL. */
+static const struct authkey_plan *
+plan_of(const struct grant *g)
+{
+	return g->key != NULL && g->key->plan.name[0] != '\0' ? &g->key->plan : NULL;
+}
+
 /* Reserves what both kinds of registration use, and starts their transaction with the use of the
  * auth key. */
 static struct txn *
 txn_begin(struct registration *r, const struct grant *g)
 {
-	struct txn *x = txn_new(r->t, tailnet_register_done, r);
+	struct txn *x = txn_new(r->t, r->done, r);
 
 	r->node_key = r->req->node_key;
 	map_put(&r->t->priv->node_keys_held, r);
 	r->is_key_held = true;
+	if (g->key == NULL)
+		return x;
 	memcpy(r->authkey_id, g->key->id, sizeof(r->authkey_id));
 	g->key->uses_pending++;
 	memcpy(txn_add(x, MUTATION_KEY_USE)->u.key.id, g->key->id, sizeof(g->key->id));
+	if (plan_of(g) != NULL)
+		memcpy(txn_add(x, MUTATION_KEY_PLAN_USE)->u.key.id, g->key->id, sizeof(g->key->id));
 	return x;
 }
 
-static void
-actor_of_key(const struct registration *r, const struct grant *g, struct actor *out)
+static struct actor
+actor_of(const struct registration *r, const struct grant *g)
 {
-	*out = (struct actor){ .from = r->from.addr };
-	snprintf(out->name, sizeof(out->name), "key %s", g->key->id);
+	struct actor by = { .from = r->from.addr };
+
+	if (g->key == NULL)
+		return *r->by;
+	snprintf(by.name, sizeof(by.name), "key %s", g->key->id);
+	return by;
 }
 
+/* Name and addresses for a new node that has no plan. */
 static enum err
-node_new_txn(struct registration *r, const struct grant *g, struct txn **x, struct err_text *why)
+reserve(struct registration *r, int64_t now, struct err_text *why)
 {
-	int64_t now = clock_wall_s();
-	struct actor by;
-	struct node *n;
 	char base[DNS_LABEL_MAX];
 	enum err rc = ipam_reserve(r->t->ipam, now, &r->ip4, &r->ip6, why);
 
@@ -199,6 +211,29 @@ node_new_txn(struct registration *r, const struct grant *g, struct txn **x, stru
 		return rc;
 	dns_label_from_host(r->req->host->hostname, base);
 	tailnet_name_take(r->t, base, r->name);
+	return ERR_OK;
+}
+
+static void
+fill_plan(struct node *n, const struct authkey_plan *plan)
+{
+	memcpy(n->name, plan->name, sizeof(n->name));
+	n->is_name_given = true;
+	n->ip4 = plan->ip4;
+	n->ip6 = plan->ip6;
+}
+
+static enum err
+node_new_txn(struct registration *r, const struct grant *g, struct txn **x, struct err_text *why)
+{
+	const struct authkey_plan *plan = plan_of(g);
+	int64_t now = clock_wall_s();
+	struct actor by = actor_of(r, g);
+	struct node *n;
+	enum err rc = plan == NULL ? reserve(r, now, why) : ERR_OK;
+
+	if (rc != ERR_OK)
+		return rc;
 	*x = txn_begin(r, g);
 	n = &txn_add(*x, MUTATION_NODE_ADD)->u.node;
 	r->node_id = n->id = store_next_node_id(r->t->deps.store);
@@ -208,33 +243,46 @@ node_new_txn(struct registration *r, const struct grant *g, struct txn **x, stru
 	memcpy(n->name, r->name, sizeof(n->name));
 	n->ip4 = r->ip4;
 	n->ip6 = r->ip6;
+	if (plan != NULL)
+		fill_plan(n, plan);
 	node_set_tags(n, (const char *const *)g->tags, g->n_tags);
 	n->created_unix_s = now;
 	n->key_expiry_unix_s = tailnet_expiry_of_new(r->t, g->n_tags > 0, now,
 	    r->req->expiry_unix_s);
-	n->is_ephemeral = g->key->is_ephemeral || r->req->is_ephemeral;
-	n->is_authorized = true;
-	memcpy(n->authkey_id, g->key->id, sizeof(n->authkey_id));
+	n->is_ephemeral = (g->key != NULL && g->key->is_ephemeral) || r->req->is_ephemeral;
+	n->is_authorized = g->is_authorized || !r->t->settings.devices_need_approval;
+	memcpy(n->authkey_id, r->authkey_id, sizeof(n->authkey_id));
 	n->host = hostinfo_hold(r->req->host);
 	n->cap_version = r->from.noise_version;
-	actor_of_key(r, g, &by);
 	audit_node(*x, &by, "node.register", NULL, n, NODE_GROUP_ALL);
 	return ERR_OK;
 }
 
+/* A plan's name and addresses for a node that is there already. */
+static void
+set_plan(struct registration *r, struct mutation *m, const struct authkey_plan *plan,
+	struct node *old)
+{
+	fill_plan(&m->u.node, plan);
+	m->groups |= NODE_GROUP_NAME | NODE_GROUP_IP;
+	old->_is_moving = true;
+	r->moving_id = old->id;
+}
+
 static struct txn *
-node_again_txn(struct registration *r, const struct grant *g, const struct node *old)
+node_again_txn(struct registration *r, const struct grant *g, struct node *old)
 {
 	int64_t now = clock_wall_s();
 	struct txn *x = txn_begin(r, g);
 	struct mutation *m = txn_add(x, MUTATION_NODE_SET);
 	struct node *n = &m->u.node;
-	struct actor by;
+	struct actor by = actor_of(r, g);
 
 	r->node_id = n->id = old->id;
 	m->groups = NODE_GROUP_EXPIRY;
-	n->key_expiry_unix_s = tailnet_expiry_of_new(r->t, g->n_tags > 0, now,
+	n->key_expiry_unix_s = tailnet_expiry_again(r->t, old, g->n_tags > 0, now,
 	    r->req->expiry_unix_s);
+	n->is_expiry_off = old->is_expiry_off;
 	n->node_key = r->req->node_key;
 	if (!node_key_eq(&n->node_key, &old->node_key))
 		m->groups |= NODE_GROUP_KEY;
@@ -242,11 +290,12 @@ node_again_txn(struct registration *r, const struct grant *g, const struct node 
 	node_set_tags(n, (const char *const *)g->tags, g->n_tags);
 	if (n->user_id != old->user_id || !tag_list_eq(n->tags, n->n_tags, old->tags, old->n_tags))
 		m->groups |= NODE_GROUP_OWNER;
-	n->is_ephemeral = g->key->is_ephemeral || r->req->is_ephemeral;
-	n->is_authorized = true;
-	memcpy(n->authkey_id, g->key->id, sizeof(n->authkey_id));
+	n->is_ephemeral = (g->key != NULL && g->key->is_ephemeral) || r->req->is_ephemeral;
+	n->is_authorized = old->is_authorized || g->is_authorized;
+	memcpy(n->authkey_id, r->authkey_id, sizeof(n->authkey_id));
 	m->groups |= NODE_GROUP_JOIN;
-	actor_of_key(r, g, &by);
+	if (plan_of(g) != NULL)
+		set_plan(r, m, plan_of(g), old);
 	audit_node(x, &by, "node.reregister", old, n, m->groups);
 	return x;
 }
@@ -258,6 +307,20 @@ wants_other_tags(const struct node *n, const struct hostinfo *host, const struct
 {
 	return host->n_request_tags > 0 && k->user_id == n->user_id &&
 	    !tag_list_eq(n->tags, n->n_tags, host->request_tags, host->n_request_tags);
+}
+
+/* n: the node that it continues, or NULL. */
+static enum join
+join_txn(struct registration *r, struct node *n, const struct grant *g, struct txn **x,
+	struct err_text *why)
+{
+	if (n != NULL && n->_is_moving && plan_of(g) != NULL)
+		return JOIN_BUSY;
+	if (n != NULL)
+		*x = node_again_txn(r, g, n);
+	else if (node_new_txn(r, g, x, why) != ERR_OK)
+		return JOIN_REFUSED;
+	return JOIN_TXN;
 }
 
 /* With an auth key. n: the node that has this node key already, of this machine, or NULL. */
@@ -283,13 +346,39 @@ join_by_key(struct registration *r, struct node *n, struct txn **x, struct err_t
 	OBJ_CHECK(g.user, USER_MAGIC);
 	if (tags_decide(r->t, r->req->host, &g, why) != ERR_OK)
 		return JOIN_REFUSED;
+	g.is_authorized = g.key->is_preauthorized;
 	if (n == NULL)
 		n = node_continued(r, &g);
-	if (n != NULL)
-		*x = node_again_txn(r, &g, n);
-	else if (node_new_txn(r, &g, x, why) != ERR_OK)
+	return join_txn(r, n, &g, x, why);
+}
+
+enum join
+tailnet_join_approve(struct registration *r, const struct join_approval *a, struct txn **x,
+	struct err_text *why)
+{
+	struct grant g = { .user = a->user, .tags = a->tags, .n_tags = a->n_tags,
+		.is_authorized = a->is_authorized };
+	struct node *n = map_find(&r->t->nodes_by_key, &r->req->node_key);
+
+	if (n != NULL && !machine_key_eq(&n->machine_key, &r->from.machine)) {
+		err_say(why, ERR_DENIED, "the device's key belongs to another machine by now");
 		return JOIN_REFUSED;
-	return JOIN_TXN;
+	}
+	if ((n != NULL && n->_is_removing) ||
+	    map_find(&r->t->priv->node_keys_held, &r->req->node_key) != NULL)
+		return JOIN_BUSY;
+	if (n != NULL && !tailnet_node_is_expired(n, clock_wall_s())) {
+		r->node_id = n->id;
+		return JOIN_KNOWN;
+	}
+	if (n != NULL && n->user_id != g.user->id) {
+		err_say(why, ERR_DENIED, "the device is node %s of another user: approve it for that "
+		    "user, or delete the node first", n->name);
+		return JOIN_REFUSED;
+	}
+	if (n == NULL)
+		n = node_continued(r, &g);
+	return join_txn(r, n, &g, x, why);
 }
 
 enum join
@@ -317,16 +406,17 @@ tailnet_join_decide(struct registration *r, struct txn **x, struct err_text *why
 		return join_by_key(r, n, x, why);
 	if (n != NULL)
 		return tailnet_node_is_expired(n, clock_wall_s()) ? JOIN_EXPIRED : JOIN_KNOWN;
-	err_say(why, ERR_DENIED, "this server needs an auth key: run tailscale up --authkey=... "
-	    "(" MAKE_KEY ")");
-	return JOIN_REFUSED;
+	return tailnet_login_decide(r, why);
 }
 
 void
 tailnet_join_release(struct registration *r, bool is_committed)
 {
 	struct authkey *k;
+	struct node *n;
 
+	if (r->moving_id != 0 && (n = map_find(&r->t->nodes, &r->moving_id)) != NULL)
+		n->_is_moving = false;
 	if (r->is_key_held)
 		map_remove(&r->t->priv->node_keys_held, &r->node_key);
 	if (r->authkey_id[0] != '\0' && (k = map_find(&r->t->authkeys, r->authkey_id)) != NULL)
@@ -338,5 +428,6 @@ tailnet_join_release(struct registration *r, bool is_committed)
 		ipam_unreserve(r->t->ipam, &r->ip6);
 	}
 	r->is_key_held = false;
+	r->moving_id = 0;
 	r->authkey_id[0] = r->name[0] = '\0';
 }

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "coord/ipam.h"
 #include "coord/store.h"
 #include "coord/tag.h"
 #include "coord/tailnet_private.h"
@@ -25,7 +26,61 @@ spec_check(struct tailnet *t, const struct tailnet_key_spec *spec, struct err_te
 	}
 	if (spec->expires_unix_s != 0 && spec->expires_unix_s <= clock_wall_s())
 		return err_say(why, ERR_INVAL, "the key would have expired already");
+	if (spec->node_name != NULL && (spec->is_reusable || spec->is_ephemeral))
+		return err_say(why, ERR_INVAL, "the key of a planned node is for that node alone: neither "
+		    "reusable nor ephemeral");
+	if (spec->node_name != NULL && !dns_label_is_valid(spec->node_name))
+		return err_say(why, ERR_INVAL, "\"%.64s\" is no name: 1-63 characters of a-z 0-9 and "
+		    "'-', no '-' at either end", spec->node_name);
 	return ERR_OK;
+}
+
+static enum err
+plan_ip(struct tailnet *t, int family, const struct net_ip *wanted, struct net_ip *out,
+	struct err_text *why)
+{
+	enum err rc;
+
+	if (wanted->family == 0)
+		return ipam_reserve_one(t->ipam, family, clock_wall_s(), out, why);
+	if (wanted->family != family)
+		return err_say(why, ERR_INVAL, "this is no IPv%d address", family);
+	if ((rc = ipam_reserve_exact(t->ipam, wanted, why)) == ERR_OK)
+		*out = *wanted;
+	return rc;
+}
+
+/* Promises name and addresses: kept by op until the answer, by the key afterwards. */
+static enum err
+plan_reserve(struct tailnet_op *op, const struct tailnet_key_spec *spec, struct err_text *why)
+{
+	char name[DNS_LABEL_MAX] = "";
+	enum err rc;
+
+	memcpy(name, spec->node_name, strlen(spec->node_name));
+	if (!tailnet_name_hold(op->t, name))
+		return err_say(why, ERR_EXISTS, "a node is named %s already, or that name is promised",
+		    name);
+	memcpy(op->kept_name, name, sizeof(name));
+	if ((rc = plan_ip(op->t, 4, &spec->node_ip4, &op->kept_ip4, why)) != ERR_OK)
+		return rc;
+	return plan_ip(op->t, 6, &spec->node_ip6, &op->kept_ip6, why);
+}
+
+/* Adds what op keeps to the transaction that adds the key. */
+static void
+plan_add(const struct tailnet_op *op, struct txn *x, struct authkey *k)
+{
+	struct authkey *p;
+
+	if (op->kept_name[0] == '\0')
+		return;
+	memcpy(k->plan.name, op->kept_name, sizeof(k->plan.name));	/* for the audit record */
+	k->plan.ip4 = op->kept_ip4;
+	k->plan.ip6 = op->kept_ip6;
+	p = &txn_add(x, MUTATION_KEY_PLAN)->u.key;
+	memcpy(p->id, k->id, sizeof(p->id));
+	p->plan = k->plan;
 }
 
 void
@@ -44,6 +99,13 @@ tailnet_key_create(struct tailnet *t, const struct actor *by, const struct tailn
 	}
 	op = tailnet_op_new(t, done, arg);
 	op->exists_text = "the key's user was removed just now";
+	if (spec->node_name != NULL) {
+		op->exists_text = "name or address was given away just now";
+		if ((rc = plan_reserve(op, spec, &why)) != ERR_OK) {
+			tailnet_op_refuse_take(op, rc, &why);
+			return;
+		}
+	}
 	x = tailnet_op_txn(op);
 	k = &txn_add(x, MUTATION_KEY_ADD)->u.key;
 	authkey_make(k, op->secret);
@@ -57,6 +119,7 @@ tailnet_key_create(struct tailnet *t, const struct actor *by, const struct tailn
 	k->is_preauthorized = spec->is_preauthorized;
 	k->created_unix_s = clock_wall_s();
 	k->expires_unix_s = spec->expires_unix_s;
+	plan_add(op, x, k);
 	audit_key(x, by, "key.create", NULL, k);
 	tailnet_op_submit_take(op, x);
 }
@@ -104,6 +167,10 @@ tailnet_key_revoke(struct tailnet *t, const struct actor *by, const char *key_id
 	memcpy(m->u.key.id, k->id, sizeof(k->id));
 	after = *k;
 	after.revoked_unix_s = m->at_unix_s;
+	if (k->plan.name[0] != '\0') {
+		memcpy(txn_add(x, MUTATION_KEY_PLAN_END)->u.key.id, k->id, sizeof(k->id));
+		after.plan = (struct authkey_plan){ .name = "" };
+	}
 	audit_key(x, by, "key.revoke", k, &after);
 	tailnet_op_submit_take(op, x);
 }
@@ -123,5 +190,26 @@ tailnet_key_remove(struct tailnet *t, const struct actor *by, const char *key_id
 	x = tailnet_op_txn(op);
 	memcpy(txn_add(x, MUTATION_KEY_DEL)->u.key.id, k->id, sizeof(k->id));
 	audit_key(x, by, "key.remove", k, NULL);
+	tailnet_op_submit_take(op, x);
+}
+
+void
+tailnet_key_plan_expire(struct tailnet *t, struct authkey *k)
+{
+	static const struct actor by = { .name = "key expiry" };
+	struct tailnet_op *op;
+	struct authkey after = *k;
+	struct txn *x;
+
+	if (k->plan.name[0] == '\0' || k->_is_plan_ending || k->uses_pending > 0)
+		return;
+	k->_is_plan_ending = true;
+	op = tailnet_op_new(t, NULL, NULL);
+	memcpy(op->key_id, k->id, sizeof(op->key_id));
+	op->is_plan_end = true;
+	x = tailnet_op_txn(op);
+	memcpy(txn_add(x, MUTATION_KEY_PLAN_END)->u.key.id, k->id, sizeof(k->id));
+	after.plan = (struct authkey_plan){ .name = "" };
+	audit_key(x, &by, "key.plan_end", k, &after);
 	tailnet_op_submit_take(op, x);
 }

@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "coord/ipam.h"
 #include "coord/tag.h"
 #include "coord/tailnet_private.h"
 
@@ -154,7 +155,8 @@ tailnet_node_tag(struct tailnet *t, const struct actor *by, int64_t node_id,
 	x = node_txn(op, n, groups, &m);
 	m->u.node.user_id = n->user_id;
 	node_set_tags(&m->u.node, tags, n_tags);
-	m->u.node.key_expiry_unix_s = tailnet_expiry_of_new(t, n_tags > 0, now, 0);
+	m->u.node.key_expiry_unix_s = tailnet_expiry_again(t, n, n_tags > 0, now, 0);
+	m->u.node.is_expiry_off = n->is_expiry_off;
 	audit_node(x, by, "node.tag", n, &m->u.node, groups);
 	tailnet_op_submit_take(op, x);
 }
@@ -177,8 +179,40 @@ tailnet_node_expire(struct tailnet *t, const struct actor *by, int64_t node_id,
 	op = tailnet_op_new(t, done, arg);
 	x = node_txn(op, n, NODE_GROUP_EXPIRY, &m);
 	m->u.node.key_expiry_unix_s = m->at_unix_s;
+	m->u.node.is_expiry_off = n->is_expiry_off;
 	audit_node(x, by, "node.expire", n, &m->u.node, NODE_GROUP_EXPIRY);
 	tailnet_op_submit_take(op, x);
+}
+
+/* is_off: never, also after the next login. */
+static void
+expiry_submit(struct tailnet_op *op, const struct actor *by, const struct node *n,
+	int64_t expires_unix_s, bool is_off)
+{
+	struct mutation *m;
+	struct txn *x = node_txn(op, n, NODE_GROUP_EXPIRY, &m);
+
+	m->u.node.key_expiry_unix_s = expires_unix_s;
+	m->u.node.is_expiry_off = is_off;
+	audit_node(x, by, "node.expiry", n, &m->u.node, NODE_GROUP_EXPIRY);
+	tailnet_op_submit_take(op, x);
+}
+
+void
+tailnet_node_set_expiry(struct tailnet *t, const struct actor *by, int64_t node_id,
+	int64_t expires_unix_s, tailnet_done_fn *done, void *arg)
+{
+	struct node *n = node_find(t, node_id, done, arg);
+	struct err_text why;
+
+	if (n == NULL)
+		return;
+	if (expires_unix_s != 0 && expires_unix_s <= clock_wall_s()) {
+		err_say(&why, ERR_INVAL, "this time is past: `fairlead nodes expire` makes a key expire now");
+		tailnet_op_answer(done, arg, ERR_INVAL, &why, node_id);
+		return;
+	}
+	expiry_submit(tailnet_op_new(t, done, arg), by, n, expires_unix_s, expires_unix_s == 0);
 }
 
 void
@@ -186,21 +220,63 @@ tailnet_node_set_no_expiry(struct tailnet *t, const struct actor *by, int64_t no
 	bool is_disabled, tailnet_done_fn *done, void *arg)
 {
 	struct node *n = node_find(t, node_id, done, arg);
-	struct tailnet_op *op;
-	struct mutation *m;
-	struct txn *x;
 
 	if (n == NULL)
 		return;
-	if ((n->key_expiry_unix_s == 0) == is_disabled) {
+	if (is_disabled ? n->is_expiry_off : n->key_expiry_unix_s != 0) {
 		tailnet_op_answer(done, arg, ERR_OK, NULL, node_id);
 		return;
 	}
+	expiry_submit(tailnet_op_new(t, done, arg), by, n, is_disabled ? 0 :
+	    tailnet_expiry_of_new(t, false, clock_wall_s(), 0), is_disabled);
+}
+
+/* wanted (NULL or family 0: none) is promised to op, unless it is own anyway. */
+static enum err
+ip_reserve(struct tailnet_op *op, int family, const struct net_ip *own, const struct net_ip *wanted,
+	struct err_text *why)
+{
+	enum err rc;
+
+	if (wanted == NULL || wanted->family == 0 || net_ip_eq(own, wanted))
+		return ERR_OK;
+	if (wanted->family != family)
+		return err_say(why, ERR_INVAL, "this is no IPv%d address", family);
+	if ((rc = ipam_reserve_exact(op->t->ipam, wanted, why)) == ERR_OK)
+		*(family == 4 ? &op->kept_ip4 : &op->kept_ip6) = *wanted;
+	return rc;
+}
+
+void
+tailnet_node_set_ips(struct tailnet *t, const struct actor *by, int64_t node_id,
+	const struct net_ip *ip4, const struct net_ip *ip6, tailnet_done_fn *done, void *arg)
+{
+	struct node *n = node_find(t, node_id, done, arg);
+	struct tailnet_op *op;
+	struct mutation *m;
+	struct err_text why;
+	struct txn *x;
+	enum err rc;
+
+	if (n == NULL)
+		return;
 	op = tailnet_op_new(t, done, arg);
-	x = node_txn(op, n, NODE_GROUP_EXPIRY, &m);
-	m->u.node.key_expiry_unix_s = is_disabled ? 0 :
-	    tailnet_expiry_of_new(t, false, m->at_unix_s, 0);
-	audit_node(x, by, "node.expiry", n, &m->u.node, NODE_GROUP_EXPIRY);
+	op->id = node_id;
+	if ((rc = ip_reserve(op, 4, &n->ip4, ip4, &why)) == ERR_OK)
+		rc = ip_reserve(op, 6, &n->ip6, ip6, &why);
+	if (rc == ERR_OK && n->_is_moving)
+		rc = err_say(&why, ERR_BUSY, "the node gets other addresses just now: try again");
+	if (rc != ERR_OK || (op->kept_ip4.family == 0 && op->kept_ip6.family == 0)) {
+		tailnet_op_refuse_take(op, rc, &why);
+		return;
+	}
+	op->exists_text = "the address was given away just now";
+	op->moving_id = n->id;
+	n->_is_moving = true;
+	x = node_txn(op, n, NODE_GROUP_IP, &m);
+	m->u.node.ip4 = op->kept_ip4.family != 0 ? op->kept_ip4 : n->ip4;
+	m->u.node.ip6 = op->kept_ip6.family != 0 ? op->kept_ip6 : n->ip6;
+	audit_node(x, by, "node.ip", n, &m->u.node, NODE_GROUP_IP);
 	tailnet_op_submit_take(op, x);
 }
 
@@ -246,8 +322,6 @@ tailnet_node_remove(struct tailnet *t, const struct actor *by, int64_t node_id,
 	x = tailnet_op_txn(op);
 	m = txn_add(x, MUTATION_NODE_DEL);
 	m->u.node.id = node_id;
-	m->u.node.ip4 = n->ip4;
-	m->u.node.ip6 = n->ip6;
 	audit_node(x, by, "node.remove", n, NULL, NODE_GROUP_ALL);
 	log_info(LOG_COORD, "node is being removed", "node", LOG_NUM(node_id), "name", n->name, "by",
 	    by->name);

@@ -1,6 +1,7 @@
 /* Hard changes asked for by the API: from transaction to answer. */
 #include <string.h>
 
+#include "coord/ipam.h"
 #include "coord/store.h"
 #include "coord/tailnet_private.h"
 
@@ -33,6 +34,7 @@ on_txn(void *arg, enum err rc, const struct err_text *why)
 {
 	struct tailnet_op *op = arg;
 	struct tailnet_result res = { .rc = rc, .id = op->id };
+	struct authkey *k;
 	struct node *n;
 
 	if (rc != ERR_OK)
@@ -45,8 +47,19 @@ on_txn(void *arg, enum err rc, const struct err_text *why)
 		res.secret = op->secret;
 	if (op->held_name[0] != '\0')
 		tailnet_name_give(op->t, op->held_name);
+	if (rc != ERR_OK && op->kept_name[0] != '\0')
+		tailnet_name_give(op->t, op->kept_name);
+	if (rc != ERR_OK && op->kept_ip4.family != 0)
+		ipam_unreserve(op->t->ipam, &op->kept_ip4);
+	if (rc != ERR_OK && op->kept_ip6.family != 0)
+		ipam_unreserve(op->t->ipam, &op->kept_ip6);
 	if (op->removing_id != 0 && (n = map_find(&op->t->nodes, &op->removing_id)) != NULL)
 		n->_is_removing = false;
+	if (rc != ERR_OK && op->is_plan_end &&
+	    (k = map_find(&op->t->authkeys, op->key_id)) != NULL)
+		k->_is_plan_ending = false;
+	if (op->moving_id != 0 && (n = map_find(&op->t->nodes, &op->moving_id)) != NULL)
+		n->_is_moving = false;
 	if (op->renaming_id != 0 && (n = map_find(&op->t->nodes, &op->renaming_id)) != NULL) {
 		n->_n_renaming--;
 		if (rc == ERR_OK)
@@ -76,4 +89,11 @@ tailnet_op_submit_take(struct tailnet_op *op, struct txn *x)
 	err_say(&why, rc, "the server has more changes to write than it can: try again in a few "
 	    "seconds");
 	on_txn(op, rc, &why);
+}
+
+void
+tailnet_op_refuse_take(struct tailnet_op *op, enum err rc, const struct err_text *why)
+{
+	op->exists_text = NULL;		/* why says it */
+	on_txn(op, rc, why);
 }

@@ -13,6 +13,7 @@
 #define MACHINE_WAITING_MAX	8	/* registrations of one machine behind the one under way */
 
 struct event;
+struct login;
 struct registration;
 
 /* One machine key: its nodes, and its registrations, which run one after the other. */
@@ -22,6 +23,7 @@ struct machine {
 	struct registration *running;		/* its transaction is at the store, or NULL */
 	TAILQ_HEAD(, registration) waiting;
 	unsigned n_waiting;
+	struct login *login;			/* that waits for an administrator, or NULL */
 };
 
 /* A label promised to a change under way. */
@@ -40,6 +42,9 @@ struct tailnet_private {
 	TAILQ_HEAD(, node) dirty;		/* is_soft_dirty */
 	int64_t started_unix_s;
 	bool is_started;
+	TAILQ_HEAD(, login) logins;		/* oldest first */
+	struct map login_waiters;		/* struct registration by wait */
+	int64_t n_expiring, n_unapproved;	/* as the metrics have them */
 };
 
 /* A hard change asked for by the API: answers done when its transaction is. */
@@ -52,7 +57,11 @@ struct tailnet_op {
 	char secret[AUTHKEY_TEXT_MAX];		/* reported, unless ""; wiped */
 	char held_name[DNS_LABEL_MAX];		/* given back at the end, unless "" */
 	int64_t removing_id;			/* node whose removal mark goes on failure, or 0 */
+	char kept_name[DNS_LABEL_MAX];		/* given back on failure, unless "" */
+	struct net_ip kept_ip4, kept_ip6;	/* likewise, unless family 0 */
+	int64_t moving_id;			/* node whose mark of other addresses goes at the end, or 0 */
 	int64_t renaming_id;			/* node whose renaming mark goes at the end, or 0 */
+	bool is_plan_end;			/* of key_id: its mark goes on failure */
 	const char *exists_text;		/* said for a violated constraint; static, or NULL */
 };
 
@@ -60,6 +69,10 @@ struct tailnet_op {
 struct tailnet_op *tailnet_op_new(struct tailnet *t, tailnet_done_fn *done, void *arg) MUST_USE;
 /* Sends the transaction off; ERR_BUSY is answered at once. Consumes both. */
 void tailnet_op_submit_take(struct tailnet_op *op, struct txn *x);
+/* Answers that it is refused, without a transaction. */
+void tailnet_op_refuse_take(struct tailnet_op *op, enum err rc, const struct err_text *why);
+/* The key expired unused: what was promised to its node is free again. Nothing if nothing is. */
+void tailnet_key_plan_expire(struct tailnet *t, struct authkey *k);
 /* A transaction that answers op at its end. */
 struct txn *tailnet_op_txn(struct tailnet_op *op) MUST_USE;
 /* Answers without a transaction: refused, or nothing to do (ERR_OK). */
@@ -87,6 +100,14 @@ bool tailnet_tag_is_permitted(const struct tailnet *t, const struct user *u, con
 int64_t tailnet_expiry_of_new(const struct tailnet *t, bool is_tagged, int64_t now_unix_s,
 	int64_t asked_unix_s);
 
+/* The same for one that logs in again: never, if an administrator decided so. */
+int64_t tailnet_expiry_again(const struct tailnet *t, const struct node *old, bool is_tagged,
+	int64_t now_unix_s, int64_t asked_unix_s);
+
+/* Settings (tailnet_setting.c). A value out of range, from the database, is left alone. */
+void tailnet_settings_init(struct tailnet_settings *s);
+void tailnet_setting_apply(struct tailnet *t, const char *name, int64_t value);
+
 /* Timers. Something is to be looked at then; nothing before tailnet_start. */
 void tailnet_due_note(struct tailnet *t, int64_t unix_s);
 /* When an ephemeral node that stays offline is removed; 0: not by itself. */
@@ -111,10 +132,16 @@ struct registration {
 	struct register_req *req;		/* owned */
 	struct machine *machine;
 	TAILQ_ENTRY(registration) link, all_link;	/* while it waits: of its machine, of all */
+	struct { uint32_t worker, slot, generation, stream; } wait;	/* in login_waiters */
+	struct login *login;			/* that it waits for, or whose approval it is; or NULL */
+	struct approval *approval;		/* owned: tailnet_login.c's; NULL: the client asks */
+	txn_done_fn *done;			/* of its transaction */
+	const struct actor *by;			/* who approves; borrowed; NULL: nobody */
 	int64_t node_id;			/* that it is about */
 	bool is_logout;
 	/* reserved while the transaction is under way */
 	bool is_key_held;			/* node_key */
+	int64_t moving_id;			/* node that gets other addresses, or 0 */
 	char authkey_id[AUTHKEY_ID_CHARS + 4];	/* a use of it, unless "" */
 	char name[DNS_LABEL_MAX];		/* unless "" */
 	struct net_ip ip4, ip6;			/* unless family 0 */
@@ -125,17 +152,47 @@ enum join {
 	JOIN_EXPIRED,	/* NodeKeyExpired: the client comes again with a new node key */
 	JOIN_REFUSED,	/* *why is for the person at the client */
 	JOIN_BUSY,	/* again in a second: something about it is not decided yet */
+	JOIN_LOGIN,	/* somebody must approve: r->login has the address to go to */
+	JOIN_WAIT,	/* r was taken; it is answered when r->login is decided */
 	JOIN_TXN	/* *x is to be committed; reservations are noted in r */
 };
 
 /* The rules: what this request comes to (coord/tailnet_join). */
 enum join tailnet_join_decide(struct registration *r, struct txn **x, struct err_text *why) MUST_USE;
+/* What an administrator's approval of r->req comes to: KNOWN, REFUSED, BUSY or TXN. */
+struct join_approval {
+	struct user *user;
+	char *const *tags;
+	unsigned n_tags;
+	bool is_authorized;
+};
+enum join tailnet_join_approve(struct registration *r, const struct join_approval *a, struct txn **x,
+	struct err_text *why) MUST_USE;
+/* Appends " tag:x" to text of n bytes, for each until it is full. */
+void tailnet_tags_say(char *text, size_t n, char *const *tags, unsigned n_tags);
 /* The transaction is decided: gives back what decide reserved; a committed node keeps its
  * addresses. */
 void tailnet_join_release(struct registration *r, bool is_committed);
 /* A transaction's done function: answers, then lets the machine's next one run. */
 void tailnet_register_done(void *arg, enum err rc, const struct err_text *why);
+/* Runs the machine's registrations that wait, until one has a transaction under way. The machine may
+ * be gone afterwards. */
+void tailnet_machine_run(struct tailnet *t, struct machine *m);
+/* Puts r, which is in no queue, behind those that wait. */
+void tailnet_register_queue(struct registration *r);
+/* Answers that r should come again later, and frees it. */
+void tailnet_register_put_off_take(struct registration *r, const char *text);
+void tailnet_registration_free(struct registration *r);
 /* Frees registrations that are running or waiting; their requests are not answered. */
 void tailnet_register_fini(struct tailnet *t);
+
+/* Logins (tailnet_login.c). decide: a request without a key from a node that is not known: LOGIN, WAIT
+ * or REFUSED. gone: the stream of a registration that waits for a login; false: there is none. due:
+ * ends those whose time is over; returns when the next one's is, 0: none. */
+void tailnet_logins_init(struct tailnet *t);
+void tailnet_logins_fini(struct tailnet *t);
+enum join tailnet_login_decide(struct registration *r, struct err_text *why) MUST_USE;
+bool tailnet_login_gone(struct tailnet *t, struct conn_ref conn, int32_t stream);
+int64_t tailnet_logins_due(struct tailnet *t, int64_t now_unix_s);
 
 #endif

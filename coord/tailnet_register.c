@@ -7,16 +7,18 @@
 #include "base/metrics.h"
 #include "coord/session.h"
 #include "coord/store.h"
+#include "coord/tailnet_login.h"
 #include "coord/tailnet_private.h"
 
 #define RETRY_BUSY_S	2
 #define RETRY_REFUSED_S	10	/* after too many refusals */
 #define RETRY_FULL_S	30	/* somebody must make room on the disk first */
 
-static void
-registration_free(struct registration *r)
+void
+tailnet_registration_free(struct registration *r)
 {
 	msg_register_free(r->req);
+	free(r->approval);
 	free(r);
 }
 
@@ -96,6 +98,24 @@ reply_failed(const struct registration *r, enum err rc, const struct err_text *w
 		reply_later(r, 503, RETRY_FULL_S, why->s);
 }
 
+static void
+reply_login(const struct registration *r)
+{
+	struct register_resp resp = { 0 };
+	char url[1024];
+
+	snprintf(url, sizeof(url), "%.900s/register/%s", r->t->deps.server_url, r->login->id);
+	resp.auth_url = url;
+	reply(r, 200, 0, msg_register_put(&resp));
+}
+
+void
+tailnet_register_put_off_take(struct registration *r, const char *text)
+{
+	reply_later(r, 429, RETRY_FULL_S, text);
+	tailnet_registration_free(r);
+}
+
 /* Runs it: answered here, or its transaction is under way afterwards (machine->running). */
 static void
 run_take(struct registration *r)
@@ -128,13 +148,17 @@ run_take(struct registration *r)
 	case JOIN_REFUSED:
 		reply_refused(r, &why);
 		break;
+	case JOIN_LOGIN:
+		reply_login(r);
+		break;
+	case JOIN_WAIT:
+		return;
 	}
-	registration_free(r);
+	tailnet_registration_free(r);
 }
 
-/* Runs those that waited, until one has a transaction under way. */
-static void
-machine_run(struct tailnet *t, struct machine *m)
+void
+tailnet_machine_run(struct tailnet *t, struct machine *m)
 {
 	struct registration *r;
 
@@ -148,6 +172,14 @@ machine_run(struct tailnet *t, struct machine *m)
 }
 
 void
+tailnet_register_queue(struct registration *r)
+{
+	TAILQ_INSERT_TAIL(&r->machine->waiting, r, link);
+	TAILQ_INSERT_TAIL(&r->t->priv->waiting, r, all_link);
+	r->machine->n_waiting++;
+}
+
+void
 tailnet_register(struct tailnet *t, const struct ctl_peer *from, struct register_req *req)
 {
 	struct registration *r = obj_alloc(sizeof(*r));
@@ -158,15 +190,14 @@ tailnet_register(struct tailnet *t, const struct ctl_peer *from, struct register
 	r->from = *from;
 	r->req = req;
 	r->machine = m;
+	r->done = tailnet_register_done;
 	if (m->n_waiting == MACHINE_WAITING_MAX) {
 		reply_failed(r, ERR_BUSY, NULL);
-		registration_free(r);
+		tailnet_registration_free(r);
 		return;
 	}
-	TAILQ_INSERT_TAIL(&m->waiting, r, link);
-	TAILQ_INSERT_TAIL(&t->priv->waiting, r, all_link);
-	m->n_waiting++;
-	machine_run(t, m);
+	tailnet_register_queue(r);
+	tailnet_machine_run(t, m);
 }
 
 /* The relay was told of the node when the transaction was applied, before this. */
@@ -197,8 +228,8 @@ tailnet_register_done(void *arg, enum err rc, const struct err_text *why)
 		    net_ip_put(&n->ip4, ip));
 		reply_ok(r, n);
 	}
-	registration_free(r);
-	machine_run(t, m);
+	tailnet_registration_free(r);
+	tailnet_machine_run(t, m);
 }
 
 void
@@ -206,13 +237,15 @@ tailnet_register_gone(struct tailnet *t, struct conn_ref conn, int32_t stream)
 {
 	struct registration *r, *next;
 
+	if (tailnet_login_gone(t, conn, stream))
+		return;
 	TAILQ_FOREACH_SAFE(r, &t->priv->waiting, all_link, next) {
 		if (!conn_ref_eq(r->from.conn, conn) || r->from.stream != stream)
 			continue;
 		TAILQ_REMOVE(&r->machine->waiting, r, link);
 		TAILQ_REMOVE(&t->priv->waiting, r, all_link);
 		r->machine->n_waiting--;
-		registration_free(r);	/* another one of this machine is running: it stays */
+		tailnet_registration_free(r);	/* another one of this machine is running: it stays */
 	}
 }
 
@@ -225,12 +258,12 @@ tailnet_register_fini(struct tailnet *t)
 
 	while ((r = TAILQ_FIRST(&t->priv->waiting)) != NULL) {
 		TAILQ_REMOVE(&t->priv->waiting, r, all_link);
-		registration_free(r);
+		tailnet_registration_free(r);
 	}
 	while ((m = map_next(&t->priv->machines, &at)) != NULL) {
 		if (m->running != NULL) {
 			tailnet_join_release(m->running, false);
-			registration_free(m->running);
+			tailnet_registration_free(m->running);
 		}
 	}
 }

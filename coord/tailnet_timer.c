@@ -5,10 +5,14 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/metrics.h"
 #include "coord/change.h"
 #include "coord/store.h"
 #include "coord/tailnet_private.h"
 
+#define WARN_BEFORE_S	(7 * 86400)	/* of a key's expiry */
+#define JOIN_GRACE_S	600	/* an ephemeral node that never polled is kept at least so long */
+#define WARN_MAX	256	/* warnings in one turn of the loop */
 #define LOOK_AGAIN_S	60	/* every node is looked at this often, whatever was foreseen */
 #define REMOVE_MAX	256	/* ephemeral nodes removed in one turn of the loop */
 #define RETRY_MS	1000	/* soft state, after the store took none */
@@ -43,6 +47,8 @@ tailnet_ephemeral_due(const struct tailnet *t, const struct node *n)
 
 	if (!n->is_ephemeral || n->is_online || n->_is_removing || timeout_s == 0)
 		return 0;
+	if ((since < n->created_unix_s || since < n->_registered_unix_s) && timeout_s < JOIN_GRACE_S)
+		timeout_s = JOIN_GRACE_S;	/* registered, and not here yet */
 	if (since < n->created_unix_s)
 		since = n->created_unix_s;
 	if (since < n->_registered_unix_s)
@@ -51,6 +57,13 @@ tailnet_ephemeral_due(const struct tailnet *t, const struct node *n)
 		since = t->priv->started_unix_s;
 	return since + timeout_s;
 }
+
+/* What one look at all nodes finds. */
+struct look {
+	int64_t next;		/* when something is due */
+	int64_t n_expiring, n_unapproved;
+	unsigned n_warned;
+};
 
 static void
 key_expired(struct tailnet *t, struct node *n)
@@ -61,11 +74,81 @@ key_expired(struct tailnet *t, struct node *n)
 	log_info(LOG_COORD, "node key expired", "node", LOG_NUM(n->id), "name", n->name);
 }
 
+/* txn_done_fn: a warning that is not written comes again after the next start. */
+static void
+on_warned(void *arg, enum err rc, const struct err_text *why)
+{
+	(void)arg;
+	if (rc != ERR_OK && rc != ERR_NOTFOUND)
+		log_warn(LOG_COORD, "key expiry warning not recorded", "err", why->s);
+}
+
+/* The one warning before a key expires: log and audit record. */
+static void
+expiry_warn(struct tailnet *t, struct node *n)
+{
+	static const struct actor by = { .name = "key expiry" };
+	char when[CLOCK_RFC3339_BYTES];
+	struct mutation *m;
+	struct txn *x = txn_new(t, on_warned, NULL);
+
+	n->is_expiry_warned = true;
+	log_warn(LOG_COORD, "node key expires soon", "node", LOG_NUM(n->id), "name", n->name, "expires",
+	    clock_rfc3339(n->key_expiry_unix_s, when));
+	m = txn_add(x, MUTATION_NODE_SET);
+	m->groups = NODE_GROUP_WARNED;
+	m->u.node.id = n->id;
+	audit_node(x, &by, "node.expiring", NULL, n, NODE_GROUP_EXPIRY);
+	if (store_submit_take(t->deps.store, &x) != ERR_OK) {
+		txn_free(x);
+		n->is_expiry_warned = false;	/* with the next look */
+	}
+}
+
+static void
+gauge_set(int64_t *known, enum metric m, int64_t now)
+{
+	metric_add(m, now - *known);
+	*known = now;
+}
+
+/* Does the key of a node expire soon, and has nobody been told? Counts for the metrics. */
+static void
+expiry_look(struct tailnet *t, struct node *n, int64_t now, struct look *look)
+{
+	if (n->key_expiry_unix_s == 0 || n->_is_removing)
+		return;
+	if (!n->_is_expiry_told && n->key_expiry_unix_s <= now)
+		key_expired(t, n);
+	if (n->key_expiry_unix_s <= now)
+		return;
+	if (n->key_expiry_unix_s < look->next)
+		look->next = n->key_expiry_unix_s;
+	if (n->key_expiry_unix_s > now + WARN_BEFORE_S)
+		return;
+	look->n_expiring++;
+	if (!n->is_expiry_warned && look->n_warned++ < WARN_MAX)
+		expiry_warn(t, n);
+}
+
+static void
+keys_look(struct tailnet *t, int64_t now)
+{
+	struct authkey *k;
+	size_t at = 0;
+
+	while ((k = map_next(&t->authkeys, &at)) != NULL) {
+		if (k->expires_unix_s != 0 && k->expires_unix_s <= now)
+			tailnet_key_plan_expire(t, k);
+	}
+}
+
 void
 tailnet_due_run(struct tailnet *t)
 {
 	static const struct actor by = { .name = "ephemeral timeout" };
-	int64_t now = clock_wall_s(), next = now + LOOK_AGAIN_S;
+	int64_t now = clock_wall_s(), login_at;
+	struct look look = { .next = now + LOOK_AGAIN_S };
 	unsigned n_removed = 0;
 	size_t at = 0;
 	struct node *n;
@@ -74,20 +157,22 @@ tailnet_due_run(struct tailnet *t)
 	while ((n = map_next(&t->nodes, &at)) != NULL) {
 		int64_t gone_at = n->session == NULL ? tailnet_ephemeral_due(t, n) : 0;
 
-		if (!n->_is_expiry_told && tailnet_node_is_expired(n, now))
-			key_expired(t, n);
-		if (n->key_expiry_unix_s > now && n->key_expiry_unix_s < next)
-			next = n->key_expiry_unix_s;
+		expiry_look(t, n, now, &look);
+		look.n_unapproved += !n->is_authorized;
 		if (gone_at == 0)
 			continue;
 		if (gone_at <= now && n_removed < REMOVE_MAX) {
 			n_removed++;
 			tailnet_node_remove(t, &by, n->id, NULL, NULL);
-		} else if (gone_at < next) {
-			next = gone_at <= now ? now + 1 : gone_at;
+		} else if (gone_at < look.next) {
+			look.next = gone_at <= now ? now + 1 : gone_at;
 		}
 	}
-	tailnet_due_note(t, next);
+	keys_look(t, now);
+	gauge_set(&t->priv->n_expiring, METRIC_NODES_EXPIRING, look.n_expiring);
+	gauge_set(&t->priv->n_unapproved, METRIC_NODES_UNAPPROVED, look.n_unapproved);
+	login_at = tailnet_logins_due(t, now);
+	tailnet_due_note(t, login_at != 0 && login_at < look.next ? login_at : look.next);
 }
 
 bool
@@ -184,4 +269,6 @@ tailnet_timers_stop(struct tailnet *t)
 	if (t->priv->soft_timer != NULL)
 		event_free(t->priv->soft_timer);
 	t->priv->due_timer = t->priv->soft_timer = NULL;
+	gauge_set(&t->priv->n_expiring, METRIC_NODES_EXPIRING, 0);
+	gauge_set(&t->priv->n_unapproved, METRIC_NODES_UNAPPROVED, 0);
 }

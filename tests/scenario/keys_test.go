@@ -78,7 +78,7 @@ func TestKeyKinds(t *testing.T) {
 		k := s.newKey("--reusable").Key
 		refused(t, s, k[:len(k)-1]+"!", "auth key")
 	})
-	t.Run("no key", func(t *testing.T) { refused(t, s, "", "auth key") })
+	t.Run("no key", func(t *testing.T) { refused(t, s, "", "/register/") })
 	t.Run("revoked", func(t *testing.T) {
 		k := s.newKey("--reusable")
 		s.cli("keys", "revoke", k.ID)

@@ -236,6 +236,7 @@ fake_start(void)
 	deps.cfg = &fake.cfg;
 	deps.admit = fake_admit;
 	deps.expel = fake_expel;
+	deps.server_url = "https://vpn.example.net";
 #ifdef FAKE_REAL_STORE
 	struct err_text why = { "" };
 	int64_t id = 0;

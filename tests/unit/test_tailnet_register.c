@@ -1,4 +1,4 @@
-/* links: coord/tailnet coord/tailnet_timer coord/tailnet_op coord/tailnet_user coord/tailnet_cred coord/cred coord/tailnet_key coord/tailnet_node coord/tailnet_join coord/tailnet_register coord/mutation coord/audit coord/authkey coord/node coord/user coord/tag coord/ipam coord/dns_label coord/hostinfo coord/msg_register */
+/* links: coord/tailnet coord/tailnet_timer coord/tailnet_op coord/tailnet_user coord/tailnet_cred coord/cred coord/tailnet_key coord/tailnet_node coord/tailnet_join coord/tailnet_register coord/tailnet_login coord/tailnet_setting coord/mutation coord/audit coord/authkey coord/node coord/user coord/tag coord/ipam coord/dns_label coord/hostinfo coord/msg_register */
 /* Registration: every row of the decision table, races, and commits that fail. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -118,7 +118,7 @@ static const struct {
 	    { 1, 12, 0, K(V), NULL, 0, "was revoked", 0, NULL },
 	    { 1, 13, 0, K(NOBODYS), NULL, 0, "is not known here", 0, NULL },
 	    { 1, 14, 0, K(MALFORMED), NULL, 0, "is not an auth key", 0, NULL },
-	    { 1, 15, 0, 0, NULL, 0, "needs an auth key", 0, NULL } } },
+	    { 1, 15, 0, 0, NULL, 0, "example.net/register/", 0, NULL } } },
 	{ "zero node key", { { 1, 0, 0, K(R), NULL, 0, "all zeros", 0, NULL },
 	    { 1, 0, 0, 0, NULL, PAST, "all zeros", 0, NULL } } },
 	{ "node key of another machine", { { 1, 11, 0, K(R), NULL, 0, "ok", 1, "" },
@@ -126,9 +126,9 @@ static const struct {
 	    { 2, 11, 0, K(R), NULL, 0, "belongs to another machine", 1, "" },
 	    { 2, 11, 0, 0, NULL, PAST, "belongs to another machine", 1, "" } } },
 	{ "rotation by old key", { { 1, 11, 0, K(R), NULL, 0, "ok", 1, "" },
-	    { 1, 12, 11, K(R), NULL, 0, "ok", 1, "" }, { 1, 11, 0, 0, NULL, 0, "needs", 0, NULL } } },
+	    { 1, 12, 11, K(R), NULL, 0, "ok", 1, "" }, { 1, 11, 0, 0, NULL, 0, "/register/", 0, NULL } } },
 	{ "rotation needs a key", { { 1, 11, 0, K(R), NULL, 0, "ok", 1, "" },
-	    { 1, 12, 11, 0, NULL, 0, "needs an auth key", 0, NULL },
+	    { 1, 12, 11, 0, NULL, 0, "example.net/register/", 0, NULL },
 	    { 1, 11, 0, 0, NULL, 0, "ok", 1, "" } } },
 	{ "old key of another machine", { { 1, 11, 0, K(R), NULL, 0, "ok", 1, "" },
 	    { 2, 12, 11, K(R), NULL, 0, "ok", 2, "" }, { 1, 11, 0, 0, NULL, 0, "ok", 1, "" } } },
@@ -139,7 +139,7 @@ static const struct {
 	    { 1, 11, 0, 0, NULL, 0, "ok", 1, "" } } },
 	{ "logout and in again", { { 1, 11, 0, K(R), NULL, 0, "ok", 1, "" },
 	    { 1, 11, 0, 0, NULL, PAST, "expired", 1, "" }, { 1, 11, 0, 0, NULL, 0, "expired", 1, "" },
-	    { 1, 12, 0, 0, NULL, 0, "needs an auth key", 0, NULL },
+	    { 1, 12, 0, 0, NULL, 0, "example.net/register/", 0, NULL },
 	    { 1, 12, 0, K(R), NULL, 0, "ok", 1, "" } } },
 	{ "logout with an auth key, twice", { { 1, 11, 0, K(R), NULL, 0, "ok", 1, "" },
 	    { 1, 11, 0, K(R), NULL, PAST, "expired", 1, "" },

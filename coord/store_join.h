@@ -1,0 +1,29 @@
+/* The store's SQL for what decides how nodes join: settings, plans of auth keys; and for a node's
+ * addresses. On the thread that owns the store. */
+#ifndef COORD_STORE_JOIN_H
+#define COORD_STORE_JOIN_H
+
+#include "base/err.h"
+#include "coord/mutation.h"
+
+struct sqlite3;
+struct store_sql;
+struct store_join;
+
+/* Prepares the statements. ERR_IO with *why. */
+enum err store_join_new(struct sqlite3 *db, struct store_join **out, struct err_text *why) MUST_USE;
+void store_join_free(struct store_join *j);	/* NULL is fine */
+/* Writes one mutation of these kinds, or NODE_GROUP_IP of a NODE_SET. As the functions of store_sql:
+ * ERR_EXISTS (a constraint), ERR_NOTFOUND, or what ends the commit. */
+enum err store_join_put(struct store_join *j, struct store_sql *q, int64_t tailnet_id,
+	const struct mutation *m, struct err_text *why) MUST_USE;
+
+/* The addresses of a node that is added rest no longer. Errors as above. */
+enum err store_join_wake(struct store_join *j, struct store_sql *q, int64_t tailnet_id,
+	const struct node *n, struct err_text *why) MUST_USE;
+/* Those of a node that is about to be removed (NODE_DEL) rest from now on; long rested ones are
+ * forgotten. Errors as above. */
+enum err store_join_rest(struct store_join *j, struct store_sql *q, int64_t tailnet_id,
+	const struct mutation *m, struct err_text *why) MUST_USE;
+
+#endif
