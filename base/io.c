@@ -157,6 +157,32 @@ io_new(struct worker *w, int fd, const struct net_addr *peer)
 	return io;
 }
 
+void
+io_guest_take(struct io *io, struct io_guest *g)
+{
+	OBJ_CHECK(io, IO_MAGIC);
+	ASSERT(io->guest == NULL && g->fn != NULL);
+	io->guest = g;
+}
+
+bool
+io_is_guest(const struct io *io)
+{
+	OBJ_CHECK(io, IO_MAGIC);
+	return io->guest != NULL;
+}
+
+void
+io_known(struct io *io)
+{
+	struct io_guest *g = io->guest;
+
+	OBJ_CHECK(io, IO_MAGIC);
+	io->guest = NULL;
+	if (g != NULL)
+		g->fn(g);
+}
+
 /* --- facts ------------------------------------------------------------------------------------ */
 
 int
@@ -381,6 +407,7 @@ io_free(struct io *io)
 		return;
 	OBJ_CHECK(io, IO_MAGIC);
 	io_say_goodbye(io);
+	io_known(io);
 	io_break(io);
 	SSL_free(io->ssl);
 	io_ws_free(io->ws);

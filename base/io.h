@@ -44,6 +44,16 @@ struct io *io_new(struct worker *w, int fd, const struct net_addr *peer) MUST_US
  * frees. The owner's events on the descriptor are gone before. NULL is fine. */
 void io_free(struct io *io);
 
+/* Somebody of whom nothing is known yet, counted by whoever embeds this. */
+struct io_guest {
+	void (*fn)(struct io_guest *g);
+};
+/* g->fn runs once: with io_known, or when io is freed. io has no guest yet. */
+void io_guest_take(struct io *io, struct io_guest *g);
+bool io_is_guest(const struct io *io);
+/* The peer has proved to be one of ours. */
+void io_known(struct io *io);
+
 /* Facts. What they point to is borrowed. */
 int io_fd(const struct io *io);
 struct worker *io_worker(const struct io *io);

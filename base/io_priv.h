@@ -39,6 +39,7 @@ struct io {
 	struct worker *w;
 	SSL *ssl;		/* NULL: plain */
 	struct io_ws *ws;	/* NULL: no WebSocket frames; owned */
+	struct io_guest *guest;	/* NULL: known, or not counted */
 	struct io_run front;	/* put back: what io_read gives first */
 	struct io_run raw;	/* put back before TLS began: what TLS reads first */
 	struct io_run out;	/* sealed, not taken by the socket yet */
@@ -52,7 +53,7 @@ struct io {
 	bool is_drained : 1;	/* TLS has no whole record any more */
 };
 
-static_assert(sizeof(struct io) <= 128, "an idle connection must stay small");
+static_assert(sizeof(struct io) <= 136, "an idle connection must stay small");
 
 /* The socket or TLS failed: nothing more is said, what was not sent is dropped. */
 void io_break(struct io *io);

@@ -411,6 +411,7 @@ derp_conn_hello(struct derp_conn *c, const uint8_t *payload, size_t n)
 		derp_conn_refused(c, &info.key, "no node of ours has this key");
 		return rc;
 	}
+	io_known(c->io);
 	c->key = info.key;
 	c->state = DERP_CONN_STEADY;
 	c->begun_ms = worker_now_ms(c->dw->w);

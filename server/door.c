@@ -289,6 +289,7 @@ door_new(const struct config *cfg, struct worker_group *g, struct tls *tls, stru
 		return rc;
 	}
 	d->sources = door_source_new();
+	d->guests = door_source_new();
 	for (unsigned i = 0; i < worker_group_count(g); i++)
 		d->workers[i] = door_worker_new(d, worker_group_at(g, i));
 	*out = d;
@@ -328,6 +329,7 @@ door_free(struct door *d)
 	for (unsigned i = 0; i < d->n_routes; i++)
 		free(d->routes[i].path);
 	door_source_free(d->sources);
+	door_source_free(d->guests);
 	d->magic = 0;
 	free(d);
 }

@@ -307,8 +307,14 @@ static void
 conn_route(struct door_conn *c, const struct door_head *h)
 {
 	const struct door_route *r;
+	enum door_do what = door_route_find(c->dw->d, h, &r);
 
-	switch (door_route_find(c->dw->d, h, &r)) {
+	if (what != DOOR_DO_REFUSE && c->is_counted &&
+	    !door_guest_begin(c->dw->d, c->io, &c->source)) {
+		conn_refuse(c, h, 503, "too many connections from this address");
+		return;
+	}
+	switch (what) {
 	case DOOR_DO_UPGRADE:
 		conn_upgrade(c, r, h);
 		break;

@@ -33,6 +33,9 @@
 #define DOOR_LINGER_BYTES	(256u << 10)
 #define DOOR_PASS_IDLE_MS	900000	/* a passage without a byte either way */
 #define DOOR_PASS_HALF_MS	60000	/* the same after the client's end of stream */
+/* So many times half_open_per_source may one source have of connections that were served or handed on,
+ * but on which nobody has proved yet to be a node of ours. */
+#define DOOR_GUESTS_FACTOR	8
 #define DOOR_PASS_BUF_BYTES	(64u << 10)	/* kept per direction when the other side is full */
 
 struct door_conn;
@@ -70,6 +73,7 @@ struct door {
 	struct net_prefix trusted[CONFIG_LIST_MAX];
 	unsigned n_trusted;
 	struct door_source *sources;
+	struct door_source *guests;	/* connections beyond the door of peers that are not known */
 	struct door_worker *workers[WORKER_MAX];
 	_Atomic int64_t said_full_ms;	/* when door_say_full logged last */
 	_Atomic int64_t accept_due_us;	/* limits.accepts_per_s: when the bucket is full again */
@@ -130,6 +134,11 @@ enum door_do door_route_find(const struct door *d, const struct door_head *h,
  * X-Forwarded-For that is not one of them. */
 struct net_addr door_route_peer(const struct door *d, const struct net_addr *from,
 	const struct door_head *h);
+
+/* --- door_guest.c --- */
+
+/* Counts io under source until its peer is known or it ends; once. false: the source has too many. */
+bool door_guest_begin(struct door *d, struct io *io, const struct net_ip *source) MUST_USE;
 
 /* --- door_listen.c --- */
 

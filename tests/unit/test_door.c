@@ -1,4 +1,4 @@
-/* links: server/door server/door_route server/door_listen server/door_conn server/door_pass server/door_http server/door_source server/tls server/tls_self tests/unit/door_rig */
+/* links: server/door server/door_route server/door_listen server/door_conn server/door_guest server/door_pass server/door_http server/door_source server/tls server/tls_self tests/unit/door_rig */
 /* Proves: the door answers, upgrades and refuses real connections, TLS and plain alike. */
 #include "tests/unit/door_rig.h"
 
@@ -274,6 +274,44 @@ half_open_connections_are_bounded(void **state)
 	door_rig_expect_conns(f, 0);
 }
 
+/* Who was served, but is not known, is still counted: one address cannot have all there are. */
+static void
+guests_are_bounded(void **state)
+{
+	struct door_rig *f = *state;
+	struct client c[10];
+	char text[8192];
+
+	f->cfg.limits.half_open_per_source = 1;
+	door_rig_start(f);
+	for (int i = 0; i < 8; i++) {
+		c[i] = client_open(f, f->http_port, i % 4 >= 2);
+		client_say(&c[i], i % 2 == 0 ? "GET /who HTTP/1.1\r\nHost: h\r\n\r\n" :
+		    "GET /x HTTP/1.1\r\nHost: h\r\n\r\n");
+		client_until(&c[i], i % 2 == 0 ? "127.0.0.1" : "passed", text);
+	}
+	for (int i = 8; i < 10; i++) {
+		c[i] = client_open(f, f->http_port, false);
+		client_say(&c[i], "GET /who HTTP/1.1\r\nHost: h\r\n\r\n");
+		client_until(&c[i], NULL, text);
+		assert_non_null(strstr(text, "503"));
+		client_close(&c[i]);
+	}
+	/* One that goes makes room for another. */
+	client_close(&c[5]);
+	for (bool is_served = false; !is_served;) {
+		c[5] = client_open(f, f->http_port, false);
+		client_say(&c[5], "GET /who HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+		client_until(&c[5], NULL, text);
+		is_served = strstr(text, "127.0.0.1 plain") != NULL;
+		client_close(&c[5]);
+	}
+	for (int i = 0; i < 8; i++)
+		if (i != 5)
+			client_close(&c[i]);
+	door_rig_expect_conns(f, 0);
+}
+
 static void
 connections_are_bounded(void **state)
 {
@@ -402,6 +440,7 @@ main(void)
 		CONFIGURED(slow_clients_are_ended),
 		STARTED(large_heads_are_refused),
 		CONFIGURED(half_open_connections_are_bounded),
+		CONFIGURED(guests_are_bounded),
 		CONFIGURED(connections_are_bounded),
 		CONFIGURED(accepts_are_paced),
 		CONFIGURED(trusted_proxies_name_the_peer),

@@ -1,4 +1,4 @@
-/* links: server/door server/door_route server/door_listen server/door_conn server/door_pass server/door_http server/door_source server/tls server/tls_self tests/unit/door_rig */
+/* links: server/door server/door_route server/door_listen server/door_conn server/door_guest server/door_pass server/door_http server/door_source server/tls server/tls_self tests/unit/door_rig */
 /* Proves: passed connections carry every byte; the door starts, pauses and stops cleanly. */
 #include "tests/unit/door_rig.h"
 
