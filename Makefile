@@ -7,7 +7,7 @@
 #   make asan tsan    unit tests with sanitizers        make fuzz    libFuzzer, FUZZ_SECONDS each
 #   make bench        figures, one per line             make lint    layers, lengths, contracts
 #   make console      web/console, with Node; `make` embeds what is there (WEB=0: nothing)
-#   make install      DESTDIR, PREFIX                   make clean
+#   make install      DESTDIR, PREFIX; with a systemd unit        make clean
 
 SAN      ?=
 BUILD    ?= build$(if $(SAN),/$(SAN))
@@ -141,6 +141,9 @@ install: all
 	install -m 755 $(BUILD)/fairlead $(DESTDIR)$(PREFIX)/bin/fairlead
 	install -d $(DESTDIR)$(PREFIX)/share/doc/fairlead
 	install -m 644 README.md docs/*.md docs/config.example.yaml $(DESTDIR)$(PREFIX)/share/doc/fairlead/
+	install -d $(DESTDIR)/lib/systemd/system $(DESTDIR)/usr/lib/sysusers.d
+	sed 's|/usr/local/|$(PREFIX)/|' server/fairlead.service >$(DESTDIR)/lib/systemd/system/fairlead.service
+	install -m 644 server/fairlead.sysusers $(DESTDIR)/usr/lib/sysusers.d/fairlead.conf
 
 clean:
 	rm -rf build
