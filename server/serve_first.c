@@ -1,5 +1,6 @@
 /* First start: a user and an auth key. Every start: where everything is, and how a node joins. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -90,16 +91,26 @@ make_key(struct serve *s, struct tailnet *t, const struct actor *by, struct err_
 	return rc;
 }
 
+/* How people call the fairlead command here: docker-compose.yml sets the variable. */
+static const char *
+command(void)
+{
+	const char *own = getenv("FAIRLEAD_COMMAND");
+
+	return own != NULL && *own != '\0' ? own : "fairlead";
+}
+
 static void
 say_how_to_join(const struct serve *s, const char *secret)
 {
 	if (secret[0] == '\0') {
-		printf("  Join a node     `fairlead keys create` makes a key and prints the line to"
-		    " type\n");
+		printf("  Join a node     `%s keys create` makes a key and prints the line to type\n",
+		    command());
 		return;
 	}
 	printf("\n  Auth key (reusable, %d days; shown only now):\n    %s\n", FIRST_KEY_DAYS, secret);
 	printf("\n  Join a node:\n    sudo tailscale up --login-server=%s --authkey=%s\n", s->url, secret);
+	printf("\n  `%s keys create` makes more keys.\n", command());
 }
 
 static void
@@ -120,7 +131,7 @@ say_warnings(const struct serve *s)
 	if (s->cfg->server_url[0] == '\0' &&
 	    net_ip_parse(s->host, strlen(s->host), &ip) == ERR_OK && net_ip_is_private(&ip))
 		printf("\n  %s is a private address: if nodes reach this machine by another one, set"
-		    " server_url.\n", s->host);
+		    " server_url\n  (FAIRLEAD_SERVER_URL in the environment).\n", s->host);
 }
 
 static void

@@ -5,9 +5,9 @@ set -eu
 
 run="gcc make git pkg-config libc6-dev libevent-dev libssl-dev libsqlite3-dev libjansson-dev
 libmicrohttpd-dev libsodium-dev libnghttp2-dev libzstd-dev libcurl4-openssl-dev libcyaml-dev
-ca-certificates uacme"
+ca-certificates uacme libyaml-dev"
 check="clang llvm libclang-rt-14-dev libcmocka-dev python3 python3-venv iproute2 nftables nginx-light
-bind9-dnsutils curl procps"
+bind9-dnsutils curl procps docker.io docker-compose debootstrap systemd"
 
 case "${1:-}" in
 run) want=$run ;;
@@ -17,6 +17,11 @@ check) want="$run $check" ;;
 	exit 2
 	;;
 esac
+
+# Another engine would have to go for Debian's: it serves as well.
+if command -v dockerd >/dev/null 2>&1; then
+	want=$(printf '%s' "$want" | sed 's/docker\.io//')
+fi
 
 missing=""
 have=$(dpkg-query -W -f '${db:Status-Abbrev} ${binary:Package}\n' 2>/dev/null | sed -n 's/^ii  *\([^:]*\).*/\1/p')
