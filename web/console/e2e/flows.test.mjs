@@ -201,7 +201,7 @@ describe('keys and machines', () => {
 		await row(page, 'edge-ber-0').waitFor({ state: 'detached' })
 		await row(page, 'cam-muc-1').getByRole('link').click()
 		await page.getByText('Its key has expired.').waitFor()
-		await page.getByText(/expired the key of it/).waitFor()
+		await page.getByText(/expired its key/).waitFor()
 		await close()
 	})
 

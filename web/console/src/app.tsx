@@ -67,7 +67,7 @@ function LiveWord() {
 	if (state.kind === 'live') return <span class="status ok live"><Shape name="dot" /> Live</span>
 	if (state.kind === 'connecting') return <span class="status off live"><Shape name="half" /> Connecting</span>
 	const s = Math.max(0, Math.ceil((state.retryAt - Date.now()) / 1000))
-	return <span class="status warn live"><Shape name="triangle" /> Not connected{s > 0 && <span class="retry"> · retry in {s} s</span>}</span>
+	return <span class="status warn live"><Shape name="triangle" /> Not connected{s > 0 && <span class="retry">retry in {s} s</span>}</span>
 }
 
 type Theme = 'system' | 'light' | 'dark'

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { byAddress, byText, byVersion, shortVersion } from '../src/lib/compare'
 import { deletion, mustType } from '../src/lib/danger'
-import { deed, differences, objectName } from '../src/lib/audit'
+import { differences, objectName, sentence } from '../src/lib/audit'
 import { k3sLine, nameComplaint, normalTag, tagComplaint, tailscaleLine } from '../src/lib/joinline'
 import { attention, keyMeaning, keyStatus, keyUses, machineStatus, type Key } from '../src/lib/model'
 import { machine, NOW } from './machine'
@@ -71,8 +71,20 @@ test('tags and names are checked before they are sent', () => {
 
 test('audit records are sentences', () => {
 	const c = { what: 'node.tag', object: 'node 7', before: { name: 'e', tags: ['tag:a'] }, after: { name: 'e', tags: ['tag:a', 'tag:b'] } }
-	expect(`${deed(c.what)} ${objectName(c)}: ${differences(c)}`).toBe('changed the tags of e: tags tag:a → tag:a tag:b')
-	expect(deed('node.unheard')).toBe('node.unheard')
+	const say = (what: string, actor: string, isClear: boolean) => {
+		const s = sentence({ ...c, what }, actor, isClear)
+		return `${s.who} ${s.text}`
+	}
+	expect(say('node.tag', 'ann', false)).toBe('ann changed the tags of e')
+	expect(say('node.tag', 'ann', true)).toBe('ann changed its tags')
+	expect(say('node.register', 'key k1', false)).toBe('e joined with key k1')
+	expect(say('node.logout', '', true)).toBe('It signed out')
+	expect(say('node.unheard', '', false)).toBe('The server node.unheard e')
+	expect(say('session.open', 'ann', false)).toBe('ann signed in')
+	expect(differences(c)).toEqual(['tags tag:a → tag:a tag:b'])
+	expect(differences({ ...c, before: { keyExpiry: '0001-01-01T00:00:00Z', isExpiryOff: true }, after: { keyExpiry: '2026-11-23T22:33:45Z', isExpiryOff: false } }))
+		.toEqual(['key expiry never → 23 Nov 2026'])
+	expect(objectName({ ...c, before: {}, after: {} }, () => 'now')).toBe('now')
 	expect(objectName({ what: 'x', object: 'key k', before: null, after: null })).toBe('key k')
 	expect(differences({ ...c, before: null })).toEqual([])
 })

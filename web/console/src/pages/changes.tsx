@@ -1,10 +1,12 @@
 // Changes from the audit record.
 import { useEffect, useState } from 'preact/hooks'
 import { messageOf } from '../api'
-import { deed, differences, objectName } from '../lib/audit'
+import { differences, sentence } from '../lib/audit'
 import { time } from '../lib/merge'
-import { fetchAudit, type AuditRecord } from '../state'
+import { fetchAudit, machines, type AuditRecord } from '../state'
 import { Time } from '../ui/basics'
+
+const nameNow = (object: string) => (object.startsWith('node ') ? machines.data.find(object.slice(5))?.name : undefined)
 
 // of: whose changes ('' for all); trigger: anything that changes when there may be new ones.
 export function Changes({ of, limit, trigger }: { of: string; limit: number; trigger: unknown }) {
@@ -23,15 +25,18 @@ export function Changes({ of, limit, trigger }: { of: string; limit: number; tri
 	if (!records.length) return <p class="muted">No change is on record.</p>
 	return (
 		<ul class="changes" role="list">
-			{records.map(r => (
-				<li key={r.id}>
-					<span class="when"><Time at={time(r.at)} /></span>
-					<span>
-						<b>{r.actor || 'Server'}</b> {deed(r.what)} {of ? 'it' : objectName(r)}
-						{differences(r).map(d => <span key={d} class="muted difference">{d}</span>)}
-					</span>
-				</li>
-			))}
+			{records.map(r => {
+				const { who, text } = sentence(r, r.actor, of !== '', nameNow)
+				return (
+					<li key={r.id}>
+						<span class="when"><Time at={time(r.at)} /></span>
+						<span>
+							<b>{who}</b> {text}
+							{differences(r).map(d => <span key={d} class="muted difference">{d}</span>)}
+						</span>
+					</li>
+				)
+			})}
 		</ul>
 	)
 }

@@ -135,7 +135,7 @@ function EditTags({ machine, onClose }: { machine: Machine; onClose: () => void 
 		e.preventDefault()
 		if (removed.length) {
 			const what = `${removed.join(', ')} from ${machine.name}`
-			later(`Removing ${what} in 10 s.`, `Kept ${removed.join(', ')} on ${machine.name}.`,
+			later(`Removing ${what} in 10\u00a0s.`, `Kept ${removed.join(', ')} on ${machine.name}.`,
 				async options => {
 					await tagMachine(machine.id, tags, options)
 					if (!options) toast(`Removed ${what}.`)
