@@ -322,7 +322,8 @@ static const struct {
 	{ load_plan, "SELECT key_id, name, ip4, ip6 FROM node_plans WHERE tailnet_id = ?" },
 	{ load_node, "SELECT id, user_id, machine_key, node_key, name, is_name_given, ip4, ip6,"
 	    " tags, created_unix_s, key_expiry_unix_s, is_ephemeral, is_authorized, authkey_id,"
-	    " is_expiry_off, is_expiry_warned, hostinfo, disco_key, endpoints, home_derp, cap_version, last_seen_unix_s, is_online"
+	    " is_expiry_off, is_expiry_warned, hostinfo, disco_key, endpoints, home_derp, cap_version,"
+	    " last_seen_unix_s, is_online"
 	    " FROM nodes LEFT JOIN node_state ON node_id = id WHERE tailnet_id = ? ORDER BY id" },
 	{ load_cred, "SELECT id, kind, user_id, role, parent, secret_hash, name, description, scopes,"
 	    " tags, created_unix_s, expires_unix_s, revoked_unix_s, last_used_unix_s FROM credentials"

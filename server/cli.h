@@ -45,6 +45,8 @@ int cli_call(const char *method, const char *path, json_t *body_taken, json_t **
 /* before + percent-encoded id + after; the caller frees it. */
 char *cli_path(const char *before, const char *id, const char *after) MUST_USE;
 
+/* "tag:a,tag:b" -> array; words without "tag:" get it. Appends to list. */
+void cli_tags_add(json_t *list, const char *text);
 /* Prints "fairlead: …" on stderr; returns 1. */
 int cli_fail(const char *fmt, ...) PRINTF_LIKE(1, 2);
 /* The answer as JSON for programs. Returns 0. */

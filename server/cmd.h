@@ -3,6 +3,7 @@
 #ifndef SERVER_CMD_H
 #define SERVER_CMD_H
 
+#include <jansson.h>
 #include <stdio.h>
 
 struct cmd {
@@ -12,7 +13,11 @@ struct cmd {
 };
 
 extern const struct cmd cmd_serve, cmd_users, cmd_keys, cmd_nodes, cmd_status, cmd_config, cmd_version,
-	cmd_apikeys, cmd_oauth_clients, cmd_console, cmd_audit, cmd_health, cmd_backup, cmd_restore;
+	cmd_apikeys, cmd_oauth_clients, cmd_console, cmd_audit, cmd_health, cmd_backup, cmd_restore,
+	cmd_auth, cmd_settings;
+
+/* A new auth key, and how to join with it, for people. */
+void cmd_keys_print(const json_t *key);
 
 /* Finds the subcommand and runs it. argv as main has it. Returns the exit code. */
 int cmd_main(int argc, char **argv);

@@ -41,24 +41,6 @@ keys_list(struct cli *c)
 	    "There are no auth keys: fairlead keys create");
 }
 
-/* "tag:a,tag:b" -> array; words without "tag:" get it. */
-static json_t *
-tags_split(const char *text)
-{
-	json_t *list = json_array();
-	char *copy = obj_strdup(text), *rest = copy, *word;
-
-	while ((word = strsep(&rest, ",")) != NULL) {
-		word += strspn(word, " ");
-		word[strcspn(word, " ")] = 0;
-		if (*word != 0)
-			json_array_append_new(list, json_sprintf("%s%s",
-			    strncmp(word, "tag:", 4) == 0 ? "" : "tag:", word));
-	}
-	free(copy);
-	return list;
-}
-
 /* NULL: the sentence is printed. */
 static json_t *
 create_body(void)
@@ -80,13 +62,25 @@ create_body(void)
 		}
 		json_object_set_new(body, "expirySeconds", json_integer(expiry_s));
 	}
-	if (tags != NULL)
-		json_object_set_new(body, "tags", tags_split(tags));
+	if (tags != NULL) {
+		json_object_set_new(body, "tags", json_array());
+		cli_tags_add(json_object_get(body, "tags"), tags);
+	}
 	return body;
 }
 
+/* A cluster's node that is deleted because it was off for an hour loses its address and its place. */
 static void
-print_created(const json_t *v)
+warn_ephemeral(const json_t *v)
+{
+	if (json_get_bool(v, "ephemeral", false) && json_array_size(json_object_get(v, "tags")) > 0)
+		fprintf(stderr, "fairlead: warning: nodes that join with this key are deleted when they are "
+		    "offline for a while, and come back with other addresses; do not use it for servers or "
+		    "K3s nodes: leave --ephemeral out\n");
+}
+
+void
+cmd_keys_print(const json_t *v)
 {
 	json_t *status = NULL;
 	struct buf expires = { .len = 0 };
@@ -120,7 +114,8 @@ keys_create(struct cli *c)
 	else if (is_quiet)
 		printf("%s\n", json_get_str(v, "key", ""));
 	else
-		print_created(v);
+		cmd_keys_print(v);
+	warn_ephemeral(v);
 	json_decref(v);
 	return 0;
 }

@@ -9,7 +9,9 @@
 static void
 put_online(const json_t *o, int64_t now, struct buf *out)
 {
-	if (json_get_bool(o, "online", false)) {
+	if (!json_get_bool(o, "authorized", true)) {
+		buf_str(out, "waits for approval");
+	} else if (json_get_bool(o, "online", false)) {
 		buf_str(out, "online");
 	} else {
 		buf_str(out, "offline, ");
@@ -31,6 +33,9 @@ put_expiry(const json_t *o, int64_t now, struct buf *out)
 		buf_str(out, "expired ");
 	cli_put_time(o, "keyExpires", now, out);
 }
+
+static const char *plan_name, *plan_ip4, *plan_ip6, *plan_user, *plan_tags, *plan_expiration;
+static bool is_quiet;
 
 static const struct cli_column columns[] = {
 	{ .head = "ID", .member = "id" },
@@ -125,14 +130,8 @@ nodes_tag(struct cli *c)
 {
 	json_t *v, *list = json_array();
 
-	for (int i = 1; i < c->argc; i++) {
-		char *copy = obj_strdup(c->argv[i]), *rest = copy, *word;
-		while ((word = strsep(&rest, ", ")) != NULL)
-			if (*word != 0)
-				json_array_append_new(list, json_sprintf("%s%s",
-				    strncmp(word, "tag:", 4) == 0 ? "" : "tag:", word));
-		free(copy);
-	}
+	for (int i = 1; i < c->argc; i++)
+		cli_tags_add(list, c->argv[i]);
 	int code = call(c, "PATCH", "", json_pack("{s:o}", "tags", list), &v);
 	return code != 0 ? code : print_changed(c, v, "now has the tags ", "tags");
 }
@@ -155,12 +154,149 @@ nodes_delete(struct cli *c)
 	return code != 0 ? code : print_changed(c, v, "is deleted", NULL);
 }
 
+static int
+approve(struct cli *c, bool is_approved, const char *what)
+{
+	json_t *v;
+	int code = call(c, "POST", "/approve", json_pack("{s:b}", "approved", is_approved), &v);
+
+	return code != 0 ? code : print_changed(c, v, what, NULL);
+}
+
+static int
+nodes_approve(struct cli *c)
+{
+	return approve(c, true, "is approved");
+}
+
+static int
+nodes_unapprove(struct cli *c)
+{
+	return approve(c, false, "waits for approval: it sees nobody, and nobody sees it");
+}
+
+static int
+nodes_expiry(struct cli *c)
+{
+	const char *word = c->argv[1];
+	struct err_text why;
+	int64_t seconds = 0;
+	json_t *v, *body;
+
+	if (strcmp(word, "on") == 0)
+		body = json_object();
+	else if (strcmp(word, "off") == 0 || strcmp(word, "never") == 0)
+		body = json_pack("{s:b}", "never", true);
+	else if (cli_duration_parse(word, &seconds, &why) != ERR_OK)
+		return cli_fail("expiry is on, off, or a time from now: %s", why.s) + 1;
+	else
+		body = json_pack("{s:I}", "seconds", (json_int_t)seconds);
+	int code = call(c, "POST", "/expiry", body, &v);
+	if (code != 0)
+		return code;
+	if (json_is_null(json_object_get(v, "keyExpires")))
+		return print_changed(c, v, "has a key that never expires", NULL);
+	return print_changed(c, v, "has a key that expires at ", "keyExpires");
+}
+
+static int
+nodes_ip(struct cli *c)
+{
+	json_t *v, *body = json_object();
+
+	for (int i = 1; i < c->argc; i++) {
+		const char *member = strchr(c->argv[i], ':') != NULL ? "ip6" : "ip4";
+
+		if (json_object_get(body, member) != NULL) {
+			json_decref(body);
+			return cli_fail("one IPv4 and one IPv6 address at most") + 1;
+		}
+		json_object_set_new(body, member, json_string(c->argv[i]));
+	}
+	int code = call(c, "POST", "/ip", body, &v);
+	return code != 0 ? code : print_changed(c, v, "now has the addresses ", "addresses");
+}
+
+/* NULL: the sentence is printed. */
+static json_t *
+plan_body(void)
+{
+	json_t *body = json_pack("{s:s, s:s*, s:s*, s:s*}", "nodeName", plan_name, "nodeIp4", plan_ip4,
+	    "nodeIp6", plan_ip6, "user", plan_user);
+	struct err_text why;
+	int64_t expiry_s;
+
+	if (body == NULL) {
+		cli_fail("name and user must be UTF-8");
+		return NULL;
+	}
+	if (plan_tags != NULL) {
+		json_object_set_new(body, "tags", json_array());
+		cli_tags_add(json_object_get(body, "tags"), plan_tags);
+	}
+	if (plan_expiration != NULL) {
+		if (cli_duration_parse(plan_expiration, &expiry_s, &why) != ERR_OK) {
+			cli_fail("--expiration: %s", why.s);
+			json_decref(body);
+			return NULL;
+		}
+		json_object_set_new(body, "expirySeconds", json_integer(expiry_s));
+	}
+	return body;
+}
+
+static int
+nodes_preprovision(struct cli *c)
+{
+	json_t *v, *body;
+	int code;
+
+	if (plan_name == NULL)
+		return cli_fail("a planned node needs a --name") + 1;
+	if ((body = plan_body()) == NULL)
+		return 2;
+	if ((code = cli_call("POST", "/keys", body, &v)) != 0)
+		return code;
+	if (c->is_json) {
+		cli_print_json(v);
+	} else if (is_quiet) {
+		printf("%s\n", json_get_str(v, "key", ""));
+	} else {
+		printf("Node %s will have the addresses %s and %s: they are kept for it as long as its key is "
+		    "good.\n", json_get_str(v, "nodeName", "?"), json_get_str(v, "nodeIp4", "?"),
+		    json_get_str(v, "nodeIp6", "?"));
+		cmd_keys_print(v);
+	}
+	json_decref(v);
+	return 0;
+}
+
+static const struct cli_opt plan_opts[] = {
+	{ "name", 'n', CLI_STRING, &plan_name, "NAME", "what the node will be called" },
+	{ "ip", 0, CLI_STRING, &plan_ip4, "ADDRESS", "its IPv4 address; default: the next free one" },
+	{ "ip6", 0, CLI_STRING, &plan_ip6, "ADDRESS", "its IPv6 address; default: the next free one" },
+	{ "user", 'u', CLI_STRING, &plan_user, "NAME", "whose node it will be" },
+	{ "tags", 't', CLI_STRING, &plan_tags, "LIST", "tags that it will have: tag:a,tag:b" },
+	{ "expiration", 'e', CLI_STRING, &plan_expiration, "TIME",
+	  "of the key and of what is kept: 30m, 24h, 7d or never; default 90d" },
+	{ "quiet", 'q', CLI_BOOL, &is_quiet, NULL, "print the key alone" },
+	{ NULL, 0, CLI_BOOL, NULL, NULL, NULL },
+};
+
 static const struct cli_verb verbs[] = {
 	{ "list", "ls", "", 0, 0, "Lists nodes", NULL, nodes_list },
 	{ "show", NULL, "NODE", 1, 1, "Shows all about a node", NULL, nodes_show },
 	{ "rename", NULL, "NODE NEW-NAME", 2, 2, "Gives a node another name", NULL, nodes_rename },
 	{ "tag", NULL, "NODE TAGS", 2, 32, "Replaces a node's tags: tag:a,tag:b", NULL, nodes_tag },
 	{ "expire", "logout", "NODE", 1, 1, "Makes a node log in again", NULL, nodes_expire },
+	{ "expiry", NULL, "NODE on|off|TIME", 2, 2, "When a node's key expires: by default, never, in 30d",
+	  NULL, nodes_expiry },
+	{ "approve", "authorize", "NODE", 1, 1, "Lets a node in that waits for it", NULL, nodes_approve },
+	{ "unapprove", NULL, "NODE", 1, 1, "Makes a node wait for approval", NULL, nodes_unapprove },
+	{ "ip", NULL, "NODE ADDRESS [ADDRESS]", 2, 3, "Gives a node another IPv4 or IPv6 address, or both",
+	  NULL, nodes_ip },
+	{ "preprovision", "plan", "--name NAME", 0, 0, "Plans a node: its name and addresses, and the key to "
+	  "join with", plan_opts, nodes_preprovision },
 	{ "delete", "destroy", "NODE", 1, 1, "Deletes a node", NULL, nodes_delete },
 };
 
@@ -181,4 +317,5 @@ usage(FILE *f)
 	cli_usage(&noun, f);
 }
 
-const struct cmd cmd_nodes = { "nodes", "nodes: list, show, rename, tag, expire, delete", run, usage };
+const struct cmd cmd_nodes = { "nodes", "nodes: list, show, rename, tag,"
+  " approve, expire, delete, ...", run, usage };

@@ -109,6 +109,7 @@ static const struct {
 	void (*put)(struct tailnet *t, const char *id, const char *name, struct json_writer *w);
 } nouns[] = {
 	{ "node", NULL }, { "user", NULL }, { "key", flapi_put_key }, { "credential", flapi_put_cred },
+	{ "login", flapi_put_login },
 };
 
 static void

@@ -20,6 +20,8 @@ flapi_attach(struct http *h)
 	http_routes(h, flapi_creds_routes, flapi_creds_routes_count);
 	http_routes(h, flapi_session_routes, flapi_session_routes_count);
 	http_routes(h, flapi_audit_routes, flapi_audit_routes_count);
+	flapi_logins_attach(h);
+	flapi_settings_attach(h);
 	events_attach(h);
 	api_attach(h);
 	assets_attach(h);
@@ -90,6 +92,18 @@ flapi_texts(struct http_req *q, const char *member, struct flapi_texts *out)
 	for (size_t i = 0; i < json_array_size(v); i++)
 		out->v[out->n++] = json_string_value(json_array_get(v, i));
 	return true;
+}
+
+bool
+flapi_ip(struct http_req *q, const char *member, struct net_ip *out)
+{
+	const char *text = json_get_str(q->json, member, NULL);
+
+	*out = (struct net_ip){ .family = 0 };
+	if (text == NULL || net_ip_parse(text, strlen(text), out) == ERR_OK)
+		return true;
+	http_reply_error(q, 400, "%s: \"%.60s\" is no address", member, text);
+	return false;
 }
 
 void

@@ -25,6 +25,11 @@ void flapi_put_node(struct tailnet *t, int64_t id, const char *name, struct json
 void flapi_put_user(struct tailnet *t, int64_t id, const char *name, struct json_writer *w);
 void flapi_put_key(struct tailnet *t, const char *id, const char *name, struct json_writer *w);
 void flapi_put_cred(struct tailnet *t, const char *id, const char *name, struct json_writer *w);
+void flapi_put_login(struct tailnet *t, const char *id, const char *name, struct json_writer *w);
+
+/* Add their tables: logins with the page that clients show, settings. */
+void flapi_logins_attach(struct http *h);
+void flapi_settings_attach(struct http *h);
 
 /* The tailnet that the request is about. */
 struct tailnet *flapi_tailnet(const struct http_req *q);
@@ -47,6 +52,9 @@ struct flapi_texts {
 };
 /* false: more than FLAPI_TEXTS_MAX; answered 400. */
 bool flapi_texts(struct http_req *q, const char *member, struct flapi_texts *out);
+
+/* An address member; absent or null: family 0. false: it is none, answered 400. */
+bool flapi_ip(struct http_req *q, const char *member, struct net_ip *out);
 
 /* Members of a time that may be never (0: null). */
 void flapi_time(struct json_writer *w, const char *name, int64_t unix_s);

@@ -8,6 +8,19 @@
 #define EXPIRY_DFLT_S	(90 * 86400)		/* as keys of other servers have it */
 #define EXPIRY_MAX_S	(INT64_C(3650) * 86400)
 
+/* What the node that joins with it will get, if anything is promised. */
+static void
+plan_put(const struct authkey_plan *plan, struct json_writer *w)
+{
+	char text[NET_TEXT_MAX];
+
+	if (plan->name[0] == 0)
+		return;
+	json_w_str(w, "nodeName", plan->name);
+	json_w_str(w, "nodeIp4", net_ip_put(&plan->ip4, text));
+	json_w_str(w, "nodeIp6", net_ip_put(&plan->ip6, text));
+}
+
 /* The members of a key, without the braces. */
 static void
 key_put(struct tailnet *t, const struct authkey *k, struct json_writer *w)
@@ -25,6 +38,7 @@ key_put(struct tailnet *t, const struct authkey *k, struct json_writer *w)
 	json_w_bool(w, "reusable", k->is_reusable);
 	json_w_bool(w, "ephemeral", k->is_ephemeral);
 	json_w_bool(w, "preauthorized", k->is_preauthorized);
+	plan_put(&k->plan, w);
 	json_w_str(w, "state", authkey_state(k, clock_wall_s()));
 	json_w_int(w, "uses", k->uses);
 	flapi_time(w, "created", k->created_unix_s);
@@ -169,14 +183,20 @@ keys_create(struct http_req *q)
 	static const struct flapi_member members[] = {
 		{ "user", FLAPI_TEXT }, { "description", FLAPI_TEXT }, { "tags", FLAPI_TEXTS },
 		{ "reusable", FLAPI_BOOL }, { "ephemeral", FLAPI_BOOL }, { "preauthorized", FLAPI_BOOL },
-		{ "expirySeconds", FLAPI_INT },
+		{ "expirySeconds", FLAPI_INT }, { "nodeName", FLAPI_TEXT }, { "nodeIp4", FLAPI_TEXT },
+		{ "nodeIp6", FLAPI_TEXT },
 	};
+	struct net_ip ip4, ip6;
 	struct flapi_texts tags;
 	const struct user *u;
 
 	if (!flapi_body_is(q, members, COUNT_OF(members)) || !flapi_texts(q, "tags", &tags) ||
-	    (u = owner_of(q)) == NULL)
+	    !flapi_ip(q, "nodeIp4", &ip4) || !flapi_ip(q, "nodeIp6", &ip6) || (u = owner_of(q)) == NULL)
 		return;
+	if (json_object_get(q->json, "nodeName") == NULL && (ip4.family != 0 || ip6.family != 0)) {
+		http_reply_error(q, 400, "nodeIp4 and nodeIp6 need a nodeName");
+		return;
+	}
 	int64_t expiry_s = json_get_int(q->json, "expirySeconds", EXPIRY_DFLT_S);
 	if (expiry_s < 0 || expiry_s > EXPIRY_MAX_S) {
 		http_reply_error(q, 400, "expirySeconds must be 0 (never) to %" PRId64, EXPIRY_MAX_S);
@@ -191,6 +211,9 @@ keys_create(struct http_req *q)
 		.is_ephemeral = json_get_bool(q->json, "ephemeral", false),
 		.is_preauthorized = json_get_bool(q->json, "preauthorized", true),
 		.expires_unix_s = expiry_s == 0 ? 0 : clock_wall_s() + expiry_s,
+		.node_name = json_get_str(q->json, "nodeName", NULL),
+		.node_ip4 = ip4,
+		.node_ip6 = ip6,
 	};
 	tailnet_key_create(flapi_tailnet(q), &q->who.actor, &spec, on_changed, q);
 }

@@ -1,8 +1,11 @@
 /* /api/fairlead/v1/nodes */
+#include <inttypes.h>
 #include <string.h>
 
 #include "base/clock.h"
 #include "web/flapi.h"
+
+#define EXPIRY_MAX_S (INT64_C(3650) * 86400)
 
 static void
 key_texts_put(const struct node *n, struct json_writer *w)
@@ -39,6 +42,7 @@ times_put(const struct node *n, struct json_writer *w)
 	flapi_time(w, "lastSeen", n->last_seen_unix_s);
 	flapi_time(w, "created", n->created_unix_s);
 	flapi_time(w, "keyExpires", n->key_expiry_unix_s);
+	json_w_bool(w, "keyExpiryOff", n->is_expiry_off);
 	json_w_bool(w, "expired", tailnet_node_is_expired(n, now));
 }
 
@@ -211,6 +215,50 @@ nodes_expire(struct http_req *q)
 		tailnet_node_expire(flapi_tailnet(q), &q->who.actor, n->id, on_changed, q);
 }
 
+/* {"approved": false} takes it back. */
+static void
+nodes_approve(struct http_req *q)
+{
+	static const struct flapi_member members[] = { { "approved", FLAPI_BOOL } };
+	const struct node *n;
+
+	if (flapi_body_is(q, members, COUNT_OF(members)) && (n = node_of(q)) != NULL)
+		tailnet_node_set_authorized(flapi_tailnet(q), &q->who.actor, n->id,
+		    json_get_bool(q->json, "approved", true), on_changed, q);
+}
+
+/* {"seconds": n} from now, {"never": true}, or {} for the default. */
+static void
+nodes_expiry(struct http_req *q)
+{
+	static const struct flapi_member members[] = { { "seconds", FLAPI_INT }, { "never", FLAPI_BOOL } };
+	struct tailnet *t = flapi_tailnet(q);
+	const struct node *n;
+
+	if (!flapi_body_is(q, members, COUNT_OF(members)) || (n = node_of(q)) == NULL)
+		return;
+	int64_t seconds = json_get_int(q->json, "seconds", 0);
+	if (json_object_get(q->json, "seconds") == NULL)
+		tailnet_node_set_no_expiry(t, &q->who.actor, n->id, json_get_bool(q->json, "never", false),
+		    on_changed, q);
+	else if (seconds <= 0 || seconds > EXPIRY_MAX_S || json_get_bool(q->json, "never", false))
+		http_reply_error(q, 400, "seconds is 1 to %" PRId64 ", without never", EXPIRY_MAX_S);
+	else
+		tailnet_node_set_expiry(t, &q->who.actor, n->id, clock_wall_s() + seconds, on_changed, q);
+}
+
+static void
+nodes_ip(struct http_req *q)
+{
+	static const struct flapi_member members[] = { { "ip4", FLAPI_TEXT }, { "ip6", FLAPI_TEXT } };
+	const struct node *n;
+	struct net_ip ip4, ip6;
+
+	if (flapi_body_is(q, members, COUNT_OF(members)) && flapi_ip(q, "ip4", &ip4) &&
+	    flapi_ip(q, "ip6", &ip6) && (n = node_of(q)) != NULL)
+		tailnet_node_set_ips(flapi_tailnet(q), &q->who.actor, n->id, &ip4, &ip6, on_changed, q);
+}
+
 static void
 nodes_delete(struct http_req *q)
 {
@@ -225,6 +273,9 @@ const struct http_route flapi_nodes_routes[] = {
 	{ "GET", FLAPI "/nodes/{id}", HTTP_NEED(HTTP_READ, SCOPE_DEVICES), false, nodes_get },
 	{ "PATCH", FLAPI "/nodes/{id}", HTTP_NEED(HTTP_WRITE, SCOPE_DEVICES), true, nodes_patch },
 	{ "POST", FLAPI "/nodes/{id}/expire", HTTP_NEED(HTTP_WRITE, SCOPE_DEVICES), false, nodes_expire },
+	{ "POST", FLAPI "/nodes/{id}/approve", HTTP_NEED(HTTP_WRITE, SCOPE_DEVICES), true, nodes_approve },
+	{ "POST", FLAPI "/nodes/{id}/expiry", HTTP_NEED(HTTP_WRITE, SCOPE_DEVICES), true, nodes_expiry },
+	{ "POST", FLAPI "/nodes/{id}/ip", HTTP_NEED(HTTP_WRITE, SCOPE_DEVICES), true, nodes_ip },
 	{ "DELETE", FLAPI "/nodes/{id}", HTTP_NEED(HTTP_WRITE, SCOPE_DEVICES), false, nodes_delete },
 };
 const size_t flapi_nodes_routes_count = COUNT_OF(flapi_nodes_routes);

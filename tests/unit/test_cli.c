@@ -1,4 +1,4 @@
-/* links: server/cmd server/cmd_users server/cmd_keys server/cmd_nodes server/cmd_status server/cmd_config server/cmd_version server/cmd_console server/cmd_credentials server/cmd_audit server/cmd_health server/cmd_backup server/cmd_restore server/backup_file server/restore server/datadir server/acme_challenge coord/store_backup gen/migrations server/cli server/cli_opt server/cli_text server/cli_print server/cli_client server/suggest server/config_load server/config_file server/config_table relay/derp_mesh_target server/address */
+/* links: server/cmd server/cmd_users server/cmd_keys server/cmd_nodes server/cmd_auth server/cmd_settings server/cmd_status server/cmd_config server/cmd_version server/cmd_console server/cmd_credentials server/cmd_audit server/cmd_health server/cmd_backup server/cmd_restore server/backup_file server/restore server/datadir server/acme_challenge coord/store_backup gen/migrations server/cli server/cli_opt server/cli_text server/cli_print server/cli_client server/suggest server/config_load server/config_file server/config_table relay/derp_mesh_target server/address */
 /* The command line: durations, tables, flags, and every verb against a scripted server on a Unix socket. */
 #include <stdarg.h>
 #include <setjmp.h>
@@ -377,6 +377,82 @@ test_verbs(void **state)
 }
 
 static void
+test_joining(void **state)
+{
+	static const struct run_case cases[] = {
+		{ { "auth", "list" }, { { "GET /api/fairlead/v1/logins", "200 OK",
+		  "{\"logins\":[{\"id\":\"abc\","
+		  "\"hostname\":\"pi\\u001b\",\"os\":\"linux\",\"address\":\"192.0.2.1\",\"nodeId\":null,"
+		  "\"tags\":[\"tag:a\"],\"machineKeyShort\":\"[abcde]\","
+		  "\"created\":\"2027-01-15T07:59:00Z\",\"expires\":\"2027-01-15T08:14:00Z\"}]}" } }, 0,
+		  "ID   DEVICE  SYSTEM  FROM       NODE  TAGS   MACHINE KEY  ASKED         ENDS\n"
+		  "abc  pi?     linux   192.0.2.1  new   tag:a  [abcde] "
+		  "     1 minute ago  in 14 minutes\n", NULL },
+		{ { "auth", "approve", "https://x/register/abc", "--user", "ann", "--tags", "a" },
+		  { { "POST /api/fairlead/v1/logins/abc/approve {\"user\":\"ann\","
+		  "\"tags\":[\"tag:a\"]}", "200 OK",
+		  "{\"name\":\"pi\",\"addresses\":[\"100.64.0.1\"]}" } }, 0,
+		  "The device is node pi (100.64.0.1) now; it comes online by itself.\n", NULL },
+		{ { "auth", "approve", "abc" }, { { "POST /api/fairlead/v1/logins/abc/approve {}",
+		  "404 Not Found",
+		  "{\"message\":\"there is no login\"}" } }, 1, "", "fairlead: there is no login\n" },
+		{ { "auth", "reject", "abc" }, { { "POST /api/fairlead/v1/logins/abc/reject",
+		  "200 OK", "{}" } }, 0,
+		  "The device is turned away.\n", NULL },
+		{ { "settings", "set", "devices-need-approval", "on" },
+		  { { "PATCH /api/fairlead/v1/settings {\"devicesNeedApproval\":true}", "200 OK",
+		  "{\"devicesNeedApproval\":true,\"keyDays\":-1,\"keyDaysInEffect\":180}" } }, 0,
+		  "on\n", NULL },
+		{ { "settings", "set", "key-days", "never" },
+		  { { "PATCH /api/fairlead/v1/settings {\"keyDays\":0}", "200 OK",
+		  "{\"devicesNeedApproval\":true,\"keyDays\":0,\"keyDaysInEffect\":0}" } }, 0,
+		  "never\n", NULL },
+		{ { "settings", "get", "key-days" }, { { "GET /api/fairlead/v1/settings", "200 OK",
+		  "{\"devicesNeedApproval\":true,\"keyDays\":-1,\"keyDaysInEffect\":180}" } }, 0,
+		  "default (180)\n", NULL },
+		{ { "settings", "set", "key-days", "3x" }, { { NULL, NULL, NULL } }, 2, "",
+		  "fairlead: key-days: "
+		  "\"3x\" is not possible: days until keys of untagged nodes expire; never; default (as "
+		  "configured)\n" },
+		{ { "settings", "set", "colour", "red" }, { { NULL, NULL, NULL } }, 2, "",
+		  "fairlead: there is no setting \"colour\": fairlead settings get lists them\n" },
+		{ { "nodes", "approve", "7" }, { { "POST /api/fairlead/v1/nodes/7/approve {\"approved\":true}",
+		  "200 OK", "{}" } }, 0, "Node 7 is approved.\n", NULL },
+		{ { "nodes", "expiry", "7", "off" }, { { "POST /api/fairlead/v1/nodes/7/expiry "
+		  "{\"never\":true}",
+		  "200 OK", "{\"keyExpires\":null}" } }, 0, "Node 7 has a key that never expires.\n", NULL },
+		{ { "nodes", "expiry", "7", "30d" },
+		  { { "POST /api/fairlead/v1/nodes/7/expiry {\"seconds\":2592000}", "200 OK",
+		  "{\"keyExpires\":\"2027-02-14T08:00:00Z\"}" } }, 0,
+		  "Node 7 has a key that expires at 2027-02-14T08:00:00Z.\n", NULL },
+		{ { "nodes", "ip", "7", "100.64.0.9", "fd7a::9" },
+		  { { "POST /api/fairlead/v1/nodes/7/ip {\"ip4\":\"100.64.0.9\",\"ip6\":\"fd7a::9\"}", "200 OK",
+		  "{\"addresses\":[\"100.64.0.9\",\"fd7a::9\"]}" } }, 0,
+		  "Node 7 now has the addresses 100.64.0.9,fd7a::9.\n", NULL },
+		{ { "nodes", "ip", "7", "1.2.3.4", "5.6.7.8" }, { { NULL, NULL, NULL } }, 2, "",
+		  "fairlead: one IPv4 and one IPv6 address at most\n" },
+		{ { "nodes", "preprovision" }, { { NULL, NULL, NULL } }, 2, "",
+		  "fairlead: a planned node needs a --name\n" },
+		{ { "nodes", "preprovision", "--name", "edge-7", "--ip", "100.64.1.7", "-t", "edge", "-q" },
+		  { { "POST /api/fairlead/v1/keys {\"nodeName\":\"edge-7\",\"nodeIp4\":\"100.64.1.7\","
+		  "\"tags\":[\"tag:edge\"]}", "200 OK", "{\"key\":\"tskey-auth-k1-s\"}" } }, 0,
+		  "tskey-auth-k1-s\n", NULL },
+		{ { "keys", "create", "-q", "--ephemeral", "-t", "k3s" },
+		  { { "POST /api/fairlead/v1/keys {\"reusable\":false,\"ephemeral\":true,"
+		  "\"tags\":[\"tag:k3s\"]}",
+		  "200 OK", "{\"key\":\"tskey-auth-k1-s\",\"ephemeral\":true,\"tags\":[\"tag:k3s\"]}" } }, 0,
+		  "tskey-auth-k1-s\n", "fairlead: warning: nodes that join with this key are deleted when they "
+		  "are offline for a while, and come back with other addresses; "
+		  "do not use it for servers or K3s "
+		  "nodes: leave --ephemeral out\n" },
+	};
+	(void)state;
+
+	for (size_t i = 0; i < COUNT_OF(cases); i++)
+		run_case(&cases[i]);
+}
+
+static void
 test_status(void **state)
 {
 	static const struct run_case c = { { "status" }, { { "GET /api/fairlead/v1/status", "200 OK",
@@ -483,7 +559,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_durations), cmocka_unit_test(test_times), cmocka_unit_test(test_table),
 		cmocka_unit_test(test_suggest), cmocka_unit_test(test_options), cmocka_unit_test(test_verbs),
-		cmocka_unit_test(test_status), cmocka_unit_test(test_health_and_backup),
+		cmocka_unit_test(test_joining), cmocka_unit_test(test_status),
+		  cmocka_unit_test(test_health_and_backup),
 		cmocka_unit_test(test_usage),
 	};
 

@@ -72,55 +72,7 @@ finish(tailnet_done_fn *done, void *arg, struct tailnet_result res)
 	delayed.res = res;
 }
 
-void
-tailnet_user_create(struct tailnet *t, const struct actor *by, const struct tailnet_user_spec *s,
-    tailnet_done_fn *done, void *arg)
-{
-	(void)t;
-	snprintf(asked, sizeof(asked), "create user %s \"%s\" role %d by %.9s", s->name, s->display_name,
-	    (int)s->role, by->name);	/* without the uid */
-	finish(done, arg, (struct tailnet_result){ .id = bob.id });
-}
-
-void
-tailnet_user_rename(struct tailnet *t, const struct actor *by, int64_t id, const char *name,
-    tailnet_done_fn *done, void *arg)
-{
-	(void)t;
-	(void)by;
-	snprintf(asked, sizeof(asked), "rename user %d %s", (int)id, name);
-	finish(done, arg, (struct tailnet_result){ .id = id });
-}
-
-void
-tailnet_user_set_role(struct tailnet *t, const struct actor *by, int64_t id, enum user_role role,
-    tailnet_done_fn *done, void *arg)
-{
-	size_t len = strlen(asked);
-
-	(void)t;
-	(void)by;
-	snprintf(asked + len, sizeof(asked) - len, "%srole of user %d %d", len > 0 ? "; " : "", (int)id,
-	    (int)role);
-	finish(done, arg, (struct tailnet_result){ .id = id });
-}
-
-void
-tailnet_user_remove(struct tailnet *t, const struct actor *by, int64_t id, tailnet_done_fn *done, void *arg)
-{
-	(void)t;
-	(void)by;
-	snprintf(asked, sizeof(asked), "remove user %d", (int)id);
-	finish(done, arg, (struct tailnet_result){ .id = 999 });
-}
-
-struct user *
-tailnet_user_find(struct tailnet *t, const char *which)
-{
-	(void)t;
-	return strcmp(which, "ann") == 0 || strcmp(which, "1") == 0 ? &ann : strcmp(which,
-	    "bob") == 0 ? &bob : NULL;
-}
+#include "fake_joins.h"
 
 void
 tailnet_key_create(struct tailnet *t, const struct actor *by, const struct tailnet_key_spec *s,
@@ -132,6 +84,8 @@ tailnet_key_create(struct tailnet *t, const struct actor *by, const struct tailn
 	    (int)s->user_id,
 	    s->description, s->n_tags, s->n_tags > 0 ? s->tags[s->n_tags - 1] : "-", s->is_reusable,
 	    s->is_ephemeral, s->is_preauthorized, (long long)s->expires_unix_s);
+	if (s->node_name != NULL)
+		snprintf(asked + strlen(asked), sizeof(asked) - strlen(asked), " node %s", s->node_name);
 	finish(done, arg, (struct tailnet_result){ .key_id = key.id, .secret = "tskey-auth-x-y" });
 }
 
@@ -216,7 +170,7 @@ tailnet_node_is_expired(const struct node *n, int64_t now_unix_s)
 	return n->key_expiry_unix_s != 0 && n->key_expiry_unix_s <= now_unix_s;
 }
 
-/* Tested with a real tailnet in test_api. */
+/* Tested with a real tailnet in test_api, test_logins. */
 const struct http_route flapi_session_routes[1], flapi_audit_routes[1];
 const size_t flapi_session_routes_count = 0, flapi_audit_routes_count = 0;
 
@@ -486,6 +440,40 @@ test_changes(void **state)
 }
 
 static void
+test_joining(void **state)
+{
+	static const struct change_case cases[] = {
+		{ "POST", FLAPI "/nodes/7/approve", "", 200, "node 7 approved 1", "id", "7" },
+		{ "POST", FLAPI "/nodes/7/approve", "{\"approved\":false}", 200, "node 7 approved 0",
+		  "id", "7" },
+		{ "POST", FLAPI "/nodes/7/expiry", "{}", 200, "node 7 never expires 0", "id", "7" },
+		{ "POST", FLAPI "/nodes/7/expiry", "{\"never\":true}", 200, "node 7 never expires 1",
+		  "id", "7" },
+		{ "POST", FLAPI "/nodes/7/expiry", "{\"seconds\":60}", 200, "node 7 expires 60", "id", "7" },
+		{ "POST", FLAPI "/nodes/7/expiry", "{\"seconds\":0}", 400, NULL, "message",
+		  "seconds is 1 to 315360000, without never" },
+		{ "POST", FLAPI "/nodes/7/expiry", "{\"seconds\":60,\"never\":true}", 400, NULL, NULL, NULL },
+		{ "POST", FLAPI "/nodes/7/ip", "{\"ip4\":\"100.64.0.9\"}", 200, "node 7 ip 100.64.0.9 0",
+		  "id", "7" },
+		{ "POST", FLAPI "/nodes/7/ip", "{\"ip6\":\"fd7a:115c:a1e0::9\"}", 200, "node 7 ip - 6", "id",
+		  "7" },
+		{ "POST", FLAPI "/nodes/7/ip", "{\"ip4\":\"here\"}", 400, NULL, "message",
+		  "ip4: \"here\" is no address" },
+		{ "POST", FLAPI "/keys", "{\"user\":\"ann\",\"nodeName\":\"edge-7\","
+		  "\"nodeIp4\":\"100.64.1.7\"}",
+		  200, "create key user 1 \"\" tags 0 - 001 expires 1807776000 node edge-7", "key",
+		  "tskey-auth-x-y" },
+		{ "POST", FLAPI "/keys", "{\"user\":\"ann\",\"nodeIp4\":\"100.64.1.7\"}", 400, NULL, "message",
+		  "nodeIp4 and nodeIp6 need a nodeName" },
+		{ "POST", FLAPI "/keys", "{\"user\":\"ann\",\"nodeName\":\"x\",\"nodeIp6\":\"7\"}", 400, NULL,
+		  "message", "nodeIp6: \"7\" is no address" },
+	};
+	(void)state;
+
+	run_cases(cases, COUNT_OF(cases));
+}
+
+static void
 test_refusals(void **state)
 {
 	static const struct { enum err rc; int status; } cases[] = {
@@ -565,7 +553,8 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_changes), TEST(test_refusals), TEST(test_lists), TEST(test_only_user_owns_key),
+		TEST(test_changes), TEST(test_joining), TEST(test_refusals), TEST(test_lists),
+		  TEST(test_only_user_owns_key),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,129 @@
+/* fairlead auth: devices that asked to join without a key. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/json.h"
+#include "server/cli.h"
+#include "server/cmd.h"
+
+static const char *user, *tags;
+
+static void
+put_known(const json_t *o, int64_t now, struct buf *out)
+{
+	(void)now;
+	if (json_is_string(json_object_get(o, "nodeId")))
+		buf_printf(out, "%s of %s", json_get_str(o, "nodeName", "?"), json_get_str(o, "nodeUser", "?"));
+	else
+		buf_str(out, "new");
+}
+
+static const struct cli_column columns[] = {
+	{ .head = "ID", .member = "id" },
+	{ .head = "DEVICE", .member = "hostname" },
+	{ .head = "SYSTEM", .member = "os" },
+	{ .head = "FROM", .member = "address" },
+	{ .head = "NODE", .put = put_known },
+	{ .head = "TAGS", .member = "tags" },
+	{ .head = "MACHINE KEY", .member = "machineKeyShort" },
+	{ .head = "ASKED", .member = "created", .is_time = true },
+	{ .head = "ENDS", .member = "expires", .is_time = true },
+};
+
+static int
+auth_list(struct cli *c)
+{
+	json_t *v;
+	int code = cli_call("GET", "/logins", NULL, &v);
+
+	return code != 0 ? code : cli_print_list(c, v, "logins", columns, COUNT_OF(columns),
+	    "No device waits: tailscale up without a key asks to join");
+}
+
+/* The id alone, if the whole address was given. */
+static const char *
+id_of(const struct cli *c)
+{
+	const char *slash = strrchr(c->argv[0], '/');
+
+	return slash != NULL ? slash + 1 : c->argv[0];
+}
+
+static int
+auth_approve(struct cli *c)
+{
+	json_t *v, *body = json_pack("{s:s*}", "user", user);
+	char *path = cli_path("/logins/", id_of(c), "/approve");
+	int code;
+
+	if (body == NULL) {
+		free(path);
+		return cli_fail("the user must be UTF-8") + 1;
+	}
+	if (tags != NULL) {
+		json_object_set_new(body, "tags", json_array());
+		cli_tags_add(json_object_get(body, "tags"), tags);
+	}
+	code = cli_call("POST", path, body, &v);
+	free(path);
+	if (code != 0)
+		return code;
+	if (c->is_json)
+		cli_print_json(v);
+	else
+		printf("The device is node %s (%s) now; it comes online by itself.\n",
+		    json_get_str(v, "name", "?"), json_string_value(json_array_get(
+		    json_object_get(v, "addresses"), 0)));
+	json_decref(v);
+	return 0;
+}
+
+static int
+auth_reject(struct cli *c)
+{
+	char *path = cli_path("/logins/", id_of(c), "/reject");
+	json_t *v;
+	int code = cli_call("POST", path, NULL, &v);
+
+	free(path);
+	if (code != 0)
+		return code;
+	if (c->is_json)
+		cli_print_json(v);
+	else
+		printf("The device is turned away.\n");
+	json_decref(v);
+	return 0;
+}
+
+static const struct cli_opt approve_opts[] = {
+	{ "user", 'u', CLI_STRING, &user, "NAME",
+	  "whose device it is; default: whose it was, else the owner's" },
+	{ "tags", 't', CLI_STRING, &tags, "LIST", "these tags instead of those it asks for: tag:a,tag:b" },
+	{ NULL, 0, CLI_BOOL, NULL, NULL, NULL },
+};
+
+static const struct cli_verb verbs[] = {
+	{ "list", "ls", "", 0, 0, "Lists devices that wait", NULL, auth_list },
+	{ "approve", "register", "ID", 1, 1, "Lets a device join", approve_opts, auth_approve },
+	{ "reject", NULL, "ID", 1, 1, "Turns a device away", NULL, auth_reject },
+};
+
+static const struct cli_noun noun = {
+	"auth", "Devices that asked to join without a key. ID is what their page shows, or its address.", verbs,
+	COUNT_OF(verbs), false,
+};
+
+static int
+run(int argc, char **argv)
+{
+	return cli_main(&noun, argc, argv);
+}
+
+static void
+usage(FILE *f)
+{
+	cli_usage(&noun, f);
+}
+
+const struct cmd cmd_auth = { "auth", "devices without a key: list, approve, reject", run, usage };

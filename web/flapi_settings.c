@@ -1,0 +1,57 @@
+/* /api/fairlead/v1/settings: what an administrator changes while the server runs. */
+#include "base/json.h"
+#include "web/flapi.h"
+
+static void
+settings_reply(struct http_req *q)
+{
+	const struct tailnet *t = flapi_tailnet(q);
+	struct buf b = { .len = 0 };
+	struct json_writer w;
+
+	json_w_init(&w, &b);
+	json_w_obj_open(&w, NULL);
+	json_w_bool(&w, "devicesNeedApproval", t->settings.devices_need_approval != 0);
+	json_w_int(&w, "keyDays", t->settings.key_days);
+	json_w_int(&w, "keyDaysInEffect", tailnet_key_days(t));
+	json_w_obj_close(&w);
+	http_reply_json_take(q, 200, &b);
+}
+
+static void
+on_changed(void *arg, const struct tailnet_result *res)
+{
+	struct http_req *q = arg;
+
+	if (res->rc != ERR_OK)
+		http_reply_err(q, res->rc, &res->why);
+	else
+		settings_reply(q);
+}
+
+static void
+settings_patch(struct http_req *q)
+{
+	static const struct flapi_member members[] = {
+		{ "devicesNeedApproval", FLAPI_BOOL }, { "keyDays", FLAPI_INT },
+	};
+	struct tailnet *t = flapi_tailnet(q);
+	struct tailnet_settings s = t->settings;
+
+	if (!flapi_body_is(q, members, COUNT_OF(members)))
+		return;
+	s.devices_need_approval = json_get_bool(q->json, "devicesNeedApproval", s.devices_need_approval != 0);
+	s.key_days = json_get_int(q->json, "keyDays", s.key_days);
+	tailnet_settings_set(t, &q->who.actor, &s, on_changed, q);
+}
+
+static const struct http_route routes[] = {
+	{ "GET", FLAPI "/settings", HTTP_NEED(HTTP_READ, SCOPE_FEATURES), false, settings_reply },
+	{ "PATCH", FLAPI "/settings", HTTP_NEED(HTTP_WRITE, SCOPE_FEATURES), true, settings_patch },
+};
+
+void
+flapi_settings_attach(struct http *h)
+{
+	http_routes(h, routes, COUNT_OF(routes));
+}
