@@ -141,8 +141,8 @@ install: all
 	install -m 755 $(BUILD)/fairlead $(DESTDIR)$(PREFIX)/bin/fairlead
 	install -d $(DESTDIR)$(PREFIX)/share/doc/fairlead
 	install -m 644 README.md docs/*.md docs/config.example.yaml $(DESTDIR)$(PREFIX)/share/doc/fairlead/
-	install -d $(DESTDIR)/lib/systemd/system $(DESTDIR)/usr/lib/sysusers.d
-	sed 's|/usr/local/|$(PREFIX)/|' server/fairlead.service >$(DESTDIR)/lib/systemd/system/fairlead.service
+	install -d $(DESTDIR)/usr/lib/systemd/system $(DESTDIR)/usr/lib/sysusers.d
+	sed 's|/usr/local/|$(PREFIX)/|' server/fairlead.service >$(DESTDIR)/usr/lib/systemd/system/fairlead.service
 	install -m 644 server/fairlead.sysusers $(DESTDIR)/usr/lib/sysusers.d/fairlead.conf
 
 clean:

@@ -12,7 +12,7 @@ struct health {
 	bool is_answering;
 	long status;			/* of the answer */
 	char where[160];
-	struct err_text why;		/* of the last that gave none */
+	struct err_text why;		/* of the first that gave none */
 };
 
 static void
@@ -22,7 +22,8 @@ ask(struct health *h, const char *url, const char *socket, const char *where)
 	long status = cli_client_status(url, socket, &why);
 
 	if (status == 0) {
-		err_say(&h->why, ERR_IO, "no answer on %s: %s", where, why.s);
+		if (h->why.s[0] == '\0')
+			err_say(&h->why, ERR_IO, "no answer on %s: %s", where, why.s);
 		return;
 	}
 	h->is_answering = true;

@@ -239,12 +239,15 @@ static enum err
 put_in_place(const struct restore *r, struct restore_report *out, struct err_text *why)
 {
 	char before[PATH_BYTES];
+	struct stat st;
 	enum err rc;
 
 	if (!is_empty(r->dir)) {
 		snprintf(out->moved_to, sizeof(out->moved_to), DATADIR_BEFORE "%" PRId64, clock_wall_s());
 		snprintf(before, sizeof(before), "%s/%s", r->dir, out->moved_to);
 		if (mkdir(before, 0700) != 0)
+			return say_io(why, before);
+		if (geteuid() == 0 && stat(r->dir, &st) == 0 && lchown(before, st.st_uid, st.st_gid) != 0)
 			return say_io(why, before);
 		if ((rc = move_all(r->dir, before, is_ours, why)) != ERR_OK)
 			return rc;

@@ -24,7 +24,7 @@ func TestUnit(t *testing.T) {
 	analyze := needTool(t, "systemd-analyze")
 	root := t.TempDir()
 	run(t, "", "make", "-s", "-C", "../..", "install", "DESTDIR="+root, "PREFIX=/opt/fairlead")
-	unit, err := os.ReadFile(filepath.Join(root, "lib/systemd/system/fairlead.service"))
+	unit, err := os.ReadFile(filepath.Join(root, "usr/lib/systemd/system/fairlead.service"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -34,9 +34,9 @@ func TestUnit(t *testing.T) {
 	}
 	// What the unit refers to, as it is on a system.
 	for path, text := range map[string]string{"bin/kill": "#!/bin/sh\n", "etc/passwd": "fairlead:x:999:999::/:/bin/false\n",
-		"etc/group": "fairlead:x:999:\n", "lib/systemd/system/network-online.target": "[Unit]\n",
-		"lib/systemd/system/sysinit.target": "[Unit]\n", "lib/systemd/system/basic.target": "[Unit]\n",
-		"lib/systemd/system/shutdown.target": "[Unit]\n", "lib/systemd/system/multi-user.target": "[Unit]\n"} {
+		"etc/group": "fairlead:x:999:\n", "usr/lib/systemd/system/network-online.target": "[Unit]\n",
+		"usr/lib/systemd/system/sysinit.target": "[Unit]\n", "usr/lib/systemd/system/basic.target": "[Unit]\n",
+		"usr/lib/systemd/system/shutdown.target": "[Unit]\n", "usr/lib/systemd/system/multi-user.target": "[Unit]\n"} {
 		writeFile(t, filepath.Join(mkdir(t, filepath.Join(root, filepath.Dir(path))), filepath.Base(path)), text)
 	}
 	if err := os.Chmod(filepath.Join(root, "bin/kill"), 0o755); err != nil {
@@ -47,7 +47,7 @@ func TestUnit(t *testing.T) {
 		t.Errorf("systemd-analyze verify: %v\n%s", err, out)
 	}
 	out, err = exec.Command(analyze, "security", "--offline=yes", "--no-pager",
-		filepath.Join(root, "lib/systemd/system/fairlead.service")).CombinedOutput()
+		filepath.Join(root, "usr/lib/systemd/system/fairlead.service")).CombinedOutput()
 	m := regexp.MustCompile(`exposure level for fairlead.service: ([0-9.]+)`).FindSubmatch(out)
 	if err != nil || m == nil {
 		t.Fatalf("systemd-analyze security: %v\n%s", err, out)
