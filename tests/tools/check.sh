@@ -7,7 +7,7 @@ passed=0
 failed=0
 out=build/check
 mkdir -p "$out"
-stages=${CHECK:-lint unit asan tsan clang fuzz scenario tsan-scenario}
+stages=${CHECK:-lint unit asan tsan clang fuzz scenario tsan-scenario console}
 jobs=$(nproc)
 
 result() { # result NAME PASSED FAILED
@@ -158,6 +158,20 @@ fuzz_stage() {
 }
 
 tsan_scenarios='^Test(JoinAndReachThroughRelay|ManyStreams|KillInMidStorm|InterruptWithManyStreams|RelayWithOfficialClient|DERPOverWebSocket|Hostile)$'
+# The console in a real browser, in front of the real server and real clients.
+console_stage() {
+	sh tests/tools/console_test.sh >"$out/console.log" 2>&1
+	status=$?
+	counts=$(tail -n 1 "$out/console.log" | sed -n 's/^\([0-9]*\) passed, \([0-9]*\) failed$/\1 \2/p')
+	p=${counts% *}
+	f=${counts#* }
+	if [ -z "$counts" ] || [ "$status" -ne 0 ]; then
+		tail -n 120 "$out/console.log"
+		[ "${f:-0}" -gt 0 ] || f=1
+	fi
+	result console "${p:-0}" "${f:-0}"
+}
+
 began=$(date +%s)
 sh tests/tools/deps.sh check || { echo "0 passed, 1 failed"; exit 1; }
 for stage in $stages; do
@@ -170,6 +184,7 @@ for stage in $stages; do
 	fuzz) fuzz_stage ;;
 	scenario) scenario_stage ;;
 	tsan-scenario) tsan_scenario_stage ;;
+	console) console_stage ;;
 	*) echo "no stage $stage" >&2; failed=$((failed + 1)) ;;
 	esac
 done
