@@ -330,7 +330,7 @@ node_add(struct tailnet *t, struct node *from)
 	user_at(t, n->user_id)->n_nodes++;
 	metric_add(METRIC_NODES, 1);
 	admission_follow(t, n);
-	tailnet_due_note(t, n->key_expiry_unix_s);
+	tailnet_expiry_note(t, n);
 	tailnet_due_note(t, tailnet_ephemeral_due(t, n));
 	session_node_added(t, n);
 	if (t->priv->is_started)
@@ -374,7 +374,7 @@ node_set_key(struct tailnet *t, struct node *n, const struct mutation *m)
 		n->is_expiry_off = from->is_expiry_off;
 		n->is_expiry_warned = false;
 		n->_is_expiry_told = tailnet_node_is_expired(n, clock_wall_s());
-		tailnet_due_note(t, n->key_expiry_unix_s);
+		tailnet_expiry_note(t, n);
 	}
 	admission_follow(t, n);
 	return CHANGE_KEY | CHANGE_SELF;

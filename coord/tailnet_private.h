@@ -110,6 +110,8 @@ void tailnet_setting_apply(struct tailnet *t, const char *name, int64_t value);
 
 /* Timers. Something is to be looked at then; nothing before tailnet_start. */
 void tailnet_due_note(struct tailnet *t, int64_t unix_s);
+/* The node's key expires, of which is to be warned before: within a second if that is due. */
+void tailnet_expiry_note(struct tailnet *t, const struct node *n);
 /* When an ephemeral node that stays offline is removed; 0: not by itself. */
 int64_t tailnet_ephemeral_due(const struct tailnet *t, const struct node *n);
 void tailnet_timers_start(struct tailnet *t);

@@ -39,6 +39,18 @@ tailnet_due_note(struct tailnet *t, int64_t unix_s)
 	    wait_s * 1000);
 }
 
+void
+tailnet_expiry_note(struct tailnet *t, const struct node *n)
+{
+	int64_t warn_at = n->key_expiry_unix_s - WARN_BEFORE_S, soon = clock_wall_s() + 1;
+
+	if (n->key_expiry_unix_s == 0)
+		return;
+	tailnet_due_note(t, n->key_expiry_unix_s);
+	if (!n->is_expiry_warned && n->key_expiry_unix_s > soon)
+		tailnet_due_note(t, warn_at > soon ? warn_at : soon);	/* one look for many of them */
+}
+
 int64_t
 tailnet_ephemeral_due(const struct tailnet *t, const struct node *n)
 {

@@ -8,7 +8,7 @@
 #include "server/cmd.h"
 
 static const char *user, *expiration, *tags, *description;
-static bool is_reusable, is_ephemeral, is_quiet;
+static bool is_reusable, is_ephemeral, needs_approval, is_quiet;
 
 static void
 put_kind(const json_t *o, int64_t now, struct buf *out)
@@ -62,6 +62,8 @@ create_body(void)
 		}
 		json_object_set_new(body, "expirySeconds", json_integer(expiry_s));
 	}
+	if (needs_approval)
+		json_object_set_new(body, "preauthorized", json_false());
 	if (tags != NULL) {
 		json_object_set_new(body, "tags", json_array());
 		cli_tags_add(json_object_get(body, "tags"), tags);
@@ -155,6 +157,8 @@ static const struct cli_opt create_opts[] = {
 	{ "reusable", 0, CLI_BOOL, &is_reusable, NULL, "for any number of nodes" },
 	{ "ephemeral", 0, CLI_BOOL, &is_ephemeral, NULL,
 	  "nodes are deleted some time after they went offline" },
+	{ "needs-approval", 0, CLI_BOOL, &needs_approval, NULL,
+	  "nodes wait to be approved where devices need that: fairlead settings" },
 	{ "expiration", 'e', CLI_STRING, &expiration, "TIME", "30m, 24h, 7d or never; default 90d" },
 	{ "tags", 't', CLI_STRING, &tags, "LIST", "nodes get these tags: tag:a,tag:b" },
 	{ "description", 'd', CLI_STRING, &description, "TEXT", "what it is for" },
