@@ -177,9 +177,12 @@ rest_pop(struct pool *p)
 	return r;
 }
 
+/* The queue is in order of time; what comes late goes to where it belongs. */
 static void
 rest_push(struct pool *p, struct resting r)
 {
+	struct resting *at;
+
 	if (p->rest_head + p->rest_n == p->rest_cap && p->rest_head > p->rest_n) {
 		memmove(p->rest, p->rest + p->rest_head, p->rest_n * sizeof(*p->rest));
 		p->rest_head = 0;
@@ -188,7 +191,10 @@ rest_push(struct pool *p, struct resting r)
 		p->rest_cap = p->rest_cap == 0 ? 16 : 2 * p->rest_cap;
 		p->rest = obj_realloc(p->rest, p->rest_cap * sizeof(*p->rest));
 	}
-	p->rest[p->rest_head + p->rest_n++] = r;
+	at = p->rest + p->rest_head + p->rest_n++;
+	for (; at > p->rest + p->rest_head && at[-1].since_unix_s > r.since_unix_s; at--)
+		*at = at[-1];
+	*at = r;
 }
 
 /* Is a range used up, even of resting ones? */
@@ -286,27 +292,31 @@ is_usable_offset(const struct pool *p, uint32_t offset)
 	return true;
 }
 
-/* Takes the address out of the queue of resting ones; false: it does not rest. */
-static bool
+/* Takes the address out of the queue of resting ones; since when it rested, or 0: it does not. */
+static int64_t
 rest_remove(struct pool *p, uint32_t offset)
 {
 	struct resting *first = p->rest + p->rest_head;
 
 	for (size_t i = 0; i < p->rest_n; i++) {
+		int64_t since = first[i].since_unix_s;
+
 		if (first[i].offset != offset)
 			continue;
 		memmove(first + i, first + i + 1, (p->rest_n - i - 1) * sizeof(*first));
 		p->rest_n--;
-		return true;
+		return since;
 	}
-	return false;
+	return 0;
 }
 
 enum err
-ipam_reserve_exact(struct ipam *a, const struct net_ip *ip, struct err_text *why)
+ipam_reserve_exact(struct ipam *a, const struct net_ip *ip, struct ipam_hold *out,
+	struct err_text *why)
 {
 	struct pool *p = pool_of(a, ip);
 	char text[NET_TEXT_MAX], first[NET_TEXT_MAX], last[NET_TEXT_MAX];
+	int64_t since = 0;
 	uint32_t offset;
 
 	net_ip_put(ip, text);
@@ -318,14 +328,12 @@ ipam_reserve_exact(struct ipam *a, const struct net_ip *ip, struct err_text *why
 	}
 	if (!is_usable_offset(p, offset))
 		return err_say(why, ERR_INVAL, "%s is reserved for other purposes", text);
-	if (bit_get(p, offset)) {
-		if (rest_remove(p, offset))
-			return ERR_OK;
+	if (bit_get(p, offset) && (since = rest_remove(p, offset)) == 0)
 		return err_say(why, ERR_EXISTS, "%s belongs to a node already, or is promised to one",
 		    text);
-	}
+	p->n_taken += since == 0;
 	bit_set(p, offset);
-	p->n_taken++;
+	*out = (struct ipam_hold){ .ip = *ip, .rested_unix_s = since };
 	return ERR_OK;
 }
 
@@ -359,4 +367,13 @@ ipam_free_count(const struct ipam *a, int family)
 	const struct pool *p = family == 4 ? &a->v4 : &a->v6;
 
 	return p->n_usable - p->n_taken + p->rest_n;
+}
+
+void
+ipam_give_back(struct ipam *a, const struct ipam_hold *h)
+{
+	if (h->ip.family != 0 && h->rested_unix_s != 0)
+		ipam_release(a, &h->ip, h->rested_unix_s);
+	else if (h->ip.family != 0)
+		ipam_unreserve(a, &h->ip);
 }

@@ -35,15 +35,23 @@ enum err ipam_reserve(struct ipam *a, int64_t now_unix_s, struct net_ip *ip4, st
 /* The next free one of a family (4 or 6) alone. ERR_FULL with *why. */
 enum err ipam_reserve_one(struct ipam *a, int family, int64_t now_unix_s, struct net_ip *out,
 	struct err_text *why) MUST_USE;
+/* An address that was wanted, and what it was before. All zero: none. */
+struct ipam_hold {
+	struct net_ip ip;
+	int64_t rested_unix_s;		/* it rested since then; 0: it was free */
+};
 /* This very address, even if it rests. ERR_INVAL: outside of what is given out, or reserved;
  * ERR_EXISTS: a node has it, or it is promised; with *why. */
-enum err ipam_reserve_exact(struct ipam *a, const struct net_ip *ip, struct err_text *why) MUST_USE;
+enum err ipam_reserve_exact(struct ipam *a, const struct net_ip *ip, struct ipam_hold *out,
+	struct err_text *why) MUST_USE;
+/* That came to nothing: free, or resting, as before. */
+void ipam_give_back(struct ipam *a, const struct ipam_hold *h);
 /* A reservation came to nothing: free at once. */
 void ipam_unreserve(struct ipam *a, const struct net_ip *ip);
 /* A node has it (reserved before, or loaded). An address outside the ranges, which were changed,
  * is left alone. */
 void ipam_use(struct ipam *a, const struct net_ip *ip);
-/* No node has it since then; rests. Calls must come in order of time. */
+/* No node has it since then; rests. Calls come mostly in order of time. */
 void ipam_release(struct ipam *a, const struct net_ip *ip, int64_t released_unix_s);
 
 /* Free, rested or resting addresses of the family (4 or 6). */

@@ -36,18 +36,14 @@ spec_check(struct tailnet *t, const struct tailnet_key_spec *spec, struct err_te
 }
 
 static enum err
-plan_ip(struct tailnet *t, int family, const struct net_ip *wanted, struct net_ip *out,
+plan_ip(struct tailnet *t, int family, const struct net_ip *wanted, struct ipam_hold *out,
 	struct err_text *why)
 {
-	enum err rc;
-
 	if (wanted->family == 0)
-		return ipam_reserve_one(t->ipam, family, clock_wall_s(), out, why);
+		return ipam_reserve_one(t->ipam, family, clock_wall_s(), &out->ip, why);
 	if (wanted->family != family)
 		return err_say(why, ERR_INVAL, "this is no IPv%d address", family);
-	if ((rc = ipam_reserve_exact(t->ipam, wanted, why)) == ERR_OK)
-		*out = *wanted;
-	return rc;
+	return ipam_reserve_exact(t->ipam, wanted, out, why);
 }
 
 /* Promises name and addresses: kept by op until the answer, by the key afterwards. */
@@ -62,9 +58,9 @@ plan_reserve(struct tailnet_op *op, const struct tailnet_key_spec *spec, struct 
 		return err_say(why, ERR_EXISTS, "a node is named %s already, or that name is promised",
 		    name);
 	memcpy(op->kept_name, name, sizeof(name));
-	if ((rc = plan_ip(op->t, 4, &spec->node_ip4, &op->kept_ip4, why)) != ERR_OK)
+	if ((rc = plan_ip(op->t, 4, &spec->node_ip4, &op->kept4, why)) != ERR_OK)
 		return rc;
-	return plan_ip(op->t, 6, &spec->node_ip6, &op->kept_ip6, why);
+	return plan_ip(op->t, 6, &spec->node_ip6, &op->kept6, why);
 }
 
 /* Adds what op keeps to the transaction that adds the key. */
@@ -76,8 +72,8 @@ plan_add(const struct tailnet_op *op, struct txn *x, struct authkey *k)
 	if (op->kept_name[0] == '\0')
 		return;
 	memcpy(k->plan.name, op->kept_name, sizeof(k->plan.name));	/* for the audit record */
-	k->plan.ip4 = op->kept_ip4;
-	k->plan.ip6 = op->kept_ip6;
+	k->plan.ip4 = op->kept4.ip;
+	k->plan.ip6 = op->kept6.ip;
 	p = &txn_add(x, MUTATION_KEY_PLAN)->u.key;
 	memcpy(p->id, k->id, sizeof(p->id));
 	p->plan = k->plan;

@@ -236,15 +236,11 @@ static enum err
 ip_reserve(struct tailnet_op *op, int family, const struct net_ip *own, const struct net_ip *wanted,
 	struct err_text *why)
 {
-	enum err rc;
-
 	if (wanted == NULL || wanted->family == 0 || net_ip_eq(own, wanted))
 		return ERR_OK;
 	if (wanted->family != family)
 		return err_say(why, ERR_INVAL, "this is no IPv%d address", family);
-	if ((rc = ipam_reserve_exact(op->t->ipam, wanted, why)) == ERR_OK)
-		*(family == 4 ? &op->kept_ip4 : &op->kept_ip6) = *wanted;
-	return rc;
+	return ipam_reserve_exact(op->t->ipam, wanted, family == 4 ? &op->kept4 : &op->kept6, why);
 }
 
 void
@@ -266,7 +262,7 @@ tailnet_node_set_ips(struct tailnet *t, const struct actor *by, int64_t node_id,
 		rc = ip_reserve(op, 6, &n->ip6, ip6, &why);
 	if (rc == ERR_OK && n->_is_moving)
 		rc = err_say(&why, ERR_BUSY, "the node gets other addresses just now: try again");
-	if (rc != ERR_OK || (op->kept_ip4.family == 0 && op->kept_ip6.family == 0)) {
+	if (rc != ERR_OK || (op->kept4.ip.family == 0 && op->kept6.ip.family == 0)) {
 		tailnet_op_refuse_take(op, rc, &why);
 		return;
 	}
@@ -274,8 +270,8 @@ tailnet_node_set_ips(struct tailnet *t, const struct actor *by, int64_t node_id,
 	op->moving_id = n->id;
 	n->_is_moving = true;
 	x = node_txn(op, n, NODE_GROUP_IP, &m);
-	m->u.node.ip4 = op->kept_ip4.family != 0 ? op->kept_ip4 : n->ip4;
-	m->u.node.ip6 = op->kept_ip6.family != 0 ? op->kept_ip6 : n->ip6;
+	m->u.node.ip4 = op->kept4.ip.family != 0 ? op->kept4.ip : n->ip4;
+	m->u.node.ip6 = op->kept6.ip.family != 0 ? op->kept6.ip : n->ip6;
 	audit_node(x, by, "node.ip", n, &m->u.node, NODE_GROUP_IP);
 	tailnet_op_submit_take(op, x);
 }

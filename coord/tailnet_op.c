@@ -49,10 +49,10 @@ on_txn(void *arg, enum err rc, const struct err_text *why)
 		tailnet_name_give(op->t, op->held_name);
 	if (rc != ERR_OK && op->kept_name[0] != '\0')
 		tailnet_name_give(op->t, op->kept_name);
-	if (rc != ERR_OK && op->kept_ip4.family != 0)
-		ipam_unreserve(op->t->ipam, &op->kept_ip4);
-	if (rc != ERR_OK && op->kept_ip6.family != 0)
-		ipam_unreserve(op->t->ipam, &op->kept_ip6);
+	if (rc != ERR_OK) {
+		ipam_give_back(op->t->ipam, &op->kept4);
+		ipam_give_back(op->t->ipam, &op->kept6);
+	}
 	if (op->removing_id != 0 && (n = map_find(&op->t->nodes, &op->removing_id)) != NULL)
 		n->_is_removing = false;
 	if (rc != ERR_OK && op->is_plan_end &&

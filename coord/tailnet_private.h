@@ -5,6 +5,7 @@
 #include "base/list.h"
 #include "base/ratelimit.h"
 #include "coord/dns_label.h"
+#include "coord/ipam.h"
 #include "coord/mutation.h"
 #include "coord/tailnet.h"
 
@@ -58,7 +59,7 @@ struct tailnet_op {
 	char held_name[DNS_LABEL_MAX];		/* given back at the end, unless "" */
 	int64_t removing_id;			/* node whose removal mark goes on failure, or 0 */
 	char kept_name[DNS_LABEL_MAX];		/* given back on failure, unless "" */
-	struct net_ip kept_ip4, kept_ip6;	/* likewise, unless family 0 */
+	struct ipam_hold kept4, kept6;		/* likewise, unless zero */
 	int64_t moving_id;			/* node whose mark of other addresses goes at the end, or 0 */
 	int64_t renaming_id;			/* node whose renaming mark goes at the end, or 0 */
 	bool is_plan_end;			/* of key_id: its mark goes on failure */

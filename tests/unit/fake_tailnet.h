@@ -139,6 +139,7 @@ static struct fake {
 	int n_done;
 } fake;
 
+static int64_t fake_start_at = T0;	/* the clock at the next start */
 static const struct actor fake_actor = { .name = "test" };
 
 #ifdef FAKE_REAL_STORE
@@ -224,7 +225,7 @@ fake_start(void)
 	memset(&fake_map, 0, sizeof(fake_map));
 	memset(fake_replies, 0, sizeof(fake_replies));
 	memset(fake_is_admitted, 0, sizeof(fake_is_admitted));
-	fake_clock(T0);
+	fake_clock(fake_start_at);
 	fake.base = event_base_new();
 	fake.cfg.prefixes.v4 = "100.64.0.0/24";
 	fake.cfg.prefixes.v6 = "fd7a:115c:a1e0::/48";
@@ -291,6 +292,7 @@ struct fake_req {
 	const char *tags, *hostname;
 	int64_t expiry;		/* 0: none */
 	bool is_ephemeral;
+	const char *followup;	/* NULL: none */
 };
 
 /* Sends it; its replies are in fake_replies[fake.stream]. */
@@ -309,6 +311,7 @@ fake_register(const struct fake_req *q)
 	memset(req->node_key.b, q->key, KEY_BYTES);
 	memset(req->old_node_key.b, q->old, KEY_BYTES);
 	req->auth_key = q->auth == NULL ? NULL : obj_strdup(q->auth);
+	req->followup = q->followup == NULL ? NULL : obj_strdup(q->followup);
 	req->has_expiry = q->expiry != 0;
 	req->expiry_unix_s = q->expiry;
 	req->is_ephemeral = q->is_ephemeral;
@@ -322,6 +325,13 @@ static inline const struct fake_reply *
 fake_reply(void)
 {
 	return &fake_replies[fake.stream];
+}
+
+/* Its client closes the stream. */
+static inline void
+fake_gone(int32_t stream)
+{
+	tailnet_register_gone(fake.t, (struct conn_ref){ .generation = 1 }, stream);
 }
 
 static inline struct node *

@@ -209,6 +209,59 @@ test_churn(void **state)
 	ipam_free(a);
 }
 
+/* One wanted address: not twice, not outside, not reserved; a resting one may be had. */
+static void
+test_exact(void **state)
+{
+	static const struct { const char *ip; enum err want; } cases[] = {
+		{ "100.64.0.9", ERR_OK }, { "100.64.0.9", ERR_EXISTS }, { "100.64.0.0", ERR_INVAL },
+		{ "100.64.15.255", ERR_INVAL }, { "100.64.16.1", ERR_INVAL }, { "192.0.2.1", ERR_INVAL },
+		{ "fd7a:115c:a1e0::9", ERR_OK }, { "fd7a:115c:a1e0::9", ERR_EXISTS },
+		{ "fd7a:115c:a1e0::53", ERR_INVAL }, { "fd7a:115c:a1e0::", ERR_INVAL },
+		{ "fd7a:115c:a1e0:b1a::9", ERR_INVAL }, { "2001:db8::1", ERR_INVAL },
+	};
+	struct ipam *a = make("100.64.0.0/20", V6);
+	struct net_ip ip, out;
+	struct ipam_hold hold;
+	struct err_text why;
+	size_t n_free = ipam_free_count(a, 4);
+
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(cases); i++) {
+		ip = ip_of(cases[i].ip);
+		if (ipam_reserve_exact(a, &ip, &hold, &why) != cases[i].want)
+			fail_msg("%s", cases[i].ip);
+		if (cases[i].want != ERR_OK)
+			assert_non_null(strstr(why.s, cases[i].ip));
+	}
+	assert_int_equal(ipam_free_count(a, 4), n_free - 1);
+	for (int i = 1; i <= 9; i++)
+		assert_int_equal(ipam_reserve_one(a, 4, T0, &out, NULL), ERR_OK);
+	assert_int_equal(out.b[3], 10);			/* 9 is left out */
+	for (int i = 1; i <= 3; i++) {
+		ip = ip_of("100.64.0.1");
+		ip.b[3] = (uint8_t)i;
+		ipam_release(a, &ip, T0 + i);
+	}
+	ip = ip_of("100.64.0.2");
+	assert_int_equal(ipam_reserve_exact(a, &ip, &hold, NULL), ERR_OK);
+	ipam_give_back(a, &hold);			/* rests on, in its place */
+	assert_int_equal(ipam_reserve_exact(a, &ip, &hold, NULL), ERR_OK);
+	assert_int_equal(hold.rested_unix_s, T0 + 2);
+	assert_int_equal(ipam_reserve_exact(a, &ip, &hold, NULL), ERR_EXISTS);
+	assert_string_equal(next4(a, T0 + IPAM_REST_S + 10), "100.64.0.1");	/* rested */
+	assert_string_equal(next4(a, T0 + IPAM_REST_S + 10), "100.64.0.3");
+	ipam_unreserve(a, &ip);
+	assert_string_equal(next4(a, T0 + IPAM_REST_S + 10), "100.64.0.2");
+	ipam_free(a);
+	a = make("100.64.0.0/30", V6);
+	assert_int_equal(ipam_reserve_one(a, 4, T0, &out, NULL), ERR_OK);
+	assert_int_equal(ipam_reserve_one(a, 4, T0, &out, NULL), ERR_OK);
+	assert_int_equal(ipam_reserve_one(a, 4, T0, &out, &why), ERR_FULL);
+	assert_int_equal(ipam_reserve_one(a, 6, T0, &out, NULL), ERR_OK);
+	ipam_free(a);
+}
+
 int
 main(void)
 {
@@ -219,6 +272,7 @@ main(void)
 		cmocka_unit_test(test_rest),
 		cmocka_unit_test(test_exhausted),
 		cmocka_unit_test(test_churn),
+		cmocka_unit_test(test_exact),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

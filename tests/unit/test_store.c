@@ -227,6 +227,110 @@ test_every_step_fails(void **state)
 	fake_stop();
 }
 
+/* A transaction of one mutation that memory would have refused, and how it ends. */
+static enum err
+raw_change(enum mutation_kind kind, uint32_t groups, const char *key_id, const char *name,
+	const char *ip4)
+{
+	struct outcome o = { 0 };
+	struct tailnet_op *op = tailnet_op_new(fake.t, on_outcome, &o);
+	struct txn *x = tailnet_op_txn(op);
+	struct mutation *m = txn_add(x, kind);
+	struct net_ip v4, v6;
+
+	m->groups = groups;
+	assert_int_equal(net_ip_parse(ip4, strlen(ip4), &v4), ERR_OK);
+	assert_int_equal(net_ip_parse("fd7a:115c:a1e0::77", 18, &v6), ERR_OK);
+	if (kind == MUTATION_NODE_SET) {
+		m->u.node.id = 1;
+		snprintf(m->u.node.name, sizeof(m->u.node.name), "%s", name);
+		m->u.node.ip4 = v4;
+		m->u.node.ip6 = v6;
+	} else {
+		memcpy(m->u.key.id, key_id, strlen(key_id));
+		snprintf(m->u.key.plan.name, sizeof(m->u.key.plan.name), "%s", name);
+		m->u.key.plan.ip4 = v4;
+		m->u.key.plan.ip6 = v6;
+	}
+	tailnet_op_submit_take(op, x);
+	fake_commit();
+	return o.rc[0];
+}
+
+/* What is promised to one node is not given to another, even if our code forgets it. */
+static void
+test_promises_in_database(void **state)
+{
+	struct tailnet_key_spec spec = { .user_id = 1, .node_name = "edge-7" };
+	char auth[AUTHKEY_TEXT_MAX], other[AUTHKEY_ID_CHARS + 4];
+
+	(void)state;
+	fake_start();
+	fake_user("a", USER_ADMIN);
+	strcpy(auth, fake_key(1, "r", NULL, 0));
+	strcpy(other, fake.key_id);
+	assert_int_equal(register_once(1, auth), 200);		/* edge, 100.64.0.1 */
+	assert_int_equal(net_ip_parse("100.64.0.7", 10, &spec.node_ip4), ERR_OK);
+	tailnet_key_create(fake.t, &fake_actor, &spec, fake_done, NULL);
+	fake_commit();
+	assert_int_equal(fake.res.rc, ERR_OK);
+	assert_int_equal(raw_change(MUTATION_NODE_SET, NODE_GROUP_NAME, NULL, "edge-7", "100.64.0.8"),
+	    ERR_EXISTS);
+	assert_int_equal(raw_change(MUTATION_NODE_SET, NODE_GROUP_IP, NULL, "", "100.64.0.7"), ERR_EXISTS);
+	assert_int_equal(raw_change(MUTATION_KEY_PLAN, 0, other, "edge", "100.64.0.8"), ERR_EXISTS);
+	assert_int_equal(raw_change(MUTATION_KEY_PLAN, 0, other, "x", "100.64.0.1"), ERR_EXISTS);
+	assert_int_equal(raw_change(MUTATION_KEY_PLAN, 0, other, "edge-7", "100.64.0.8"), ERR_EXISTS);
+	assert_int_equal(raw_change(MUTATION_KEY_PLAN, 0, fake.key_id, "y", "100.64.0.8"), ERR_EXISTS);
+	assert_int_equal(raw_change(MUTATION_KEY_PLAN_USE, 0, other, "", "100.64.0.8"), ERR_NOTFOUND);
+	assert_int_equal(number("SELECT count(*) FROM node_plans"), 1);
+	assert_reload_equal();
+	fake_stop();
+}
+
+/* Every step of planning a node, of its join, and of moving it fails once. */
+static void
+test_every_step_of_a_plan_fails(void **state)
+{
+	struct tailnet_key_spec spec = { .user_id = 1, .node_name = "gate" };
+	struct net_ip next;
+	char auth[AUTHKEY_TEXT_MAX] = "";
+	int n_failed[3] = { 0 }, status = 0;
+
+	(void)state;
+	fake_start();
+	fake_user("a", USER_ADMIN);
+	assert_int_equal(net_ip_parse("100.64.0.7", 10, &spec.node_ip4), ERR_OK);
+	assert_int_equal(net_ip_parse("100.64.0.9", 10, &next), ERR_OK);
+	for (int n = 1; auth[0] == '\0'; n++, n_failed[0]++) {
+		store_test_fail_step(fake_store, n, SQLITE_FULL, 0);
+		tailnet_key_create(fake.t, &fake_actor, &spec, fake_done, NULL);
+		fake_commit();
+		strcpy(auth, fake.secret);
+		store_test_fail_step(fake_store, 0, 0, 0);
+		assert_int_equal(fake.t->priv->names_held.count, auth[0] != '\0');
+	}
+	for (int n = 1; status != 200; n++, n_failed[1]++) {
+		store_test_fail_step(fake_store, n, SQLITE_FULL, 0);
+		status = register_once(1, auth);
+		store_test_fail_step(fake_store, 0, 0, 0);
+		assert_int_equal(fake.t->nodes.count, status == 200);
+	}
+	assert_string_equal(fake_node(1)->name, "gate");
+	fake.res.rc = ERR_FULL;
+	for (int n = 1; fake.res.rc != ERR_OK; n++, n_failed[2]++) {
+		store_test_fail_step(fake_store, n, SQLITE_FULL, 0);
+		tailnet_node_set_ips(fake.t, &fake_actor, fake_node(1)->id, &next, NULL, fake_done, NULL);
+		assert_true(n < 100);
+		fake_commit();
+		store_test_fail_step(fake_store, 0, 0, 0);
+	}
+	assert_int_equal(fake_node(1)->ip4.b[3], 9);
+	for (size_t i = 0; i < COUNT_OF(n_failed); i++)
+		assert_true(n_failed[i] >= 6);
+	assert_reload_equal();
+	fake_stop();
+}
+
 static void
 test_disk_full_for_a_while(void **state)
 {
@@ -323,6 +427,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_group_commit), TEST(test_constraint_isolates),
 		TEST(test_txn_is_whole), TEST(test_single_use_in_database),
+		TEST(test_promises_in_database), TEST(test_every_step_of_a_plan_fails),
 		TEST(test_queue_is_bounded), TEST(test_every_step_fails),
 		TEST(test_disk_full_for_a_while), TEST(test_ids_are_not_reused),
 		TEST(test_open_refuses), TEST(test_stop_at_once),

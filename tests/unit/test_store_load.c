@@ -9,6 +9,80 @@
 
 #include "store_file.h"
 
+static struct net_ip
+some_ip(int family)
+{
+	struct net_ip ip;
+	char text[NET_TEXT_MAX];
+
+	snprintf(text, sizeof(text), family == 4 ? "100.64.0.%d" : "fd7a:115c:a1e0::%x", 1 + chance(80));
+	assert_int_equal(net_ip_parse(text, strlen(text), &ip), ERR_OK);
+	return ip;
+}
+
+static char plan_text[AUTHKEY_TEXT_MAX], plan_id[AUTHKEY_ID_CHARS + 4];	/* the last one's */
+
+/* tailnet_done_fn */
+static void
+on_plan(void *arg, const struct tailnet_result *res)
+{
+	(void)arg;
+	if (res->rc != ERR_OK)
+		return;
+	snprintf(plan_text, sizeof(plan_text), "%s", res->secret);
+	snprintf(plan_id, sizeof(plan_id), "%s", res->key_id);
+}
+
+/* Plans, addresses, expiry, approval, settings. */
+static void
+change_joining(struct node *n)
+{
+	struct tailnet_settings s = { .devices_need_approval = chance(2), .key_days = chance(40) - 1 };
+	struct tailnet_key_spec spec = { .user_id = 1 + chance(3), .is_preauthorized = chance(2) };
+	struct net_ip ip4 = some_ip(4), ip6 = some_ip(6);
+	char name[32];
+
+	snprintf(name, sizeof(name), "n%d", chance(20));
+	switch (chance(8)) {
+	case 0: case 1:
+		spec.node_name = name;
+		spec.node_ip4 = ip4;
+		if (chance(2))
+			spec.node_ip6 = ip6;
+		spec.expires_unix_s = chance(2) ? 0 : fake.now + chance(DAY_S) + 1;
+		tailnet_key_create(fake.t, &fake_actor, &spec, on_plan, NULL);
+		break;
+	case 2:
+		fake_register(&(struct fake_req){ .machine = chance(40) + 1, .key = chance(150) + 1,
+		    .auth = plan_text });
+		break;
+	case 3:
+		if (chance(2))
+			tailnet_key_revoke(fake.t, &fake_actor, plan_id, NULL, NULL);
+		else
+			tailnet_key_remove(fake.t, &fake_actor, plan_id, NULL, NULL);
+		break;
+	case 4:
+		if (n != NULL)
+			tailnet_node_set_ips(fake.t, &fake_actor, n->id, &ip4, chance(2) ? &ip6 : NULL, NULL,
+			    NULL);
+		break;
+	case 5:
+		if (n != NULL)
+			tailnet_node_set_expiry(fake.t, &fake_actor, n->id,
+			    chance(2) ? 0 : fake.now + 1 + chance(10 * DAY_S), NULL, NULL);
+		break;
+	case 6:
+		if (n != NULL)
+			tailnet_node_set_authorized(fake.t, &fake_actor, n->id, chance(2), NULL, NULL);
+		break;
+	case 7:
+		tailnet_settings_set(fake.t, &fake_actor, &s, NULL, NULL);
+		tailnet_due_run(fake.t);
+		break;
+	}
+}
+
 static void
 change_something(char key_text[3][AUTHKEY_TEXT_MAX])
 {
@@ -17,7 +91,7 @@ change_something(char key_text[3][AUTHKEY_TEXT_MAX])
 	char name[32];
 	int k = chance(60) + 1;
 
-	switch (chance(12)) {
+	switch (chance(18)) {
 	case 0: case 1: case 2: case 3:
 		fake_register(&(struct fake_req){ .machine = k % 40 + 1, .key = k + chance(100),
 		    .auth = key_text[chance(3)], .old = chance(2) ? chance(160) : 0 });
@@ -49,6 +123,9 @@ change_something(char key_text[3][AUTHKEY_TEXT_MAX])
 		break;
 	case 11:
 		fake_clock(fake.now + chance(2 * DAY_S));
+		break;
+	default:
+		change_joining(n);
 		break;
 	}
 }
@@ -83,6 +160,11 @@ test_reload(void **state)
 		assert_int_equal(fake.t->nodes.count, number("SELECT count(*) FROM nodes"));
 	}
 	assert_true(fake.t->nodes.count > 5);
+	assert_true(number("SELECT count(*) FROM audit WHERE what = 'node.ip'") > 5);
+	assert_true(number("SELECT count(*) FROM audit WHERE what = 'node.expiring'") > 0);
+	assert_true(number("SELECT count(*) FROM audit WHERE what = 'key.plan_end'") > 0);
+	assert_true(number("SELECT count(*) FROM audit WHERE what = 'settings.change'") > 5);
+	assert_true(number("SELECT count(*) FROM nodes WHERE is_name_given") > 0);
 	assert_true(number("SELECT count(*) FROM address_history") > 5);
 	assert_true(number("SELECT count(*) FROM audit WHERE before IS NOT NULL AND after IS NOT NULL"
 	    " AND json_valid(before) AND json_valid(after) AND what = 'node.rename'") > 5);
