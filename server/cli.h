@@ -45,12 +45,34 @@ int cli_call(const char *method, const char *path, json_t *body_taken, json_t **
 /* before + percent-encoded id + after; the caller frees it. */
 char *cli_path(const char *before, const char *id, const char *after) MUST_USE;
 
-/* "tag:a,tag:b" -> array; words without "tag:" get it. Appends to list. */
-void cli_tags_add(json_t *list, const char *text);
 /* Prints "fairlead: …" on stderr; returns 1. */
 int cli_fail(const char *fmt, ...) PRINTF_LIKE(1, 2);
 /* The answer as JSON for programs. Returns 0. */
 int cli_print_json(const json_t *v);
+
+/* A change of the object that is the command's first word, and what is said when it is done: "Node
+ * web1 is now web2." is kind, that word, done, and a member of the answer. */
+struct cli_change {
+	const char *method;
+	const char *path, *action;	/* "/nodes/" and "/expire"; action may be NULL */
+	const char *kind, *done;
+	const char *member;		/* NULL: done says all */
+	const char *none;		/* instead of done when the member is empty; NULL: "none" behind it */
+};
+/* Asks for it and prints the answer. body may be NULL. Returns the exit code. */
+int cli_change(const struct cli *c, const struct cli_change *how, json_t *body_taken);
+/* The same with the body {member: value}; a value that is not UTF-8 is refused. */
+int cli_patch(const struct cli *c, const struct cli_change *how, const char *value);
+
+/* Makes something: POST path. print says so to people. A body of NULL was refused already: exit code 2. */
+int cli_make(const struct cli *c, const char *path, json_t *body_taken,
+	void (*print)(const struct cli *c, const json_t *made));
+/* "a,b c" becomes, or is appended to, the array in body; words without the prefix get it. Text NULL:
+ * nothing. */
+void cli_words_add(json_t *body, const char *member, const char *text, const char *prefix);
+/* --expiration, unless NULL, into the body, which it returns. NULL: that is no time, which is said,
+ * and the body is dropped. */
+json_t *cli_expiry_set(json_t *body_taken, const char *expiration) MUST_USE;
 
 /* A column of a list of objects, or a line of one. */
 struct cli_column {

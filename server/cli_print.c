@@ -1,5 +1,4 @@
 /* Answers of the API for people and for programs. */
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -102,16 +101,4 @@ cli_print_object(const struct cli *c, json_t *answer_taken, const struct cli_col
 	buf_fini(&line);
 	json_decref(answer_taken);
 	return 0;
-}
-
-void
-cli_tags_add(json_t *list, const char *text)
-{
-	char *copy = obj_strdup(text), *rest = copy, *word;
-
-	while ((word = strsep(&rest, ", ")) != NULL)
-		if (*word != 0)
-			json_array_append_new(list, json_sprintf("%s%s",
-			    strncmp(word, "tag:", 4) == 0 ? "" : "tag:", word));
-	free(copy);
 }

@@ -80,9 +80,11 @@ cmd_main(int argc, char **argv)
 	}
 	if ((c = find(argv[is_help ? 2 : 1])) == NULL)
 		return unknown(argv[is_help ? 2 : 1]);
-	if (is_help) {
+	if (!is_help)
+		return c->noun != NULL ? cli_main(c->noun, argc - 1, argv + 1) : c->run(argc - 1, argv + 1);
+	if (c->noun != NULL)
+		cli_usage(c->noun, stdout);
+	else
 		c->usage(stdout);
-		return 0;
-	}
-	return c->run(argc - 1, argv + 1);
+	return 0;
 }

@@ -3,11 +3,13 @@
 #ifndef SERVER_CMD_H
 #define SERVER_CMD_H
 
-#include <jansson.h>
 #include <stdio.h>
+
+#include "server/cli.h"
 
 struct cmd {
 	const char *name, *summary;
+	const struct cli_noun *noun;	/* its verbs; NULL: it has none, but what follows */
 	int (*run)(int argc, char **argv);	/* argv[0] is the subcommand; returns the exit code */
 	void (*usage)(FILE *f);
 };
@@ -17,7 +19,7 @@ extern const struct cmd cmd_serve, cmd_users, cmd_keys, cmd_nodes, cmd_status, c
 	cmd_auth, cmd_settings;
 
 /* A new auth key, and how to join with it, for people. */
-void cmd_keys_print(const json_t *key);
+void cmd_keys_print(const struct cli *c, const json_t *key);
 
 /* Finds the subcommand and runs it. argv as main has it. Returns the exit code. */
 int cmd_main(int argc, char **argv);

@@ -64,16 +64,4 @@ static const struct cli_noun noun = {
 	"audit", "The audit record: who changed what, before and after.", verbs, COUNT_OF(verbs), false,
 };
 
-static int
-run(int argc, char **argv)
-{
-	return cli_main(&noun, argc, argv);
-}
-
-static void
-usage(FILE *f)
-{
-	cli_usage(&noun, f);
-}
-
-const struct cmd cmd_audit = { "audit", "who changed what", run, usage };
+const struct cmd cmd_audit = { .name = "audit", .noun = &noun, .summary = "who changed what" };

@@ -49,33 +49,28 @@ id_of(const struct cli *c)
 	return slash != NULL ? slash + 1 : c->argv[0];
 }
 
+static void
+print_approved(const struct cli *c, const json_t *v)
+{
+	(void)c;
+	printf("The device is node %s (%s) now; it comes online by itself.\n", json_get_str(v, "name", "?"),
+	    json_string_value(json_array_get(json_object_get(v, "addresses"), 0)));
+}
+
 static int
 auth_approve(struct cli *c)
 {
-	json_t *v, *body = json_pack("{s:s*}", "user", user);
-	char *path = cli_path("/logins/", id_of(c), "/approve");
+	json_t *body = json_pack("{s:s*}", "user", user);
+	char *path;
 	int code;
 
-	if (body == NULL) {
-		free(path);
+	if (body == NULL)
 		return cli_fail("the user must be UTF-8") + 1;
-	}
-	if (tags != NULL) {
-		json_object_set_new(body, "tags", json_array());
-		cli_tags_add(json_object_get(body, "tags"), tags);
-	}
-	code = cli_call("POST", path, body, &v);
+	cli_words_add(body, "tags", tags, "tag:");
+	path = cli_path("/logins/", id_of(c), "/approve");
+	code = cli_make(c, path, body, print_approved);
 	free(path);
-	if (code != 0)
-		return code;
-	if (c->is_json)
-		cli_print_json(v);
-	else
-		printf("The device is node %s (%s) now; it comes online by itself.\n",
-		    json_get_str(v, "name", "?"), json_string_value(json_array_get(
-		    json_object_get(v, "addresses"), 0)));
-	json_decref(v);
-	return 0;
+	return code;
 }
 
 static int
@@ -114,16 +109,6 @@ static const struct cli_noun noun = {
 	COUNT_OF(verbs), false,
 };
 
-static int
-run(int argc, char **argv)
-{
-	return cli_main(&noun, argc, argv);
-}
-
-static void
-usage(FILE *f)
-{
-	cli_usage(&noun, f);
-}
-
-const struct cmd cmd_auth = { "auth", "devices without a key: list, approve, reject", run, usage };
+const struct cmd cmd_auth = {
+	.name = "auth", .noun = &noun, .summary = "devices without a key: list, approve, reject",
+};

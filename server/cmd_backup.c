@@ -108,16 +108,6 @@ static const struct cli_verb verbs[] = {
 
 static const struct cli_noun noun = { "backup", "", verbs, COUNT_OF(verbs), false };
 
-static int
-run(int argc, char **argv)
-{
-	return cli_main(&noun, argc, argv);
-}
-
-static void
-usage(FILE *f)
-{
-	cli_usage(&noun, f);
-}
-
-const struct cmd cmd_backup = { "backup", "everything of the running server into one file", run, usage };
+const struct cmd cmd_backup = {
+	.name = "backup", .noun = &noun, .summary = "everything of the running server into one file",
+};

@@ -33,16 +33,6 @@ static const struct cli_noun noun = {
 	true,
 };
 
-static int
-run(int argc, char **argv)
-{
-	return cli_main(&noun, argc, argv);
-}
-
-static void
-usage(FILE *f)
-{
-	cli_usage(&noun, f);
-}
-
-const struct cmd cmd_config = { "config", "configuration: check", run, usage };
+const struct cmd cmd_config = {
+	.name = "config", .noun = &noun, .summary = "configuration: check",
+};

@@ -43,16 +43,6 @@ static const struct cli_noun noun = {
 	"console", "Prints a link that signs a browser in to the console.", verbs, COUNT_OF(verbs), false,
 };
 
-static int
-run(int argc, char **argv)
-{
-	return cli_main(&noun, argc, argv);
-}
-
-static void
-usage(FILE *f)
-{
-	cli_usage(&noun, f);
-}
-
-const struct cmd cmd_console = { "console", "a link that signs a browser in", run, usage };
+const struct cmd cmd_console = {
+	.name = "console", .noun = &noun, .summary = "a link that signs a browser in",
+};

@@ -1,5 +1,4 @@
 /* fairlead apikeys and fairlead oauth-clients: what programs call the API with. */
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -47,46 +46,21 @@ list(struct cli *c)
 	    "There are no API keys: fairlead apikeys create");
 }
 
-/* "a,b c" -> array; words get the prefix when they lack it. */
-static json_t *
-words_split(const char *text, const char *prefix)
-{
-	json_t *words = json_array();
-	char *copy = obj_strdup(text), *rest = copy, *word;
-
-	while ((word = strsep(&rest, ", ")) != NULL)
-		if (*word != 0)
-			json_array_append_new(words, json_sprintf("%s%s",
-			    strncmp(word, prefix, strlen(prefix)) == 0 ? "" : prefix, word));
-	free(copy);
-	return words;
-}
-
 /* NULL: the sentence is printed. */
 static json_t *
 create_body(const struct cli *c)
 {
 	json_t *body = json_pack("{s:s, s:s*, s:s*}", "kind", is_clients(c) ? "client" : "api",
-	    "user", user,
-	    "description", description);
-	struct err_text why;
-	int64_t expiry_s;
+	    "user", user, "description", description);
 
 	if (body == NULL) {
 		cli_fail("user and description must be UTF-8");
 		return NULL;
 	}
-	if (expiration != NULL && cli_duration_parse(expiration, &expiry_s, &why) != ERR_OK) {
-		cli_fail("--expiration: %s", why.s);
-		json_decref(body);
+	if ((body = cli_expiry_set(body, expiration)) == NULL)
 		return NULL;
-	}
-	if (expiration != NULL)
-		json_object_set_new(body, "expirySeconds", json_integer(expiry_s));
-	if (scopes != NULL)
-		json_object_set_new(body, "scopes", words_split(scopes, ""));
-	if (tags != NULL)
-		json_object_set_new(body, "tags", words_split(tags, "tag:"));
+	cli_words_add(body, "scopes", scopes, "");
+	cli_words_add(body, "tags", tags, "tag:");
 	return body;
 }
 
@@ -96,6 +70,10 @@ print_created(const struct cli *c, const json_t *v)
 	const char *key = json_get_str(v, "key", ""), *id = json_get_str(v, "id", "?");
 	json_t *status = NULL;
 
+	if (is_quiet) {
+		printf("%s\n", key);
+		return;
+	}
 	if (cli_call("GET", "/status", NULL, &status) != 0)
 		status = NULL;		/* the key is there all the same */
 	const char *url = json_get_str(status, "serverUrl", "URL");
@@ -104,60 +82,36 @@ print_created(const struct cli *c, const json_t *v)
 		    "    client secret  %s\n\nToken endpoint: %s/api/v2/oauth/token\n", id, key, url);
 	else
 		printf("API key %s of user %s. It is shown only once:\n\n    %s\n\nTry it with:\n\n"
-		    "    curl -u %s: %s/api/v2/tailnet/-/devices\n\n", id, json_get_str(v, "user",
-		    "?"), key,
-		    key, url);
+		    "    curl -u %s: %s/api/v2/tailnet/-/devices\n\n", id, json_get_str(v, "user", "?"),
+		    key, key, url);
 	json_decref(status);
 }
 
 static int
 create(struct cli *c)
 {
-	json_t *v, *body = create_body(c);
-	int code;
-
-	if (body == NULL)
-		return 2;
-	if ((code = cli_call("POST", "/credentials", body, &v)) != 0)
-		return code;
-	if (c->is_json)
-		cli_print_json(v);
-	else if (is_quiet)
-		printf("%s\n", json_get_str(v, "key", ""));
-	else
-		print_created(c, v);
-	json_decref(v);
-	return 0;
+	return cli_make(c, "/credentials", create_body(c), print_created);
 }
 
 static int
-change(const struct cli *c, const char *method, const char *after, const char *done)
+change(const struct cli *c, struct cli_change how)
 {
-	char *path = cli_path("/credentials/", c->argv[0], after);
-	json_t *v;
-	int code = cli_call(method, path, NULL, &v);
-
-	free(path);
-	if (code != 0)
-		return code;
-	if (c->is_json)
-		cli_print_json(v);
-	else
-		printf("%s %s is %s.\n", is_clients(c) ? "OAuth client" : "API key", c->argv[0], done);
-	json_decref(v);
-	return 0;
+	how.path = "/credentials/";
+	how.kind = is_clients(c) ? "OAuth client" : "API key";
+	return cli_change(c, &how, NULL);
 }
 
 static int
 revoke(struct cli *c)
 {
-	return change(c, "POST", "/revoke", "useless from now on");
+	return change(c, (struct cli_change){ .method = "POST", .action = "/revoke",
+	    .done = "is useless from now on" });
 }
 
 static int
 destroy(struct cli *c)
 {
-	return change(c, "DELETE", "", "deleted");
+	return change(c, (struct cli_change){ .method = "DELETE", .done = "is deleted" });
 }
 
 #define DESCRIPTION { "description", 'd', CLI_STRING, &description, "TEXT", "what it is for" }
@@ -194,40 +148,17 @@ static const struct cli_verb client_verbs[] = {
 
 static const struct cli_noun key_noun = {
 	"apikeys", "API keys: what programs call the API with, as a user.", key_verbs,
-	    COUNT_OF(key_verbs), false,
+	COUNT_OF(key_verbs), false,
 };
 
 static const struct cli_noun client_noun = {
 	"oauth-clients", "OAuth clients: what operators and providers get access tokens with.",
-	    client_verbs,
-	COUNT_OF(client_verbs), false,
+	client_verbs, COUNT_OF(client_verbs), false,
 };
 
-static int
-run_keys(int argc, char **argv)
-{
-	return cli_main(&key_noun, argc, argv);
-}
-
-static void
-usage_keys(FILE *f)
-{
-	cli_usage(&key_noun, f);
-}
-
-static int
-run_clients(int argc, char **argv)
-{
-	return cli_main(&client_noun, argc, argv);
-}
-
-static void
-usage_clients(FILE *f)
-{
-	cli_usage(&client_noun, f);
-}
-
-const struct cmd cmd_apikeys = { "apikeys", "keys of the API: create, list, expire, delete", run_keys,
-	usage_keys };
-const struct cmd cmd_oauth_clients = { "oauth-clients", "OAuth clients: create, list, expire, delete",
-	run_clients, usage_clients };
+const struct cmd cmd_apikeys = {
+	.name = "apikeys", .noun = &key_noun, .summary = "keys of the API: create, list, expire, delete",
+};
+const struct cmd cmd_oauth_clients = {
+	.name = "oauth-clients", .noun = &client_noun, .summary = "OAuth clients: create, list, expire, delete",
+};

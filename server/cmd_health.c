@@ -94,16 +94,6 @@ static const struct cli_verb verbs[] = {
 
 static const struct cli_noun noun = { "health", "", verbs, COUNT_OF(verbs), false };
 
-static int
-run(int argc, char **argv)
-{
-	return cli_main(&noun, argc, argv);
-}
-
-static void
-usage(FILE *f)
-{
-	cli_usage(&noun, f);
-}
-
-const struct cmd cmd_health = { "health", "whether the server on this machine answers", run, usage };
+const struct cmd cmd_health = {
+	.name = "health", .noun = &noun, .summary = "whether the server on this machine answers",
+};

@@ -47,47 +47,37 @@ create_body(void)
 {
 	json_t *body = json_pack("{s:b, s:b, s:s*, s:s*}", "reusable", is_reusable, "ephemeral", is_ephemeral,
 	    "user", user, "description", description);
-	struct err_text why;
-	int64_t expiry_s;
 
 	if (body == NULL) {
 		cli_fail("user and description must be UTF-8");
 		return NULL;
 	}
-	if (expiration != NULL) {
-		if (cli_duration_parse(expiration, &expiry_s, &why) != ERR_OK) {
-			cli_fail("--expiration: %s", why.s);
-			json_decref(body);
-			return NULL;
-		}
-		json_object_set_new(body, "expirySeconds", json_integer(expiry_s));
-	}
+	if ((body = cli_expiry_set(body, expiration)) == NULL)
+		return NULL;
 	if (needs_approval)
 		json_object_set_new(body, "preauthorized", json_false());
-	if (tags != NULL) {
-		json_object_set_new(body, "tags", json_array());
-		cli_tags_add(json_object_get(body, "tags"), tags);
-	}
+	cli_words_add(body, "tags", tags, "tag:");
 	return body;
 }
 
 /* A cluster's node that is deleted because it was off for an hour loses its address and its place. */
 static void
-warn_ephemeral(const json_t *v)
+warn_ephemeral(void)
 {
-	if (json_get_bool(v, "ephemeral", false) && json_array_size(json_object_get(v, "tags")) > 0)
+	if (is_ephemeral && tags != NULL && *tags != 0)
 		fprintf(stderr, "fairlead: warning: nodes that join with this key are deleted when they are "
 		    "offline for a while, and come back with other addresses; do not use it for servers or "
 		    "K3s nodes: leave --ephemeral out\n");
 }
 
 void
-cmd_keys_print(const json_t *v)
+cmd_keys_print(const struct cli *c, const json_t *v)
 {
 	json_t *status = NULL;
 	struct buf expires = { .len = 0 };
 	const char *key = json_get_str(v, "key", "");
 
+	(void)c;
 	if (cli_call("GET", "/status", NULL, &status) != 0)
 		status = NULL;		/* the key is there all the same */
 	cli_put_time(v, "expires", clock_wall_s(), &expires);
@@ -101,55 +91,41 @@ cmd_keys_print(const json_t *v)
 	json_decref(status);
 }
 
-static int
-keys_create(struct cli *c)
+static void
+print_made(const struct cli *c, const json_t *v)
 {
-	json_t *v, *body = create_body();
-	int code;
-
-	if (body == NULL)
-		return 2;
-	if ((code = cli_call("POST", "/keys", body, &v)) != 0)
-		return code;
-	if (c->is_json)
-		cli_print_json(v);
-	else if (is_quiet)
+	if (is_quiet)
 		printf("%s\n", json_get_str(v, "key", ""));
 	else
-		cmd_keys_print(v);
-	warn_ephemeral(v);
-	json_decref(v);
-	return 0;
+		cmd_keys_print(c, v);
 }
 
 static int
-change(const struct cli *c, const char *method, const char *after, const char *done)
+keys_create(struct cli *c)
 {
-	char *path = cli_path("/keys/", c->argv[0], after);
-	json_t *v;
-	int code = cli_call(method, path, NULL, &v);
+	int code = cli_make(c, "/keys", create_body(), print_made);
 
-	free(path);
-	if (code != 0)
-		return code;
-	if (c->is_json)
-		cli_print_json(v);
-	else
-		printf("Auth key %s is %s; nodes that joined with it stay.\n", c->argv[0], done);
-	json_decref(v);
-	return 0;
+	if (code == 0)
+		warn_ephemeral();
+	return code;
 }
 
 static int
 keys_revoke(struct cli *c)
 {
-	return change(c, "POST", "/revoke", "revoked");
+	static const struct cli_change how = { .method = "POST", .path = "/keys/", .action = "/revoke",
+		.kind = "Auth key", .done = "is revoked; nodes that joined with it stay" };
+
+	return cli_change(c, &how, NULL);
 }
 
 static int
 keys_delete(struct cli *c)
 {
-	return change(c, "DELETE", "", "deleted");
+	static const struct cli_change how = { .method = "DELETE", .path = "/keys/",
+		.kind = "Auth key", .done = "is deleted; nodes that joined with it stay" };
+
+	return cli_change(c, &how, NULL);
 }
 
 static const struct cli_opt create_opts[] = {
@@ -177,16 +153,6 @@ static const struct cli_noun noun = {
 	"keys", "Auth keys: what nodes join with.", verbs, COUNT_OF(verbs), false,
 };
 
-static int
-run(int argc, char **argv)
-{
-	return cli_main(&noun, argc, argv);
-}
-
-static void
-usage(FILE *f)
-{
-	cli_usage(&noun, f);
-}
-
-const struct cmd cmd_keys = { "keys", "auth keys: create, list, revoke, delete", run, usage };
+const struct cmd cmd_keys = {
+	.name = "keys", .noun = &noun, .summary = "auth keys: create, list, revoke, delete",
+};

@@ -79,100 +79,70 @@ nodes_list(struct cli *c)
 }
 
 static int
-call(const struct cli *c, const char *method, const char *after, json_t *body, json_t **out)
-{
-	char *path = cli_path("/nodes/", c->argv[0], after);
-	int code = cli_call(method, path, body, out);
-
-	free(path);
-	return code;
-}
-
-static int
 nodes_show(struct cli *c)
 {
+	char *path = cli_path("/nodes/", c->argv[0], "");
 	json_t *v;
-	int code = call(c, "GET", "", NULL, &v);
+	int code = cli_call("GET", path, NULL, &v);
 
+	free(path);
 	return code != 0 ? code : cli_print_object(c, v, lines, COUNT_OF(lines));
 }
 
-/* Prints what the node is now, as JSON or as one sentence that ends with the given member. Drops v. */
 static int
-print_changed(const struct cli *c, json_t *v, const char *what, const char *member)
+change(const struct cli *c, struct cli_change how, json_t *body_taken)
 {
-	struct buf cell = { .len = 0 };
-
-	if (c->is_json) {
-		cli_print_json(v);
-	} else {
-		if (member != NULL)
-			cli_put_member(v, member, &cell);
-		printf("Node %s %s%s.\n", c->argv[0], what, member == NULL ? "" : cell.len > 0 ?
-		    buf_cstr(&cell) : "none");
-	}
-	buf_fini(&cell);
-	json_decref(v);
-	return 0;
+	how.path = "/nodes/";
+	how.kind = "Node";
+	return cli_change(c, &how, body_taken);
 }
 
 static int
 nodes_rename(struct cli *c)
 {
-	json_t *v, *body = json_pack("{s:s}", "name", c->argv[1]);
-	int code = body == NULL ? cli_fail("the name is not UTF-8") : call(c, "PATCH", "", body, &v);
+	static const struct cli_change how = { .method = "PATCH", .path = "/nodes/", .kind = "Node",
+		.done = "is now ", .member = "name" };
 
-	return code != 0 ? code : print_changed(c, v, "is now ", "name");
+	return cli_patch(c, &how, c->argv[1]);
 }
 
 static int
 nodes_tag(struct cli *c)
 {
-	json_t *v, *list = json_array();
+	json_t *body = json_object();
 
 	for (int i = 1; i < c->argc; i++)
-		cli_tags_add(list, c->argv[i]);
-	int code = call(c, "PATCH", "", json_pack("{s:o}", "tags", list), &v);
-	return code != 0 ? code : print_changed(c, v, "now has the tags ", "tags");
+		cli_words_add(body, "tags", c->argv[i], "tag:");
+	return change(c, (struct cli_change){ .method = "PATCH", .done = "now has the tags ",
+	    .member = "tags" }, body);
 }
 
 static int
 nodes_expire(struct cli *c)
 {
-	json_t *v;
-	int code = call(c, "POST", "/expire", NULL, &v);
-
-	return code != 0 ? code : print_changed(c, v, "must log in again: its key is expired", NULL);
+	return change(c, (struct cli_change){ .method = "POST", .action = "/expire",
+	    .done = "must log in again: its key is expired" }, NULL);
 }
 
 static int
 nodes_delete(struct cli *c)
 {
-	json_t *v;
-	int code = call(c, "DELETE", "", NULL, &v);
-
-	return code != 0 ? code : print_changed(c, v, "is deleted", NULL);
-}
-
-static int
-approve(struct cli *c, bool is_approved, const char *what)
-{
-	json_t *v;
-	int code = call(c, "POST", "/approve", json_pack("{s:b}", "approved", is_approved), &v);
-
-	return code != 0 ? code : print_changed(c, v, what, NULL);
+	return change(c, (struct cli_change){ .method = "DELETE", .done = "is deleted" }, NULL);
 }
 
 static int
 nodes_approve(struct cli *c)
 {
-	return approve(c, true, "is approved");
+	return change(c, (struct cli_change){ .method = "POST", .action = "/approve",
+	    .done = "is approved" }, json_pack("{s:b}", "approved", true));
 }
 
 static int
 nodes_unapprove(struct cli *c)
 {
-	return approve(c, false, "waits for approval: it sees nobody, and nobody sees it");
+	return change(c, (struct cli_change){ .method = "POST", .action = "/approve",
+	    .done = "waits for approval: it sees nobody, and nobody sees it" },
+	    json_pack("{s:b}", "approved", false));
 }
 
 static int
@@ -181,7 +151,7 @@ nodes_expiry(struct cli *c)
 	const char *word = c->argv[1];
 	struct err_text why;
 	int64_t seconds = 0;
-	json_t *v, *body;
+	json_t *body;
 
 	if (strcmp(word, "on") == 0)
 		body = json_object();
@@ -191,18 +161,15 @@ nodes_expiry(struct cli *c)
 		return cli_fail("expiry is on, off, or a time from now: %s", why.s) + 1;
 	else
 		body = json_pack("{s:I}", "seconds", (json_int_t)seconds);
-	int code = call(c, "POST", "/expiry", body, &v);
-	if (code != 0)
-		return code;
-	if (json_is_null(json_object_get(v, "keyExpires")))
-		return print_changed(c, v, "has a key that never expires", NULL);
-	return print_changed(c, v, "has a key that expires at ", "keyExpires");
+	return change(c, (struct cli_change){ .method = "POST", .action = "/expiry",
+	    .done = "has a key that expires at ", .member = "keyExpires",
+	    .none = "has a key that never expires" }, body);
 }
 
 static int
 nodes_ip(struct cli *c)
 {
-	json_t *v, *body = json_object();
+	json_t *body = json_object();
 
 	for (int i = 1; i < c->argc; i++) {
 		const char *member = strchr(c->argv[i], ':') != NULL ? "ip6" : "ip4";
@@ -213,8 +180,8 @@ nodes_ip(struct cli *c)
 		}
 		json_object_set_new(body, member, json_string(c->argv[i]));
 	}
-	int code = call(c, "POST", "/ip", body, &v);
-	return code != 0 ? code : print_changed(c, v, "now has the addresses ", "addresses");
+	return change(c, (struct cli_change){ .method = "POST", .action = "/ip",
+	    .done = "now has the addresses ", .member = "addresses" }, body);
 }
 
 /* NULL: the sentence is printed. */
@@ -223,52 +190,34 @@ plan_body(void)
 {
 	json_t *body = json_pack("{s:s, s:s*, s:s*, s:s*}", "nodeName", plan_name, "nodeIp4", plan_ip4,
 	    "nodeIp6", plan_ip6, "user", plan_user);
-	struct err_text why;
-	int64_t expiry_s;
 
 	if (body == NULL) {
 		cli_fail("name and user must be UTF-8");
 		return NULL;
 	}
-	if (plan_tags != NULL) {
-		json_object_set_new(body, "tags", json_array());
-		cli_tags_add(json_object_get(body, "tags"), plan_tags);
+	cli_words_add(body, "tags", plan_tags, "tag:");
+	return cli_expiry_set(body, plan_expiration);
+}
+
+static void
+print_planned(const struct cli *c, const json_t *v)
+{
+	if (is_quiet) {
+		printf("%s\n", json_get_str(v, "key", ""));
+		return;
 	}
-	if (plan_expiration != NULL) {
-		if (cli_duration_parse(plan_expiration, &expiry_s, &why) != ERR_OK) {
-			cli_fail("--expiration: %s", why.s);
-			json_decref(body);
-			return NULL;
-		}
-		json_object_set_new(body, "expirySeconds", json_integer(expiry_s));
-	}
-	return body;
+	printf("Node %s will have the addresses %s and %s: they are kept for it as long as its key is good.\n",
+	    json_get_str(v, "nodeName", "?"), json_get_str(v, "nodeIp4", "?"),
+	    json_get_str(v, "nodeIp6", "?"));
+	cmd_keys_print(c, v);
 }
 
 static int
 nodes_preprovision(struct cli *c)
 {
-	json_t *v, *body;
-	int code;
-
 	if (plan_name == NULL)
 		return cli_fail("a planned node needs a --name") + 1;
-	if ((body = plan_body()) == NULL)
-		return 2;
-	if ((code = cli_call("POST", "/keys", body, &v)) != 0)
-		return code;
-	if (c->is_json) {
-		cli_print_json(v);
-	} else if (is_quiet) {
-		printf("%s\n", json_get_str(v, "key", ""));
-	} else {
-		printf("Node %s will have the addresses %s and %s: they are kept for it as long as its key is "
-		    "good.\n", json_get_str(v, "nodeName", "?"), json_get_str(v, "nodeIp4", "?"),
-		    json_get_str(v, "nodeIp6", "?"));
-		cmd_keys_print(v);
-	}
-	json_decref(v);
-	return 0;
+	return cli_make(c, "/keys", plan_body(), print_planned);
 }
 
 static const struct cli_opt plan_opts[] = {
@@ -305,17 +254,7 @@ static const struct cli_noun noun = {
 	COUNT_OF(verbs), false,
 };
 
-static int
-run(int argc, char **argv)
-{
-	return cli_main(&noun, argc, argv);
-}
-
-static void
-usage(FILE *f)
-{
-	cli_usage(&noun, f);
-}
-
-const struct cmd cmd_nodes = { "nodes", "nodes: list, show, rename, tag,"
-  " approve, expire, delete, ...", run, usage };
+const struct cmd cmd_nodes = {
+	.name = "nodes", .noun = &noun,
+	.summary = "nodes: list, show, rename, tag, approve, expire, delete, ...",
+};

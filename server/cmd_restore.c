@@ -87,16 +87,6 @@ static const struct cli_verb verbs[] = {
 
 static const struct cli_noun noun = { "restore", "", verbs, COUNT_OF(verbs), true };
 
-static int
-run(int argc, char **argv)
-{
-	return cli_main(&noun, argc, argv);
-}
-
-static void
-usage(FILE *f)
-{
-	cli_usage(&noun, f);
-}
-
-const struct cmd cmd_restore = { "restore", "a backup into a data directory", run, usage };
+const struct cmd cmd_restore = {
+	.name = "restore", .noun = &noun, .summary = "a backup into a data directory",
+};

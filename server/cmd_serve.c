@@ -83,4 +83,4 @@ run(int argc, char **argv)
 	return status;
 }
 
-const struct cmd cmd_serve = { "serve", "run the server", run, usage };
+const struct cmd cmd_serve = { .name = "serve", .summary = "run the server", .run = run, .usage = usage };

@@ -134,16 +134,6 @@ static const struct cli_noun noun = {
 	"settings", "Settings that are changed while the server runs.", verbs, COUNT_OF(verbs), false,
 };
 
-static int
-run(int argc, char **argv)
-{
-	return cli_main(&noun, argc, argv);
-}
-
-static void
-usage(FILE *f)
-{
-	cli_usage(&noun, f);
-}
-
-const struct cmd cmd_settings = { "settings", "settings: get, set", run, usage };
+const struct cmd cmd_settings = {
+	.name = "settings", .noun = &noun, .summary = "settings: get, set",
+};

@@ -100,16 +100,6 @@ static const struct cli_verb verbs[] = {
 
 static const struct cli_noun noun = { "status", "", verbs, COUNT_OF(verbs), false };
 
-static int
-run(int argc, char **argv)
-{
-	return cli_main(&noun, argc, argv);
-}
-
-static void
-usage(FILE *f)
-{
-	cli_usage(&noun, f);
-}
-
-const struct cmd cmd_status = { "status", "what the server on this machine does", run, usage };
+const struct cmd cmd_status = {
+	.name = "status", .noun = &noun, .summary = "what the server on this machine does",
+};

@@ -1,6 +1,4 @@
 /* fairlead users */
-#include <stdlib.h>
-
 #include "base/json.h"
 #include "server/cli.h"
 #include "server/cmd.h"
@@ -27,77 +25,47 @@ users_list(struct cli *c)
 	    "There are no users yet: fairlead users create NAME");
 }
 
+static void
+print_made(const struct cli *c, const json_t *v)
+{
+	(void)c;
+	printf("User %s is made (id %s).\n", json_get_str(v, "name", "?"), json_get_str(v, "id", "?"));
+}
+
 static int
 users_create(struct cli *c)
 {
-	json_t *v, *body = json_pack("{s:s, s:s*, s:s*}", "name", c->argv[0], "displayName", display_name,
+	json_t *body = json_pack("{s:s, s:s*, s:s*}", "name", c->argv[0], "displayName", display_name,
 	    "role", role);
-	int code;
 
-	if (body == NULL)
-		return cli_fail("the name is not UTF-8");
-	if ((code = cli_call("POST", "/users", body, &v)) != 0)
-		return code;
-	if (c->is_json)
-		cli_print_json(v);
-	else
-		printf("User %s is made (id %s).\n", json_get_str(v, "name", "?"), json_get_str(v, "id", "?"));
-	json_decref(v);
-	return 0;
+	return body == NULL ? cli_fail("the name is not UTF-8") : cli_make(c, "/users", body, print_made);
 }
 
 static int
 users_rename(struct cli *c)
 {
-	char *path = cli_path("/users/", c->argv[0], "");
-	json_t *v, *body = json_pack("{s:s}", "name", c->argv[1]);
-	int code = body == NULL ? cli_fail("the name is not UTF-8") : cli_call("PATCH", path, body, &v);
+	static const struct cli_change how = { .method = "PATCH", .path = "/users/", .kind = "User",
+		.done = "is now ", .member = "name" };
 
-	free(path);
-	if (code != 0)
-		return code;
-	if (c->is_json)
-		cli_print_json(v);
-	else
-		printf("User %s is now %s.\n", c->argv[0], json_get_str(v, "name", "?"));
-	json_decref(v);
-	return 0;
+	return cli_patch(c, &how, c->argv[1]);
 }
 
 static int
 users_role(struct cli *c)
 {
-	char *path = cli_path("/users/", c->argv[0], "");
-	json_t *v, *body = json_pack("{s:s}", "role", c->argv[1]);
-	int code = body == NULL ? cli_fail("the role is not UTF-8") : cli_call("PATCH", path, body, &v);
+	static const struct cli_change how = { .method = "PATCH", .path = "/users/", .kind = "User",
+		.done = "is now ", .member = "role" };
 
-	free(path);
-	if (code != 0)
-		return code;
-	if (c->is_json)
-		cli_print_json(v);
-	else
-		printf("User %s is now %s.\n", c->argv[0], json_get_str(v, "role", "?"));
-	json_decref(v);
-	return 0;
+	return cli_patch(c, &how, c->argv[1]);
 }
 
 static int
 users_delete(struct cli *c)
 {
-	char *path = cli_path("/users/", c->argv[0], "");
-	json_t *v;
-	int code = cli_call("DELETE", path, NULL, &v);
+	static const struct cli_change how = { .method = "DELETE", .path = "/users/", .kind = "User",
+		.done = "is deleted" };
 
-	free(path);
-	if (code != 0)
-		return code;
-	if (c->is_json)
-		cli_print_json(v);
-	else
-		printf("User %s is deleted.\n", c->argv[0]);
-	json_decref(v);
-	return 0;
+	return cli_change(c, &how, NULL);
 }
 
 static const struct cli_opt create_opts[] = {
@@ -118,16 +86,6 @@ static const struct cli_noun noun = {
 	"users", "Users: who owns nodes and auth keys.", verbs, COUNT_OF(verbs), false,
 };
 
-static int
-run(int argc, char **argv)
-{
-	return cli_main(&noun, argc, argv);
-}
-
-static void
-usage(FILE *f)
-{
-	cli_usage(&noun, f);
-}
-
-const struct cmd cmd_users = { "users", "users: create, list, rename, role, delete", run, usage };
+const struct cmd cmd_users = {
+	.name = "users", .noun = &noun, .summary = "users: create, list, rename, role, delete",
+};

@@ -15,16 +15,6 @@ static const struct cli_verb verbs[] = {
 
 static const struct cli_noun noun = { "version", "", verbs, COUNT_OF(verbs), true };
 
-static int
-run(int argc, char **argv)
-{
-	return cli_main(&noun, argc, argv);
-}
-
-static void
-usage(FILE *f)
-{
-	cli_usage(&noun, f);
-}
-
-const struct cmd cmd_version = { "version", "version of this binary", run, usage };
+const struct cmd cmd_version = {
+	.name = "version", .noun = &noun, .summary = "version of this binary",
+};

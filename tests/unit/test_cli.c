@@ -1,4 +1,4 @@
-/* links: server/cmd server/cmd_users server/cmd_keys server/cmd_nodes server/cmd_auth server/cmd_settings server/cmd_status server/cmd_config server/cmd_version server/cmd_console server/cmd_credentials server/cmd_audit server/cmd_health server/cmd_backup server/cmd_restore server/backup_file server/restore server/datadir server/acme_challenge coord/store_backup gen/migrations server/cli server/cli_opt server/cli_text server/cli_print server/cli_client server/suggest server/config_load server/config_file server/config_table relay/derp_mesh_target server/address */
+/* links: server/cmd server/cmd_users server/cmd_keys server/cmd_nodes server/cmd_auth server/cmd_settings server/cmd_status server/cmd_config server/cmd_version server/cmd_console server/cmd_credentials server/cmd_audit server/cmd_health server/cmd_backup server/cmd_restore server/backup_file server/restore server/datadir server/acme_challenge coord/store_backup gen/migrations server/cli server/cli_opt server/cli_text server/cli_print server/cli_change server/cli_client server/suggest server/config_load server/config_file server/config_table relay/derp_mesh_target server/address */
 /* The command line: durations, tables, flags, and every verb against a scripted server on a Unix socket. */
 #include <stdarg.h>
 #include <setjmp.h>
@@ -37,7 +37,9 @@ serve_usage(FILE *f)
 	fputs("serve's help\n", f);
 }
 
-const struct cmd cmd_serve = { "serve", "runs the server", serve_run, serve_usage };
+const struct cmd cmd_serve = {
+	.name = "serve", .summary = "runs the server", .run = serve_run, .usage = serve_usage,
+};
 
 static void
 test_durations(void **state)
