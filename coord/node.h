@@ -19,6 +19,13 @@
 struct session;
 struct map_node;
 
+/* A subnet route, or one of an exit node (0.0.0.0/0, ::/0), that the node advertises and an administrator or
+ * the policy approved. */
+struct node_route {
+	struct net_prefix prefix;
+	bool is_primary;		/* elected among the nodes with this route; exit routes always */
+};
+
 struct node {
 	uint32_t magic;
 	/* hard: changed by mutations only (coord/tailnet) */
@@ -37,6 +44,8 @@ struct node {
 	bool is_expiry_warned;		/* of this expiry */
 	bool is_ephemeral, is_authorized;
 	char authkey_id[16];		/* that it joined with; "" */
+	struct net_prefix *approved;	/* owned, sorted: routes that it may have, advertised or not */
+	unsigned n_approved;
 	/* soft: published at once, written lazily */
 	struct hostinfo *host;		/* owned reference; never NULL */
 	struct disco_key disco_key;
@@ -47,6 +56,9 @@ struct node {
 	int64_t last_seen_unix_s;
 	bool is_online;			/* as peers are told */
 	bool is_soft_dirty;		/* to be written */
+	/* kept by tailnet_route.c: what is advertised and approved, sorted */
+	struct node_route *routes;	/* owned */
+	unsigned n_routes;
 	/* kept by the map distribution (map_*, session, change) */
 	struct session *session;	/* its long-poll, or NULL */
 	struct map_node *map;		/* fragment, chunk, class */

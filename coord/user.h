@@ -30,6 +30,8 @@ struct user {
 	int64_t id;
 	char name[USER_NAME_MAX];		/* login name, unique, zero-padded */
 	char display_name[USER_NAME_MAX];
+	char email[USER_NAME_MAX];		/* as an identity provider says; "": none, or the name is one */
+	char provider_id[USER_NAME_MAX];	/* of the person there; "": none */
 	int64_t created_unix_s;
 	unsigned n_nodes, n_keys;		/* that name this user */
 };
