@@ -63,9 +63,14 @@ $(BUILD)/gen/migrations.c: $(wildcard migrations/*.sql) tests/tools/embed_sql.sh
 
 # The console, if it has been built. The list changes only when a file does.
 CONSOLE  := $(if $(filter 0,$(WEB)),none,web/console/dist)
-.PHONY: console FORCE
+.PHONY: console console-fresh FORCE
 console:
 	@sh tests/tools/console.sh web/console
+
+# Built if it is older than its sources. A server without it says so at /.
+console-fresh:
+	@[ "$(WEB)" = 0 ] || sh tests/tools/console.sh --stale web/console || \
+	    echo "the console could not be built (see above): going on without it" >&2
 
 $(BUILD)/gen/assets.list: FORCE
 	@mkdir -p $(@D)
@@ -122,6 +127,7 @@ fuzz-build: $(FUZZ:%=$(BUILD)/fuzz/%)
 # --- the rest -------------------------------------------------------------------------------------
 run:
 	@sh tests/tools/deps.sh run
+	@$(MAKE) -s console-fresh
 	@$(MAKE) -s all
 	@exec build/fairlead serve $(ARGS)
 
