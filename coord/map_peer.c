@@ -12,12 +12,6 @@
 
 #include "base/net.h"
 
-int64_t
-map_peer_owner_id(const struct node *n)
-{
-	return n->n_tags > 0 ? USER_TAGGED_ID : n->user_id;
-}
-
 char *
 map_peer_fqdn(const struct node *n, const char *base_domain, char out[MAP_FQDN_MAX])
 {
@@ -26,12 +20,6 @@ map_peer_fqdn(const struct node *n, const char *base_domain, char out[MAP_FQDN_M
 	snprintf(out, MAP_FQDN_MAX, "%.63s.%s%s", n->name, has_domain ? base_domain : "",
 	    has_domain ? "." : "");
 	return out;
-}
-
-bool
-map_peer_is_expired(const struct node *n, int64_t now_unix_s)
-{
-	return n->key_expiry_unix_s != 0 && n->key_expiry_unix_s <= now_unix_s;
 }
 
 #define ADDRESSES_MAX (2 * (NET_TEXT_MAX + 8))
@@ -94,7 +82,7 @@ put_common(struct json_writer *w, const struct node *n, const char *base_domain)
 	snprintf(text, sizeof(text), "%lld", (long long)n->id);
 	json_w_str(w, "StableID", text);
 	json_w_str(w, "Name", map_peer_fqdn(n, base_domain, text));
-	json_w_int(w, "User", map_peer_owner_id(n));
+	json_w_int(w, "User", node_owner_id(n));
 	json_w_str(w, "Key", node_key_put(&n->node_key, text));
 	put_disco(w, n);
 	json_w_raw(w, "Addresses", addresses, n_addresses);

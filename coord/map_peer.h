@@ -53,12 +53,8 @@ struct map_node {
 	int64_t gone_unix_s;		/* when its stream ended */
 };
 
-/* Owner towards clients: the tagged-devices user for tagged nodes. */
-int64_t map_peer_owner_id(const struct node *n);
 /* "name.base_domain." into out; returns out. */
 char *map_peer_fqdn(const struct node *n, const char *base_domain, char out[MAP_FQDN_MAX]);
-/* Key expired at this time? */
-bool map_peer_is_expired(const struct node *n, int64_t now_unix_s);
 
 /* Appends the Node object as peers see it, without the machine key. */
 void map_peer_put(struct buf *b, const struct node *n, const char *base_domain, bool is_expired);

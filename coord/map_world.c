@@ -75,7 +75,7 @@ static void
 place(struct map_world *w, struct map_node *mn, uint64_t seq)
 {
 	mn->class = policy_class_join(&w->classes, mn->node);
-	mn->owner_id = map_peer_owner_id(mn->node);
+	mn->owner_id = node_owner_id(mn->node);
 	map_chunk_add(group_of(w, mn->class->row), mn, seq);
 }
 
@@ -98,7 +98,7 @@ map_world_add(struct map_world *w, struct node *n, int64_t now_unix_s)
 	ASSERT(n->map == NULL);
 	mn->magic = MAP_NODE_MAGIC;
 	mn->node = n;
-	mn->is_expired = map_peer_is_expired(n, now_unix_s);
+	mn->is_expired = node_is_expired(n, now_unix_s);
 	n->map = mn;
 	TAILQ_INSERT_HEAD(&w->recent, mn, recent);
 	w->n_nodes++;
@@ -149,7 +149,7 @@ tomb_put(struct map_world *w, int64_t node_id, uint32_t row, uint64_t seq)
 static uint32_t
 replace(struct map_world *w, struct map_node *mn, uint64_t seq, bool *is_moved)
 {
-	bool is_other_owner = mn->owner_id != map_peer_owner_id(mn->node);
+	bool is_other_owner = mn->owner_id != node_owner_id(mn->node);
 	uint32_t row = mn->class->row;
 
 	if (!is_other_owner && policy_class_has(mn->class, mn->node))
@@ -192,7 +192,7 @@ map_world_note(struct map_world *w, struct node *n, uint32_t what, int64_t now_u
 	}
 	if (mn->chunk == NULL)		/* removed, and not yet freed */
 		return false;
-	if (mn->is_expired != map_peer_is_expired(n, now_unix_s)) {
+	if (mn->is_expired != node_is_expired(n, now_unix_s)) {
 		mn->is_expired = !mn->is_expired;
 		what |= CHANGE_WHOLE;	/* Expired cannot be patched */
 	}

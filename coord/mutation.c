@@ -13,156 +13,6 @@
 #include "coord/tailnet.h"
 #include "coord/tailnet_private.h"
 
-static void
-txn_deliver(struct mbox_msg *m, void *loop_arg)
-{
-	(void)loop_arg;
-	txn_finish_take(CONTAINER_OF(m, struct txn, msg));
-}
-
-static void
-txn_discard(struct mbox_msg *m)
-{
-	txn_free(CONTAINER_OF(m, struct txn, msg));
-}
-
-struct txn *
-txn_new(struct tailnet *t, txn_done_fn *done, void *arg)
-{
-	struct txn *x = obj_alloc(sizeof(*x));
-
-	x->magic = TXN_MAGIC;
-	x->msg.deliver = txn_deliver;
-	x->msg.discard = txn_discard;
-	x->tailnet = t;
-	x->tailnet_id = t->id;
-	x->done = done;
-	x->arg = arg;
-	return x;
-}
-
-struct mutation *
-txn_add(struct txn *x, enum mutation_kind kind)
-{
-	struct mutation *m = obj_alloc(sizeof(*m));
-
-	m->kind = kind;
-	m->at_unix_s = clock_wall_s();
-	if (x->n == x->_cap) {
-		x->_cap = x->_cap == 0 ? 4 : 2 * x->_cap;
-		x->list = obj_realloc(x->list, x->_cap * sizeof(struct mutation *));
-	}
-	x->list[x->n++] = m;
-	return m;
-}
-
-static void
-mutation_free(struct mutation *m)
-{
-	switch (m->kind) {
-	case MUTATION_KEY_ADD:
-	case MUTATION_KEY_USE:
-	case MUTATION_KEY_REVOKE:
-	case MUTATION_KEY_DEL:
-	case MUTATION_KEY_PLAN:
-	case MUTATION_KEY_PLAN_USE:
-	case MUTATION_KEY_PLAN_END:
-		tag_list_free(m->u.key.tags, m->u.key.n_tags);
-		break;
-	case MUTATION_NODE_ADD:
-	case MUTATION_NODE_SET:
-	case MUTATION_NODE_DEL:
-	case MUTATION_NODE_STATE:
-		node_fini(&m->u.node);
-		break;
-	case MUTATION_CRED_ADD:
-	case MUTATION_CRED_SET:
-	case MUTATION_CRED_USE:
-	case MUTATION_CRED_REVOKE:
-	case MUTATION_CRED_DEL:
-		cred_fini(&m->u.cred);
-		break;
-	case MUTATION_AUDIT:
-		free(m->u.audit.before);
-		free(m->u.audit.after);
-		break;
-	case MUTATION_USER_ADD:
-	case MUTATION_USER_NAME:
-	case MUTATION_USER_ROLE:
-	case MUTATION_USER_DEL:
-	case MUTATION_PRUNE:
-	case MUTATION_SETTING:
-	case MUTATION_COUNT:
-		break;
-	}
-	free(m);
-}
-
-void
-txn_free(struct txn *x)
-{
-	if (x == NULL)
-		return;
-	OBJ_CHECK(x, TXN_MAGIC);
-	x->magic = 0;
-	for (unsigned i = 0; i < x->n; i++)
-		mutation_free(x->list[i]);
-	free(x->list);
-	free(x);
-}
-
-/* Lazily written state that did not reach the disk stays to be written. */
-static void
-soft_failed(struct txn *x)
-{
-	for (unsigned i = 0; i < x->n; i++) {
-		struct node *n = map_find(&x->tailnet->nodes, &x->list[i]->u.node.id);
-
-		if (n != NULL)
-			tailnet_soft_dirty(x->tailnet, n);
-	}
-}
-
-/* What the event stream is told: every audit record, and uses of keys, which have none. */
-static void
-watch_tell(struct tailnet *t, const struct mutation *m)
-{
-	struct tailnet_event e = { .by = "" };
-	char target[32];
-
-	if (t->watch == NULL)
-		return;
-	if (m->kind == MUTATION_AUDIT) {
-		e.what = m->u.audit.what;
-		e.target = m->u.audit.target;
-		e.by = m->u.audit.actor;
-	} else if (m->kind == MUTATION_KEY_USE) {
-		snprintf(target, sizeof(target), "key %s", m->u.key.id);
-		e.what = "key.use";
-		e.target = target;
-	} else {
-		return;
-	}
-	t->watch(t->watch_arg, &e);
-}
-
-void
-txn_finish_take(struct txn *x)
-{
-	OBJ_CHECK(x, TXN_MAGIC);
-	if (x->rc == ERR_OK) {
-		for (unsigned i = 0; i < x->n; i++)
-			mutation_apply(x->tailnet, x->list[i]);
-		for (unsigned i = 0; i < x->n; i++)
-			watch_tell(x->tailnet, x->list[i]);
-	} else if (x->done == NULL) {
-		soft_failed(x);
-	}
-	if (x->done != NULL)
-		x->done(x->arg, x->rc, &x->why);
-	txn_free(x);
-}
-
 static struct user *
 user_at(struct tailnet *t, int64_t id)
 {
@@ -173,11 +23,11 @@ user_at(struct tailnet *t, int64_t id)
 }
 
 static void
-user_add(struct tailnet *t, const struct user *from)
+user_add(struct tailnet *t, struct mutation *m)
 {
 	struct user *u = obj_alloc(sizeof(*u));
 
-	*u = *from;
+	*u = m->u.user;
 	u->magic = USER_MAGIC;
 	u->n_nodes = u->n_keys = 0;
 	ASSERT(map_put(&t->users, u) == NULL);
@@ -185,8 +35,9 @@ user_add(struct tailnet *t, const struct user *from)
 }
 
 static void
-user_name(struct tailnet *t, const struct user *from)
+user_name(struct tailnet *t, struct mutation *m)
 {
+	const struct user *from = &m->u.user;
 	struct user *u = user_at(t, from->id);
 
 	map_remove(&t->users_by_name, u->name);
@@ -197,20 +48,27 @@ user_name(struct tailnet *t, const struct user *from)
 }
 
 static void
-user_del(struct tailnet *t, int64_t id)
+user_set_role(struct tailnet *t, struct mutation *m)
 {
-	struct user *u = user_at(t, id);
+	user_at(t, m->u.user.id)->role = m->u.user.role;
+}
+
+static void
+user_del(struct tailnet *t, struct mutation *m)
+{
+	struct user *u = user_at(t, m->u.user.id);
 
 	ASSERT(u->n_nodes == 0 && u->n_keys == 0);
 	map_remove(&t->users_by_name, u->name);
-	map_remove(&t->users, &id);
+	map_remove(&t->users, &u->id);
 	u->magic = 0;
 	free(u);
 }
 
 static void
-key_add(struct tailnet *t, struct authkey *from)
+key_add(struct tailnet *t, struct mutation *m)
 {
+	struct authkey *from = &m->u.key;
 	struct authkey *k = authkey_new();
 
 	*k = *from;
@@ -232,7 +90,7 @@ key_at(struct tailnet *t, const char *id)
 }
 
 static void
-key_use(struct tailnet *t, const struct mutation *m)
+key_use(struct tailnet *t, struct mutation *m)
 {
 	struct authkey *k = key_at(t, m->u.key.id);
 
@@ -240,13 +98,19 @@ key_use(struct tailnet *t, const struct mutation *m)
 	k->last_used_unix_s = m->at_unix_s;
 }
 
+static void
+key_revoke(struct tailnet *t, struct mutation *m)
+{
+	key_at(t, m->u.key.id)->revoked_unix_s = m->at_unix_s;
+}
+
 /* Loaded: promised from now on. Made here: the promise was kept from its beginning. */
 static void
-key_plan(struct tailnet *t, const struct authkey *from)
+key_plan(struct tailnet *t, struct mutation *m)
 {
-	struct authkey *k = key_at(t, from->id);
+	struct authkey *k = key_at(t, m->u.key.id);
 
-	k->plan = from->plan;
+	k->plan = m->u.key.plan;
 	(void)tailnet_name_hold(t, k->plan.name);
 	ipam_use(t->ipam, &k->plan.ip4);
 	ipam_use(t->ipam, &k->plan.ip6);
@@ -254,7 +118,7 @@ key_plan(struct tailnet *t, const struct authkey *from)
 
 /* is_used: the addresses are a node's now. */
 static void
-key_plan_end(struct tailnet *t, struct authkey *k, bool is_used)
+plan_end(struct tailnet *t, struct authkey *k, bool is_used)
 {
 	k->_is_plan_ending = false;
 	if (k->plan.name[0] == '\0')
@@ -268,13 +132,19 @@ key_plan_end(struct tailnet *t, struct authkey *k, bool is_used)
 }
 
 static void
-key_del(struct tailnet *t, const char *id)
+key_plan_end(struct tailnet *t, struct mutation *m)
 {
-	struct authkey *k = key_at(t, id);
+	plan_end(t, key_at(t, m->u.key.id), m->kind == MUTATION_KEY_PLAN_USE);
+}
 
-	key_plan_end(t, k, false);
+static void
+key_del(struct tailnet *t, struct mutation *m)
+{
+	struct authkey *k = key_at(t, m->u.key.id);
+
+	plan_end(t, k, false);
 	user_at(t, k->user_id)->n_keys--;
-	map_remove(&t->authkeys, id);
+	map_remove(&t->authkeys, k->id);
 	authkey_free(k);
 }
 
@@ -284,7 +154,7 @@ admission_follow(struct tailnet *t, const struct node *n)
 {
 	if (!t->priv->is_started)
 		return;		/* tailnet_start admits everybody */
-	if (!n->is_authorized || tailnet_node_is_expired(n, clock_wall_s()))
+	if (!n->is_authorized || node_is_expired(n, clock_wall_s()))
 		t->deps.expel(t->deps.arg, &n->node_key);
 	else
 		t->deps.admit(t->deps.arg, &n->node_key);
@@ -305,8 +175,9 @@ machine_unlink(struct tailnet *t, struct node *n)
 }
 
 static void
-node_add(struct tailnet *t, struct node *from)
+node_add(struct tailnet *t, struct mutation *m)
 {
+	struct node *from = &m->u.node;
 	struct node *n = node_new();
 	struct machine *machine;
 
@@ -318,7 +189,7 @@ node_add(struct tailnet *t, struct node *from)
 	from->n_endpoints = 0;
 	from->host = NULL;
 	n->_registered_unix_s = t->priv->is_started ? clock_wall_s() : 0;
-	n->_is_expiry_told = tailnet_node_is_expired(n, clock_wall_s());
+	n->_is_expiry_told = node_is_expired(n, clock_wall_s());
 	ASSERT(map_put(&t->nodes, n) == NULL);
 	ASSERT(map_put(&t->nodes_by_key, n) == NULL);
 	ASSERT(map_put(&t->nodes_by_name, n) == NULL);
@@ -341,7 +212,7 @@ node_add(struct tailnet *t, struct node *from)
 static uint32_t
 node_set_owner(struct tailnet *t, struct node *n, struct node *from)
 {
-	int64_t old_owner = tailnet_node_owner_id(n);
+	int64_t old_owner = node_owner_id(n);
 
 	user_at(t, n->user_id)->n_nodes--;
 	user_at(t, from->user_id)->n_nodes++;
@@ -351,7 +222,7 @@ node_set_owner(struct tailnet *t, struct node *n, struct node *from)
 	n->n_tags = from->n_tags;
 	from->tags = NULL;
 	from->n_tags = 0;
-	if (t->priv->is_started && tailnet_node_owner_id(n) != old_owner)
+	if (t->priv->is_started && node_owner_id(n) != old_owner)
 		change_note_all(t, CHANGE_ALL_USERS);
 	return CHANGE_WHOLE | CHANGE_SELF;
 }
@@ -373,7 +244,7 @@ node_set_key(struct tailnet *t, struct node *n, const struct mutation *m)
 		n->key_expiry_unix_s = from->key_expiry_unix_s;
 		n->is_expiry_off = from->is_expiry_off;
 		n->is_expiry_warned = false;
-		n->_is_expiry_told = tailnet_node_is_expired(n, clock_wall_s());
+		n->_is_expiry_told = node_is_expired(n, clock_wall_s());
 		tailnet_expiry_note(t, n);
 	}
 	admission_follow(t, n);
@@ -433,7 +304,7 @@ node_set(struct tailnet *t, struct mutation *m)
 }
 
 static void
-node_del(struct tailnet *t, const struct mutation *m)
+node_del(struct tailnet *t, struct mutation *m)
 {
 	struct node *n = map_find(&t->nodes, &m->u.node.id);
 
@@ -457,64 +328,189 @@ node_del(struct tailnet *t, const struct mutation *m)
 	node_free(n);
 }
 
-void
-mutation_apply(struct tailnet *t, struct mutation *m)
+static void
+setting_set(struct tailnet *t, struct mutation *m)
 {
-	switch (m->kind) {
-	case MUTATION_USER_ADD:
-		user_add(t, &m->u.user);
-		break;
-	case MUTATION_USER_NAME:
-		user_name(t, &m->u.user);
-		break;
-	case MUTATION_USER_ROLE:
-		user_at(t, m->u.user.id)->role = m->u.user.role;
-		break;
-	case MUTATION_USER_DEL:
-		user_del(t, m->u.user.id);
-		break;
-	case MUTATION_KEY_ADD:
-		key_add(t, &m->u.key);
-		break;
-	case MUTATION_KEY_USE:
-		key_use(t, m);
-		break;
-	case MUTATION_KEY_REVOKE:
-		key_at(t, m->u.key.id)->revoked_unix_s = m->at_unix_s;
-		break;
-	case MUTATION_KEY_DEL:
-		key_del(t, m->u.key.id);
-		break;
-	case MUTATION_KEY_PLAN:
-		key_plan(t, &m->u.key);
-		break;
-	case MUTATION_KEY_PLAN_USE:
-	case MUTATION_KEY_PLAN_END:
-		key_plan_end(t, key_at(t, m->u.key.id), m->kind == MUTATION_KEY_PLAN_USE);
-		break;
-	case MUTATION_SETTING:
-		tailnet_setting_apply(t, m->u.setting.name, m->u.setting.value);
-		break;
-	case MUTATION_NODE_ADD:
-		node_add(t, &m->u.node);
-		break;
-	case MUTATION_NODE_SET:
-		node_set(t, m);
-		break;
-	case MUTATION_NODE_DEL:
-		node_del(t, m);
-		break;
-	case MUTATION_CRED_ADD:
-	case MUTATION_CRED_SET:
-	case MUTATION_CRED_USE:
-	case MUTATION_CRED_REVOKE:
-	case MUTATION_CRED_DEL:
-	case MUTATION_PRUNE:
-		tailnet_cred_apply(t, m);
-		break;
-	case MUTATION_NODE_STATE:	/* memory was first */
-	case MUTATION_AUDIT:
-	case MUTATION_COUNT:
-		break;
+	tailnet_setting_apply(t, m->u.setting.name, m->u.setting.value);
+}
+
+/* Memory was first, or has nothing of it. */
+static void
+stay(struct tailnet *t, struct mutation *m)
+{
+	(void)t;
+	(void)m;
+}
+
+static void
+fini_none(struct mutation *m)
+{
+	(void)m;
+}
+
+static void
+fini_key(struct mutation *m)
+{
+	tag_list_free(m->u.key.tags, m->u.key.n_tags);
+}
+
+static void
+fini_node(struct mutation *m)
+{
+	node_fini(&m->u.node);
+}
+
+static void
+fini_cred(struct mutation *m)
+{
+	cred_fini(&m->u.cred);
+}
+
+static void
+fini_audit(struct mutation *m)
+{
+	free(m->u.audit.before);
+	free(m->u.audit.after);
+}
+
+/* apply makes the change in memory: tables, indexes, addresses, and, once the tailnet is started,
+ * what follows from it for relay admission and map distribution. It moves out what it keeps of the
+ * records; what the store accepted cannot fail here. fini frees what is left of them. */
+static const struct {
+	void (*apply)(struct tailnet *t, struct mutation *m);
+	void (*fini)(struct mutation *m);
+} kinds[MUTATION_COUNT] = {
+	[MUTATION_USER_ADD] = { user_add, fini_none },
+	[MUTATION_USER_NAME] = { user_name, fini_none },
+	[MUTATION_USER_ROLE] = { user_set_role, fini_none },
+	[MUTATION_USER_DEL] = { user_del, fini_none },
+	[MUTATION_KEY_ADD] = { key_add, fini_key },
+	[MUTATION_KEY_USE] = { key_use, fini_key },
+	[MUTATION_KEY_REVOKE] = { key_revoke, fini_key },
+	[MUTATION_KEY_DEL] = { key_del, fini_key },
+	[MUTATION_KEY_PLAN] = { key_plan, fini_key },
+	[MUTATION_KEY_PLAN_USE] = { key_plan_end, fini_key },
+	[MUTATION_KEY_PLAN_END] = { key_plan_end, fini_key },
+	[MUTATION_NODE_ADD] = { node_add, fini_node },
+	[MUTATION_NODE_SET] = { node_set, fini_node },
+	[MUTATION_NODE_DEL] = { node_del, fini_node },
+	[MUTATION_NODE_STATE] = { stay, fini_node },
+	[MUTATION_CRED_ADD] = { tailnet_cred_apply, fini_cred },
+	[MUTATION_CRED_SET] = { tailnet_cred_apply, fini_cred },
+	[MUTATION_CRED_USE] = { stay, fini_cred },
+	[MUTATION_CRED_REVOKE] = { tailnet_cred_apply, fini_cred },
+	[MUTATION_CRED_DEL] = { tailnet_cred_apply, fini_cred },
+	[MUTATION_PRUNE] = { tailnet_cred_apply, fini_none },
+	[MUTATION_SETTING] = { setting_set, fini_none },
+	[MUTATION_AUDIT] = { stay, fini_audit },
+};
+
+static void
+txn_deliver(struct mbox_msg *m, void *loop_arg)
+{
+	(void)loop_arg;
+	txn_finish_take(CONTAINER_OF(m, struct txn, msg));
+}
+
+static void
+txn_discard(struct mbox_msg *m)
+{
+	txn_free(CONTAINER_OF(m, struct txn, msg));
+}
+
+struct txn *
+txn_new(struct tailnet *t, txn_done_fn *done, void *arg)
+{
+	struct txn *x = obj_alloc(sizeof(*x));
+
+	x->magic = TXN_MAGIC;
+	x->msg.deliver = txn_deliver;
+	x->msg.discard = txn_discard;
+	x->tailnet = t;
+	x->tailnet_id = t->id;
+	x->done = done;
+	x->arg = arg;
+	return x;
+}
+
+struct mutation *
+txn_add(struct txn *x, enum mutation_kind kind)
+{
+	struct mutation *m = obj_alloc(sizeof(*m));
+
+	m->kind = kind;
+	m->at_unix_s = clock_wall_s();
+	if (x->n == x->_cap) {
+		x->_cap = x->_cap == 0 ? 4 : 2 * x->_cap;
+		x->list = obj_realloc(x->list, x->_cap * sizeof(struct mutation *));
 	}
+	x->list[x->n++] = m;
+	return m;
+}
+
+void
+txn_free(struct txn *x)
+{
+	if (x == NULL)
+		return;
+	OBJ_CHECK(x, TXN_MAGIC);
+	x->magic = 0;
+	for (unsigned i = 0; i < x->n; i++) {
+		kinds[x->list[i]->kind].fini(x->list[i]);
+		free(x->list[i]);
+	}
+	free(x->list);
+	free(x);
+}
+
+/* Lazily written state that did not reach the disk stays to be written. */
+static void
+soft_failed(struct txn *x)
+{
+	for (unsigned i = 0; i < x->n; i++) {
+		struct node *n = map_find(&x->tailnet->nodes, &x->list[i]->u.node.id);
+
+		if (n != NULL)
+			tailnet_soft_dirty(x->tailnet, n);
+	}
+}
+
+/* What the event stream is told: every audit record, and uses of keys, which have none. */
+static void
+watch_tell(struct tailnet *t, const struct mutation *m)
+{
+	struct tailnet_event e = { .by = "" };
+	char target[32];
+
+	if (t->watch == NULL)
+		return;
+	if (m->kind == MUTATION_AUDIT) {
+		e.what = m->u.audit.what;
+		e.target = m->u.audit.target;
+		e.by = m->u.audit.actor;
+	} else if (m->kind == MUTATION_KEY_USE) {
+		snprintf(target, sizeof(target), "key %s", m->u.key.id);
+		e.what = "key.use";
+		e.target = target;
+	} else {
+		return;
+	}
+	t->watch(t->watch_arg, &e);
+}
+
+void
+txn_finish_take(struct txn *x)
+{
+	OBJ_CHECK(x, TXN_MAGIC);
+	if (x->rc == ERR_OK) {
+		for (unsigned i = 0; i < x->n; i++)
+			kinds[x->list[i]->kind].apply(x->tailnet, x->list[i]);
+		for (unsigned i = 0; i < x->n; i++)
+			watch_tell(x->tailnet, x->list[i]);
+	} else if (x->done == NULL) {
+		soft_failed(x);
+	}
+	if (x->done != NULL)
+		x->done(x->arg, x->rc, &x->why);
+	txn_free(x);
 }

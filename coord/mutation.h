@@ -3,7 +3,7 @@
  * for additions and groups of fields for changes, so that two changes under way to one node
  * cannot lose one another. A txn is what is committed together; its mutations are applied to
  * memory, in order, when the store has acknowledged it. Loading at start goes through
- * mutation_apply too.
+ * txn_finish_take too.
  */
 #ifndef COORD_MUTATION_H
 #define COORD_MUTATION_H
@@ -20,7 +20,7 @@
 
 struct tailnet;
 
-/* X(name, member of the union that is filled) */
+/* X(name, member of the union that is filled). mutation.c has a table of what each does. */
 #define MUTATION_TABLE(X) \
 	X(USER_ADD, user)	/* whole */ \
 	X(USER_NAME, user)	/* id, name */ \
@@ -106,10 +106,5 @@ void txn_free(struct txn *x);		/* NULL is fine */
 /* The store is done with it (x->rc): applies it on success, runs done, frees. Coordinator
  * thread. */
 void txn_finish_take(struct txn *x);
-
-/* Makes the change in memory: tables, indexes, addresses, and, once the tailnet is started, what
- * follows from it for relay admission and map distribution. Owned parts of m's records are moved
- * out. What the store accepted cannot fail here. Coordinator thread. */
-void mutation_apply(struct tailnet *t, struct mutation *m);
 
 #endif

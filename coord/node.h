@@ -11,6 +11,7 @@
 #include "base/net.h"
 #include "coord/hostinfo.h"
 #include "coord/msg_map.h"
+#include "coord/user.h"
 
 #define NODE_MAGIC	0x0de00001u
 #define NODE_NAME_MAX	64	/* DNS label of at most 63 characters, zero-padded */
@@ -79,5 +80,20 @@ void node_fini(struct node *n);
 void node_set_tags(struct node *n, const char *const *tags, unsigned n_tags);
 /* The soft fields of from, endpoints copied, host held. */
 void node_copy_soft(struct node *to, const struct node *from);
+
+/* User towards clients: the tagged-devices user for tagged nodes. Inline: the pure modules link
+ * nothing of the node's memory. */
+static inline int64_t
+node_owner_id(const struct node *n)
+{
+	return n->n_tags > 0 ? USER_TAGGED_ID : n->user_id;
+}
+
+/* Has the node's key expired at this time? */
+static inline bool
+node_is_expired(const struct node *n, int64_t now_unix_s)
+{
+	return n->key_expiry_unix_s != 0 && n->key_expiry_unix_s <= now_unix_s;
+}
 
 #endif

@@ -1,5 +1,5 @@
 /*
- * Database -> memory at start, through mutation_apply: the same code that makes changes later.
+ * Database -> memory at start, through txn_finish_take: the same code that makes changes later.
  *
  * Order of calls at start (main = coordinator thread):
  *   store_open(path, mbox, &s, why)			opens, backs up, migrates

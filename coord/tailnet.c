@@ -107,7 +107,7 @@ tailnet_start(struct tailnet *t)
 	t->priv->is_started = true;
 	t->priv->started_unix_s = now;
 	while ((n = map_next(&t->nodes, &at)) != NULL) {
-		if (n->is_authorized && !tailnet_node_is_expired(n, now))
+		if (n->is_authorized && !node_is_expired(n, now))
 			t->deps.admit(t->deps.arg, &n->node_key);
 	}
 	session_state_loaded(t);
@@ -209,18 +209,6 @@ tailnet_node_fqdn(const struct tailnet *t, const struct node *n, char out[320])
 {
 	snprintf(out, 320, "%s.%.250s.", n->name, t->deps.cfg->dns.base_domain);
 	return out;
-}
-
-int64_t
-tailnet_node_owner_id(const struct node *n)
-{
-	return n->n_tags > 0 ? USER_TAGGED_ID : n->user_id;
-}
-
-bool
-tailnet_node_is_expired(const struct node *n, int64_t now_unix_s)
-{
-	return n->key_expiry_unix_s != 0 && n->key_expiry_unix_s <= now_unix_s;
 }
 
 int64_t

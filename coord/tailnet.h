@@ -199,9 +199,5 @@ void tailnet_soft_dirty(struct tailnet *t, struct node *n);
 
 /* MagicDNS name with trailing dot: "name.base_domain." into out of 320 bytes; returns out. */
 char *tailnet_node_fqdn(const struct tailnet *t, const struct node *n, char out[320]);
-/* User towards clients: the tagged-devices user for tagged nodes. */
-int64_t tailnet_node_owner_id(const struct node *n);
-/* Is the node's key expired at this time? */
-bool tailnet_node_is_expired(const struct node *n, int64_t now_unix_s);
 
 #endif

@@ -34,7 +34,7 @@ logout(struct registration *r, struct node *n, struct txn **x)
 	struct mutation *m;
 
 	r->is_logout = true;
-	if (n == NULL || n->_is_removing || tailnet_node_is_expired(n, clock_wall_s()))
+	if (n == NULL || n->_is_removing || node_is_expired(n, clock_wall_s()))
 		return JOIN_EXPIRED;
 	r->node_id = n->id;
 	snprintf(by.name, sizeof(by.name), "node %lld", (long long)n->id);
@@ -135,7 +135,7 @@ fitness(const struct node *n, const struct grant *g, int64_t now)
 		return 2;
 	if (g->n_tags == 0 && n->n_tags == 0 && is_same_user)
 		return 2;
-	return is_same_user && tailnet_node_is_expired(n, now) ? 1 : 0;
+	return is_same_user && node_is_expired(n, now) ? 1 : 0;
 }
 
 /* The node that this registration continues: the one whose key it replaces, or the machine's
@@ -327,7 +327,7 @@ join_txn(struct registration *r, struct node *n, const struct grant *g, struct t
 static enum join
 join_by_key(struct registration *r, struct node *n, struct txn **x, struct err_text *why)
 {
-	bool is_valid = n != NULL && !tailnet_node_is_expired(n, clock_wall_s());
+	bool is_valid = n != NULL && !node_is_expired(n, clock_wall_s());
 	struct grant g = { 0 };
 	enum err rc = key_check(r->t, r->req->auth_key, &g.key, why);
 
@@ -367,7 +367,7 @@ tailnet_join_approve(struct registration *r, const struct join_approval *a, stru
 	if ((n != NULL && n->_is_removing) ||
 	    map_find(&r->t->priv->node_keys_held, &r->req->node_key) != NULL)
 		return JOIN_BUSY;
-	if (n != NULL && !tailnet_node_is_expired(n, clock_wall_s())) {
+	if (n != NULL && !node_is_expired(n, clock_wall_s())) {
 		r->node_id = n->id;
 		return JOIN_KNOWN;
 	}
@@ -405,7 +405,7 @@ tailnet_join_decide(struct registration *r, struct txn **x, struct err_text *why
 	if (req->auth_key != NULL && req->auth_key[0] != '\0')
 		return join_by_key(r, n, x, why);
 	if (n != NULL)
-		return tailnet_node_is_expired(n, clock_wall_s()) ? JOIN_EXPIRED : JOIN_KNOWN;
+		return node_is_expired(n, clock_wall_s()) ? JOIN_EXPIRED : JOIN_KNOWN;
 	return tailnet_login_decide(r, why);
 }
 

@@ -149,7 +149,7 @@ tailnet_node_tag(struct tailnet *t, const struct actor *by, int64_t node_id,
 		return;
 	}
 	/* Tagged nodes' keys do not expire, users' do; an expired one stays expired. */
-	if (!tailnet_node_is_expired(n, now) && (n->n_tags > 0) != (n_tags > 0))
+	if (!node_is_expired(n, now) && (n->n_tags > 0) != (n_tags > 0))
 		groups |= NODE_GROUP_EXPIRY;
 	op = tailnet_op_new(t, done, arg);
 	x = node_txn(op, n, groups, &m);
@@ -172,7 +172,7 @@ tailnet_node_expire(struct tailnet *t, const struct actor *by, int64_t node_id,
 
 	if (n == NULL)
 		return;
-	if (tailnet_node_is_expired(n, clock_wall_s())) {
+	if (node_is_expired(n, clock_wall_s())) {
 		tailnet_op_answer(done, arg, ERR_OK, NULL, node_id);
 		return;
 	}

@@ -122,7 +122,7 @@ void tailnet_timers_stop(struct tailnet *t);
 void tailnet_due_run(struct tailnet *t);
 bool tailnet_soft_run(struct tailnet *t);
 
-/* Credentials (tailnet_cred.c): the table, and what mutation_apply calls for their kinds. */
+/* Credentials (tailnet_cred.c): the table, and what the table in mutation.c calls for their kinds. */
 void tailnet_creds_init(struct tailnet *t);
 void tailnet_creds_fini(struct tailnet *t);
 void tailnet_cred_apply(struct tailnet *t, struct mutation *m);

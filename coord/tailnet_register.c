@@ -68,7 +68,7 @@ reply_ok(const struct registration *r, struct node *n)
 {
 	const struct user *u = map_find(&r->t->users, &n->user_id);
 	struct register_resp resp = {
-		.user_id = tailnet_node_owner_id(n), .login_id = tailnet_node_owner_id(n),
+		.user_id = node_owner_id(n), .login_id = node_owner_id(n),
 		.login_name = USER_TAGGED_LOGIN, .display_name = USER_TAGGED_DISPLAY,
 		.machine_authorized = n->is_authorized,
 	};

@@ -43,7 +43,7 @@ times_put(const struct node *n, struct json_writer *w)
 	flapi_time(w, "created", n->created_unix_s);
 	flapi_time(w, "keyExpires", n->key_expiry_unix_s);
 	json_w_bool(w, "keyExpiryOff", n->is_expiry_off);
-	json_w_bool(w, "expired", tailnet_node_is_expired(n, now));
+	json_w_bool(w, "expired", node_is_expired(n, now));
 }
 
 static void

@@ -164,12 +164,6 @@ tailnet_node_fqdn(const struct tailnet *t, const struct node *n, char out[320])
 	return out;
 }
 
-bool
-tailnet_node_is_expired(const struct node *n, int64_t now_unix_s)
-{
-	return n->key_expiry_unix_s != 0 && n->key_expiry_unix_s <= now_unix_s;
-}
-
 /* Tested with a real tailnet in test_api, test_logins. */
 const struct http_route flapi_session_routes[1], flapi_audit_routes[1];
 const size_t flapi_session_routes_count = 0, flapi_audit_routes_count = 0;

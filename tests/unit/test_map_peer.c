@@ -253,10 +253,10 @@ fqdn_and_expiry(void **state)
 	assert_string_equal(map_peer_fqdn(n, "", out), "n7.");
 	assert_string_equal(map_peer_fqdn(n, NULL, out), "n7.");
 	assert_string_equal(map_peer_fqdn(n, "a.b", out), "n7.a.b.");
-	assert_false(map_peer_is_expired(n, FX_NOW));
+	assert_false(node_is_expired(n, FX_NOW));
 	n->key_expiry_unix_s = FX_NOW;
-	assert_true(map_peer_is_expired(n, FX_NOW));
-	assert_false(map_peer_is_expired(n, FX_NOW - 1));
+	assert_true(node_is_expired(n, FX_NOW));
+	assert_false(node_is_expired(n, FX_NOW - 1));
 	fx_node_free(n);
 }
 

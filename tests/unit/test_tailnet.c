@@ -280,10 +280,10 @@ test_tag(void **state)
 	assert_int_equal(n->n_tags, 2);
 	assert_string_equal(n->tags[0], "tag:a");
 	assert_int_equal(n->key_expiry_unix_s, 0);
-	assert_int_equal(tailnet_node_owner_id(n), USER_TAGGED_ID);
+	assert_int_equal(node_owner_id(n), USER_TAGGED_ID);
 	tailnet_node_tag(fake.t, &fake_actor, n->id, NULL, 0, fake_done, NULL);
 	fake_commit();
-	assert_int_equal(tailnet_node_owner_id(n), ann);
+	assert_int_equal(node_owner_id(n), ann);
 	assert_int_equal(n->key_expiry_unix_s, T0 + 180 * DAY_S);
 	/* tags do not bring an expired node back */
 	tailnet_node_expire(fake.t, &fake_actor, n->id, fake_done, NULL);
@@ -291,7 +291,7 @@ test_tag(void **state)
 	assert_false(fake_is_admitted[11]);
 	tailnet_node_tag(fake.t, &fake_actor, n->id, tags, 1, fake_done, NULL);
 	fake_commit();
-	assert_true(tailnet_node_is_expired(n, T0));
+	assert_true(node_is_expired(n, T0));
 	assert_false(fake_is_admitted[11]);
 }
 

@@ -93,7 +93,7 @@ check_node(const struct step *s, const char *name, unsigned i)
 		fail_msg("%s step %u: wrong machine", name, i);
 	if (s->node_tags != NULL && strcmp(s->node_tags, n->n_tags == 0 ? "" : n->tags[0]) != 0)
 		fail_msg("%s step %u: tag %s", name, i, n->n_tags == 0 ? "-" : n->tags[0]);
-	if (fake_is_admitted[s->key] == tailnet_node_is_expired(n, fake.now))
+	if (fake_is_admitted[s->key] == node_is_expired(n, fake.now))
 		fail_msg("%s step %u: relay admission does not fit", name, i);
 }
 
