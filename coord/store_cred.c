@@ -1,12 +1,7 @@
 /* Credentials -> rows; what has ended -> nothing. */
 #include "coord/store_cred.h"
 
-#include <sqlite3.h>
-#include <stdlib.h>
-
 #include "coord/cred.h"
-#include "coord/store_sql.h"
-#include "coord/tag.h"
 
 /* X(name, SQL). ?1 is the tailnet. Sweeping is bounded: the store's other work waits for it. */
 #define STATEMENT_TABLE(X) \
@@ -36,141 +31,78 @@ static const char *const sql_of[] = {
 #undef X
 };
 
-struct store_cred {
-	sqlite3 *db;			/* borrowed */
-	sqlite3_stmt *q[Q_COUNT];
-	sqlite3_stmt *at;		/* being bound */
-	int arg;
-};
-
 enum err
-store_cred_new(sqlite3 *db, struct store_cred **out, struct err_text *why)
+store_cred_init(struct store_stmt *s, struct store_conn *conn, struct err_text *why)
 {
-	struct store_cred *c = obj_alloc(sizeof(*c));
-
-	c->db = db;
-	for (int i = 0; i < Q_COUNT; i++) {
-		if (sqlite3_prepare_v3(db, sql_of[i], -1, SQLITE_PREPARE_PERSISTENT, &c->q[i],
-		    NULL) != SQLITE_OK) {
-			err_say(why, ERR_IO, "the database does not fit: %s", sqlite3_errmsg(db));
-			store_cred_free(c);
-			return ERR_IO;
-		}
-	}
-	*out = c;
-	return ERR_OK;
-}
-
-void
-store_cred_free(struct store_cred *c)
-{
-	if (c == NULL)
-		return;
-	for (int i = 0; i < Q_COUNT; i++)
-		sqlite3_finalize(c->q[i]);
-	free(c);
+	return store_stmt_init(s, conn, sql_of, Q_COUNT, why);
 }
 
 static void
-use(struct store_cred *c, enum statement s, int64_t tailnet_id)
+bind_add(struct store_stmt *s, const struct cred *k)
 {
-	c->at = c->q[s];
-	c->arg = 1;
-	ASSERT(sqlite3_bind_int64(c->at, 1, tailnet_id) == SQLITE_OK);
-}
-
-static void
-bind_int(struct store_cred *c, int64_t v)
-{
-	ASSERT(sqlite3_bind_int64(c->at, ++c->arg, v) == SQLITE_OK);
-}
-
-static void
-bind_text(struct store_cred *c, const char *s)	/* lives until the step */
-{
-	ASSERT(sqlite3_bind_text(c->at, ++c->arg, s, -1, SQLITE_STATIC) == SQLITE_OK);
-}
-
-static void
-bind_tags(struct store_cred *c, char *const *tags, unsigned n)
-{
-	struct buf b = { 0 };
-
-	tag_list_put(&b, tags, n);
-	ASSERT(sqlite3_bind_text(c->at, ++c->arg, (char *)b.p, (int)b.len, SQLITE_TRANSIENT) ==
-	    SQLITE_OK);
-	buf_fini(&b);
-}
-
-static void
-bind_add(struct store_cred *c, const struct cred *k)
-{
-	bind_text(c, k->id);
-	bind_text(c, cred_kind_word(k->kind));
-	bind_int(c, k->user_id);
-	bind_text(c, user_role_word(k->role));
-	bind_text(c, k->parent);
-	ASSERT(sqlite3_bind_blob(c->at, ++c->arg, k->secret_hash, CRED_HASH_BYTES, SQLITE_STATIC) ==
-	    SQLITE_OK);
-	bind_text(c, k->name);
-	bind_text(c, k->description);
-	bind_text(c, k->scopes);
-	bind_tags(c, k->tags, k->n_tags);
-	bind_int(c, k->created_unix_s);
-	bind_int(c, k->expires_unix_s);
-	bind_int(c, k->revoked_unix_s);
-	bind_int(c, k->last_used_unix_s);
+	store_stmt_text(s, k->id);
+	store_stmt_text(s, cred_kind_word(k->kind));
+	store_stmt_int(s, k->user_id);
+	store_stmt_text(s, user_role_word(k->role));
+	store_stmt_text(s, k->parent);
+	store_stmt_bytes(s, k->secret_hash, CRED_HASH_BYTES);
+	store_stmt_text(s, k->name);
+	store_stmt_text(s, k->description);
+	store_stmt_text(s, k->scopes);
+	store_stmt_tags(s, k->tags, k->n_tags);
+	store_stmt_int(s, k->created_unix_s);
+	store_stmt_int(s, k->expires_unix_s);
+	store_stmt_int(s, k->revoked_unix_s);
+	store_stmt_int(s, k->last_used_unix_s);
 }
 
 static enum err
-put_prune(struct store_cred *c, struct store_sql *q, int64_t tailnet_id, const struct mutation *m,
-	struct err_text *why)
+put_prune(struct store_stmt *s, const struct mutation *m, struct err_text *why)
 {
 	enum err rc;
 
-	use(c, Q_PRUNE, tailnet_id);
-	bind_int(c, m->at_unix_s);
-	if ((rc = store_sql_run(q, c->at, why)) != ERR_OK)
+	store_stmt_use_tailnet(s, Q_PRUNE);
+	store_stmt_int(s, m->at_unix_s);
+	if ((rc = store_stmt_run(s, why)) != ERR_OK)
 		return rc;
-	use(c, Q_PRUNE_AUDIT, tailnet_id);
-	bind_int(c, m->u.prune.audit_before_unix_s);
-	return store_sql_run(q, c->at, why);
+	store_stmt_use_tailnet(s, Q_PRUNE_AUDIT);
+	store_stmt_int(s, m->u.prune.audit_before_unix_s);
+	return store_stmt_run(s, why);
 }
 
 enum err
-store_cred_put(struct store_cred *c, struct store_sql *q, int64_t tailnet_id, const struct mutation *m,
-	struct err_text *why)
+store_cred_put(struct store_stmt *s, const struct mutation *m, struct err_text *why)
 {
 	const struct cred *k = &m->u.cred;
-	enum err rc;
 
 	switch (m->kind) {
 	case MUTATION_CRED_ADD:
-		use(c, Q_ADD, tailnet_id);
-		bind_add(c, k);
-		return store_sql_run(q, c->at, why);
+		store_stmt_use_tailnet(s, Q_ADD);
+		bind_add(s, k);
+		return store_stmt_run(s, why);
 	case MUTATION_CRED_SET:
-		use(c, Q_SET, tailnet_id);
-		bind_text(c, k->id);
-		bind_text(c, k->description);
-		bind_text(c, k->scopes);
-		bind_tags(c, k->tags, k->n_tags);
+		store_stmt_use_tailnet(s, Q_SET);
+		store_stmt_text(s, k->id);
+		store_stmt_text(s, k->description);
+		store_stmt_text(s, k->scopes);
+		store_stmt_tags(s, k->tags, k->n_tags);
 		break;
 	case MUTATION_CRED_USE:
+		store_stmt_use_tailnet(s, Q_USE);
+		store_stmt_text(s, k->id);
+		store_stmt_int(s, m->at_unix_s);
+		return store_stmt_run(s, why);	/* of one that has gone: no matter */
 	case MUTATION_CRED_REVOKE:
-		use(c, m->kind == MUTATION_CRED_USE ? Q_USE : Q_REVOKE, tailnet_id);
-		bind_text(c, k->id);
-		bind_int(c, m->at_unix_s);
+		store_stmt_use_tailnet(s, Q_REVOKE);
+		store_stmt_text(s, k->id);
+		store_stmt_int(s, m->at_unix_s);
 		break;
 	case MUTATION_CRED_DEL:
-		use(c, Q_DEL, tailnet_id);
-		bind_text(c, k->id);
+		store_stmt_use_tailnet(s, Q_DEL);
+		store_stmt_text(s, k->id);
 		break;
 	default:
-		return put_prune(c, q, tailnet_id, m, why);
+		return put_prune(s, m, why);
 	}
-	rc = store_sql_run(q, c->at, why);
-	if (rc == ERR_OK && m->kind != MUTATION_CRED_USE && sqlite3_changes(c->db) != 1)
-		rc = err_say(why, ERR_NOTFOUND, "the credential is not there any more");
-	return rc;
+	return store_stmt_run_one(s, "credential", why);
 }

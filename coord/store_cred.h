@@ -4,18 +4,12 @@
 
 #include "base/err.h"
 #include "coord/mutation.h"
+#include "coord/store_stmt.h"
 
-struct sqlite3;
-struct sqlite3_stmt;
-struct store_sql;
-struct store_cred;
-
-/* Prepares the statements. ERR_IO with *why. */
-enum err store_cred_new(struct sqlite3 *db, struct store_cred **out, struct err_text *why) MUST_USE;
-void store_cred_free(struct store_cred *c);	/* NULL is fine */
-/* Writes one mutation of these kinds. As the functions of store_sql: ERR_EXISTS (a constraint),
+/* Prepares the statements; conn is borrowed. ERR_IO with *why; store_stmt_fini in any case. */
+enum err store_cred_init(struct store_stmt *s, struct store_conn *conn, struct err_text *why) MUST_USE;
+/* Writes one mutation of these kinds. As the functions of store_stmt: ERR_EXISTS (a constraint),
  * ERR_NOTFOUND, or what ends the commit. */
-enum err store_cred_put(struct store_cred *c, struct store_sql *q, int64_t tailnet_id,
-	const struct mutation *m, struct err_text *why) MUST_USE;
+enum err store_cred_put(struct store_stmt *s, const struct mutation *m, struct err_text *why) MUST_USE;
 
 #endif

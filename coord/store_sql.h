@@ -1,5 +1,5 @@
 /*
- * The store's SQL: one connection, its prepared statements, one function per kind of mutation.
+ * The store's SQL: one connection, one function per kind of mutation.
  * On whichever thread owns the store: the main one until store_start, then the store's.
  */
 #ifndef COORD_STORE_SQL_H
@@ -9,7 +9,6 @@
 #include "coord/mutation.h"
 
 struct sqlite3;
-struct sqlite3_stmt;
 struct store_sql;
 
 /* Takes db (open, migrated): closed by _free, and here on failure. ERR_IO with *why. */
@@ -26,9 +25,6 @@ void store_sql_rollback(struct store_sql *q);
  * transaction alone was refused and undone (ERR_EXISTS: constraint, ERR_NOTFOUND: a row has
  * gone, ERR_DENIED: the auth key's use), else the error that ends the whole commit. */
 enum err store_sql_txn(struct store_sql *q, struct txn *x, struct err_text *why) MUST_USE;
-
-/* Runs a bound statement that answers no row, and resets it. Errors as for a transaction. */
-enum err store_sql_run(struct store_sql *q, struct sqlite3_stmt *stmt, struct err_text *why) MUST_USE;
 
 /* See store_test_fail_step. */
 void store_sql_test_fail(struct store_sql *q, int n, int sqlite_rc, int is_lasting);

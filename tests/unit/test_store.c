@@ -1,4 +1,4 @@
-/* links: coord/store coord/store_sql coord/store_cred coord/store_join coord/store_load coord/migrate gen/migrations coord/tailnet coord/tailnet_timer coord/tailnet_op coord/tailnet_user coord/tailnet_cred coord/cred coord/tailnet_key coord/tailnet_node coord/tailnet_join coord/tailnet_register coord/tailnet_login coord/tailnet_setting coord/mutation coord/audit coord/authkey coord/node coord/user coord/tag coord/ipam coord/dns_label coord/hostinfo coord/msg_register */
+/* links: coord/store coord/store_sql coord/store_stmt coord/store_cred coord/store_join coord/store_load coord/migrate gen/migrations coord/tailnet coord/tailnet_timer coord/tailnet_op coord/tailnet_user coord/tailnet_cred coord/cred coord/tailnet_key coord/tailnet_node coord/tailnet_join coord/tailnet_register coord/tailnet_login coord/tailnet_setting coord/mutation coord/audit coord/authkey coord/node coord/user coord/tag coord/ipam coord/dns_label coord/hostinfo coord/msg_register */
 /* The store on a real file: commits in groups, failures of every step, ids, what it refuses to open. */
 #include <setjmp.h>
 #include <stdarg.h>
