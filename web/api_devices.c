@@ -197,6 +197,20 @@ device_tags(struct http_req *q)
 }
 
 static void
+device_ip(struct http_req *q)
+{
+	const struct node *n = device_of(q);
+	struct net_ip ip;
+
+	if (n == NULL || !api_member_is(q, q->json, "ipv4", FLAPI_TEXT) || !flapi_ip(q, "ipv4", &ip))
+		return;
+	if (ip.family != 4)
+		http_reply_error(q, 400, "ipv4 must be an IPv4 address");
+	else
+		tailnet_node_set_ips(flapi_tailnet(q), &q->who.actor, n->id, &ip, NULL, api_on_changed, q);
+}
+
+static void
 device_routes(struct http_req *q)
 {
 	const struct node *n = device_of(q);
@@ -232,7 +246,7 @@ const struct http_route api_devices_routes[] = {
 	{ "POST", DEVICE "/expire", WRITE, false, device_expire },
 	{ "POST", DEVICE "/name", WRITE, true, device_name },
 	{ "POST", DEVICE "/tags", WRITE, true, device_tags },
-	{ "POST", DEVICE "/ip", WRITE, true, device_unsupported },
+	{ "POST", DEVICE "/ip", WRITE, true, device_ip },
 	{ "GET", DEVICE "/routes", HTTP_NEED(HTTP_READ, SCOPE_ROUTES), false, device_routes },
 	{ "POST", DEVICE "/routes", HTTP_NEED(HTTP_WRITE, SCOPE_ROUTES), true, device_unsupported },
 };

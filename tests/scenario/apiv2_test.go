@@ -77,15 +77,17 @@ func TestAPIDevices(t *testing.T) {
 		{"no tags", devices.SetTags(ctx, id, nil)},
 		{"key", devices.SetKey(ctx, id, tsapi.DeviceKey{KeyExpiryDisabled: true})},
 		{"authorized", devices.SetAuthorized(ctx, id, true)},
+		{"ip", devices.SetIPv4Address(ctx, id, "100.64.0.99")},
 	}
 	for _, step := range steps {
 		if step.err != nil {
 			t.Fatalf("%s: %v", step.what, step.err)
 		}
 	}
-	eventually(t, 3*time.Second, "the node hears of its new name and tags", func() bool {
+	eventually(t, 3*time.Second, "the node hears of its new name, tags and address", func() bool {
 		n := a.selfNode()
-		return strings.HasPrefix(n.Name, "gamma.") && len(n.Tags) == 1 && n.Tags[0] == "tag:k3s"
+		return strings.HasPrefix(n.Name, "gamma.") && len(n.Tags) == 1 && n.Tags[0] == "tag:k3s" &&
+			n.Addresses[0].Addr().String() == "100.64.0.99"
 	})
 	routes, err := devices.SubnetRoutes(ctx, id)
 	if err != nil || routes == nil {

@@ -59,6 +59,15 @@ test_devices(void **state)
 		{ "GET", "/api/v2/device/2", "", 200, "\"tags\":[\"tag:a\",\"tag:b\"]" },
 		{ "POST", "/api/v2/device/2/tags", "{\"tags\":[\"a\"]}", 400, "is no tag" },
 		{ "POST", "/api/v2/device/2/tags", "{\"tags\":\"tag:a\"}", 400, "tags must be" },
+		{ "POST", "/api/v2/device/1/ip", "{\"ipv4\":\"100.64.0.77\"}", 200, "{}" },
+		{ "GET", "/api/v2/device/1", "", 200, "\"addresses\":[\"100.64.0.77\",\"fd7a:" },
+		{ "POST", "/api/v2/device/1/ip", "{\"ipv4\":\"100.64.0.77\"}", 200, "{}" },
+		{ "POST", "/api/v2/device/1/ip", "{\"ipv4\":\"100.64.0.2\"}", 409, "100.64.0.2" },
+		{ "POST", "/api/v2/device/1/ip", "{\"ipv4\":\"192.0.2.1\"}", 400, "192.0.2.1" },
+		{ "POST", "/api/v2/device/1/ip", "{\"ipv4\":\"fd7a:115c:a1e0::9\"}", 400, "an IPv4" },
+		{ "POST", "/api/v2/device/1/ip", "{\"ipv4\":7}", 400, "ipv4 must be" },
+		{ "POST", "/api/v2/device/1/ip", "{}", 400, "an IPv4" },
+		{ "POST", "/api/v2/device/77/ip", "{\"ipv4\":\"100.64.0.78\"}", 404, "no device" },
 		{ "POST", "/api/v2/device/1/routes", "{\"routes\":[]}", 501, "not supported" },
 		{ "GET", "/api/v2/tailnet/-/acl", "", 501, "not supported" },
 		{ "GET", "/api/v2/nonsense", "", 404, "nothing" },
@@ -76,7 +85,7 @@ test_devices(void **state)
 	    .user_id = 1 }));
 	rig_run(key, cases, COUNT_OF(cases));
 	assert_int_equal(number("SELECT count(*) FROM audit WHERE actor LIKE 'ann, API key %'"
-	    " AND source = '203.0.113.9'"), 9);
+	    " AND source = '203.0.113.9'"), 10);
 	rig_stop();
 }
 
