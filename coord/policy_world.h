@@ -117,6 +117,14 @@ bool policy_class_next(const struct policy_world *w, const struct policy_class *
 	struct net_ip *ip4, struct net_ip *ip6);
 /* The class of the node, or NULL. */
 struct policy_class *policy_world_class_of(const struct policy_world *w, int64_t node_id);
+/* What the world keeps of the node since it joined: id, user_id, is_waiting, addresses, routes; tags and host may be
+ * missing. Borrowed until it leaves or joins anew. NULL: it did not join. */
+const struct policy_node *policy_world_node(const struct policy_world *w, int64_t node_id);
+/* Do its nodes meet one of the postures? An empty list asks nothing: true. */
+bool policy_class_meets(const struct policy_world *w, const struct policy_class *c,
+	const struct policy_list *postures);
+/* As given to policy_world_new. */
+const char *policy_world_server_url(const struct policy_world *w);
 
 /* All addresses that a selector stands for now, as a source (is_source: "*" has subnet routes too). Adds to out. */
 void policy_world_resolve(struct policy_world *w, uint32_t sel, bool is_source, struct ipset *out);
