@@ -1,7 +1,7 @@
 /*
- * A policy: the text as written and what it says, parsed and checked. Immutable once made, counted, so
- * that threads share it. Pure. The language: reference policy.md and the Tailscale policy syntax; what
- * it says of the nodes there are is coord/policy_world.
+ * A policy: the text as written and what it says, parsed and checked. Immutable once made, counted,
+ * so that threads share it. Pure. The language is that of Tailscale's tailnet policy file; what it
+ * says of the nodes there are is coord/policy_world.
  *
  * Selectors are interned: every list in here holds indexes into sels, equal texts have equal indexes.
  */
@@ -25,18 +25,19 @@
 
 enum policy_sel_kind {
 	POLICY_SEL_SET,		/* address, prefix, name from hosts, ipset: set */
-	POLICY_SEL_ANY,		/* "*": set is 100.64.0.0/10 without 100.115.92.0/23, and the IPv6 range */
+	POLICY_SEL_ANY,		/* "*": set is 100.64.0.0/10 without 100.115.92.0/23, and ULA */
 	POLICY_SEL_ALL,		/* autogroup:danger-all: set is everything */
 	POLICY_SEL_INTERNET,	/* autogroup:internet: set */
 	POLICY_SEL_SELF,	/* autogroup:self */
 	POLICY_SEL_USER,	/* users[0] */
 	POLICY_SEL_GROUP,	/* users */
-	POLICY_SEL_DOMAIN,	/* user:*@domain: untagged nodes of users whose e-mail ends so; tag is the domain */
+	POLICY_SEL_DOMAIN,	/* user:*@domain: untagged nodes of users whose e-mail ends in "@"
+				 * and tag, letter case not counting */
 	POLICY_SEL_ROLE,	/* autogroup:admin, owner, …: untagged nodes of users of that role */
 	POLICY_SEL_MEMBER,	/* autogroup:member */
 	POLICY_SEL_TAGGED,	/* autogroup:tagged */
 	POLICY_SEL_TAG,		/* tag */
-	POLICY_SEL_NOBODY	/* autogroup:shared: nodes shared from other tailnets, which there are none of */
+	POLICY_SEL_NOBODY	/* autogroup:shared: nodes of other tailnets, of which there are none */
 };
 
 struct policy_sel {
@@ -44,10 +45,11 @@ struct policy_sel {
 	char *text;			/* as written, blanks at the ends cut */
 	bool is_host, is_ipset;		/* SET: by a name of hosts, ipsets */
 	struct ipset set;		/* SET, ANY, ALL, INTERNET */
-	char **users;			/* USER, GROUP: tokens as they are looked up ('@' at the end cut) */
+	char **users;			/* USER, GROUP: tokens as they are looked up ('@' at the
+					 * end cut) */
 	unsigned n_users;
 	char *tag;			/* TAG: "tag:x"; DOMAIN */
-	uint32_t roles;			/* ROLE: bits 1 << enum user_role */
+	uint32_t roles;			/* ROLE: bits 1 << enum user_role; 0: a role nobody has */
 	bool is_single;			/* SET: exactly one address */
 };
 
@@ -85,8 +87,8 @@ struct policy_rule {
 	unsigned line, column;		/* of its opening brace */
 	int proto;			/* acls; -1: the default set */
 	struct policy_list src;
-	struct policy_list postures;	/* indexes into postures; a source node must meet one of them; empty: none asked
-					 * (defaultSrcPosture is filled in here) */
+	struct policy_list postures;	/* indexes into postures; a source node must meet one of
+					 * them; empty: none asked (defaultSrcPosture is filled in) */
 	struct policy_dst *dst;		/* owned */
 	unsigned n_dst;
 	struct policy_cap *ip;		/* grants */
@@ -117,7 +119,7 @@ struct policy_posture {			/* all of its tests hold */
 
 struct policy_tag {			/* of tagOwners */
 	char *tag;
-	struct policy_list owners;	/* USER, GROUP, TAG, ROLE, MEMBER selectors */
+	struct policy_list owners;	/* USER, GROUP, TAG, ROLE, MEMBER, TAGGED, DOMAIN selectors */
 };
 
 struct policy_approver {
@@ -147,13 +149,21 @@ struct policy_ssh {
 	unsigned n_accept_env;
 };
 
+struct policy_fact {			/* of srcPostureAttrs: what the test's source is to be */
+	char *attribute;		/* "node:os" */
+	char *value;			/* text; numbers and booleans as written */
+};
+
 struct policy_test {			/* of tests */
 	unsigned line;
-	uint32_t src;
+	uint32_t src;			/* UINT32_MAX: none (then there is a problem) */
 	int proto;			/* -1: the default set */
-	struct policy_dst *accept, *deny;
+	struct policy_dst *accept, *deny;	/* what could be read of them, if there is a problem */
 	unsigned n_accept, n_deny;
-	char *problem;			/* why it is malformed, as "test(s) failed" tells; NULL: it is not */
+	struct policy_fact *facts;
+	unsigned n_facts;
+	char *problem;			/* why it is malformed, one per line; NULL: it is not. The test
+					 * fails then ("test(s) failed") */
 };
 
 struct policy_ssh_test {
@@ -162,17 +172,32 @@ struct policy_ssh_test {
 	struct policy_list dst;
 	char **accept, **deny, **check;	/* users */
 	unsigned n_accept, n_deny, n_check;
+	struct policy_fact *facts;
+	unsigned n_facts;
 	char *problem;
+};
+
+/* A user as the text names one, and where it does so first. */
+struct policy_token {
+	char *token;			/* as in policy_sel.users */
+	unsigned line, column;
+};
+
+enum policy_cgnat {			/* OneCGNATRoute: one route for 100.64.0.0/10, on macOS */
+	POLICY_CGNAT_DEFAULT, POLICY_CGNAT_MAC_ALWAYS, POLICY_CGNAT_MAC_NEVER
 };
 
 struct policy {
 	atomic_uint refs;
 	char *text;			/* as written */
 	size_t text_bytes;
-	bool has_rules;			/* acls or grants are there: what they do not allow is forbidden. Without,
-					 * rules holds one that allows everything */
+	bool has_rules;			/* acls or grants are there: what they do not allow is
+					 * forbidden. Without, rules holds one that allows everything
+					 * (line 0) */
 	struct policy_sel *sels;
 	unsigned n_sels;
+	struct policy_token *tokens;	/* every user named anywhere, once */
+	unsigned n_tokens;
 	struct policy_rule *rules;	/* grants first, then acls, in file order */
 	unsigned n_rules;
 	struct policy_posture *postures;
@@ -192,7 +217,9 @@ struct policy {
 	unsigned n_tests;
 	struct policy_ssh_test *ssh_tests;
 	unsigned n_ssh_tests;
-	bool randomize_client_port, disable_ipv4, one_cgnat_route;
+	bool randomize_client_port, disable_ipv4;
+	enum policy_cgnat one_cgnat_route;
+	struct arena *_arena;		/* all of the above but the sets lies here */
 };
 
 /* One fault of a text. */
@@ -211,8 +238,9 @@ void policy_errors_put(struct buf *b, const struct policy_errors *e);
 void policy_errors_add(struct policy_errors *e, unsigned line, unsigned column, const char *fmt, ...)
 	__attribute__((format(printf, 4, 5)));
 
-/* Parses and checks all that needs neither users nor nodes. Empty text is as "{}". On success *out is one
- * reference, the caller's. ERR_INVAL, with at least one error in *errors (zeroed by the caller). */
+/* Parses and checks all that needs neither users nor nodes. Empty text is as "{}". On success *out is
+ * one reference, the caller's. ERR_INVAL, with at least one error in *errors (zeroed by the caller).
+ * Ambiguous users: coord/policy_users; tests: coord/policy_test. */
 enum err policy_parse(const char *text, size_t n, struct policy **out, struct policy_errors *errors)
 	MUST_USE;
 struct policy *policy_hold(struct policy *p);
