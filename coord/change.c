@@ -5,7 +5,7 @@
 
 #include "base/clock.h"
 #include "coord/derpmap.h"
-#include "coord/dns.h"
+#include "coord/dns_spec.h"
 #include "coord/session_state.h"
 
 /* Soft changes, for the event stream; it tells of hard ones by their audit records. */
@@ -70,17 +70,14 @@ note_derp(struct map_state *m)
 static void
 note_dns(struct map_state *m)
 {
-	const struct config *cfg = m->t->deps.cfg;
-	struct dns_params p = {
-		.base_domain = cfg->dns.base_domain,
-		.magic_dns = cfg->dns.magic_dns,
-		.nameservers = &cfg->dns.nameservers,
-	};
+	struct dns_params p = { .n_split = 0 };
 	struct buf b = { 0 };
 
-	dns_put(&b, &p);
+	dns_spec_config(m->t->deps.cfg, &p);
+	dns_put(&b, &p, NULL);
 	map_world_note_text(&m->w, &m->w.dns, shbuf_new(b.p, b.len));
 	buf_fini(&b);
+	dns_params_fini(&p);
 }
 
 void

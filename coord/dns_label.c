@@ -32,14 +32,17 @@ dns_label_from_host(const char *hostname, char out[DNS_LABEL_MAX])
 {
 	size_t end = strlen(hostname), start = 0, len = 0;
 
-	end = cut_suffix(hostname, end, ".");
 	end = cut_suffix(hostname, end, ".local");
 	end = cut_suffix(hostname, end, ".localdomain");
 	end = cut_suffix(hostname, end, ".lan");
+	if (end > DNS_LABEL_MAX - 1)
+		end = DNS_LABEL_MAX - 1;
 	memset(out, 0, DNS_LABEL_MAX);
 	while (start < end && !is_alnum(hostname[start]))
 		start++;
-	for (size_t i = start; i < end && len < DNS_LABEL_MAX - 1; i++) {
+	while (end > start && !is_alnum(hostname[end - 1]))
+		end--;
+	for (size_t i = start; i < end; i++) {
 		char c = hostname[i];
 
 		if (c >= 'A' && c <= 'Z')
@@ -49,8 +52,6 @@ dns_label_from_host(const char *hostname, char out[DNS_LABEL_MAX])
 		if (is_alnum(c) || c == '-')
 			out[len++] = c;
 	}
-	while (len > 0 && out[len - 1] == '-')
-		out[--len] = '\0';
 	if (len == 0)
 		memcpy(out, "node", 4);
 }

@@ -1,8 +1,8 @@
 /*
  * DNS labels out of host names, as the reference service makes them (Tailscale util/dnsname
- * SanitizeHostname): a trailing dot and ".local", ".localdomain", ".lan" go; of the rest letters
- * become lower case, separators ('.', ' ', '_', '@') become '-', anything else but [a-z0-9-]
- * goes; no '-' at either end; at most 63 characters. Pure.
+ * SanitizeHostname): ".local", ".localdomain", ".lan" at the end go, once each and in that order; of the
+ * first 63 bytes of the rest both ends are cut to a letter or digit; letters become lower case,
+ * separators ('.', ' ', '_', '@') become '-', anything else but [a-z0-9-] goes. Pure.
  */
 #ifndef COORD_DNS_LABEL_H
 #define COORD_DNS_LABEL_H

@@ -24,7 +24,10 @@ test_from_host(void **state)
 		{ "MacBook", "macbook" },
 		{ "Ann's MacBook Pro", "anns-macbook-pro" },
 		{ "host.local", "host" },
-		{ "host.local.", "host" },
+		{ "host.local.", "host-local" },
+		{ "x.lan.local", "x" },
+		{ "x.local.lan", "x-local" },
+		{ ".host.", "host" },
 		{ "host.localdomain", "host" },
 		{ "router.lan", "router" },
 		{ "a.example.com", "a-example-com" },
@@ -38,6 +41,7 @@ test_from_host(void **state)
 		{ X60 "abc", X60 "abc" },
 		{ X60 "abcd", X60 "abc" },
 		{ X60 "a----b", X60 "a" },
+		{ "\xc3\xbc" X60 "abcd", X60 "a" },	/* cut to 63 bytes first */
 		{ "0", "0" },
 	};
 
