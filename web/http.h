@@ -3,16 +3,18 @@
  * state directly and take about a millisecond. Connections come from the door (a socketpair per connection)
  * and from the Unix socket of the fairlead command.
  *
- *   http       daemon, connections, hand-back to the door       http_unix  the socket of the fairlead command
+ *   http       daemon, connections                  http_unix  the socket of the fairlead command
+ *   http_run   a request from its head to its handler          http_back  connections that go back to the door
  *   http_req   one request as handlers see it, its answer        router     method and path to a handler: pure
  *   http_who   who asks, through proxies                         http_stream  answers without end
  *   auth       credentials and roles to scopes                   flapi_*    /api/fairlead/v1, one noun per file
  *   events     the stream of changes                             api_*      /api/v2, one noun per file
  *   assets     the console, embedded                             form, auth_text, scope: pure parsers
  *
- * A request is routed when its body (at most HTTP_BODY_MAX_BYTES) is complete. The handler answers at
- * once, or returns without an answer: then the connection is suspended until one of the http_reply functions
- * is called. A client that leaves meanwhile is noticed only then; the request stays valid until it is answered.
+ * A request is routed, and refused if need be, by its head; its handler runs when its body (at most
+ * HTTP_BODY_MAX_BYTES; of somebody unknown, 16 KiB) is complete. The handler answers at once, or returns
+ * without an answer: then the connection is suspended until one of the http_reply functions is called. A
+ * client that leaves meanwhile is noticed only then; the request stays valid until it is answered.
  */
 #ifndef WEB_HTTP_H
 #define WEB_HTTP_H

@@ -65,6 +65,18 @@ struct http {
 void http_conn_add_take(struct http *h, int fd, const struct http_peer *peer);
 /* Lets libmicrohttpd run in this turn of the loop, or the next one. */
 void http_kick(struct http *h);
+/* q is suspended, until http_resume. */
+void http_wait_start(struct http_req *q, enum http_stage stage);
+/* http_back. false: the request is not for the door, or not from it. */
+bool http_back_start(struct http_req *q, const char *method);
+/* http_run: libmicrohttpd's callbacks. on_uri makes the request, *con_cls of all later calls. */
+void *http_on_uri(void *cls, const char *uri, struct MHD_Connection *mc);
+enum MHD_Result http_on_access(void *cls, struct MHD_Connection *mc, const char *url,
+	const char *method, const char *version, const char *data, size_t *n, void **con_cls);
+void http_on_completed(void *cls, struct MHD_Connection *mc, void **con_cls,
+	enum MHD_RequestTerminationCode why);
+/* Does its head announce a body? */
+bool http_has_body(const struct http_req *q);
 /* The answer of a waiting request is there, or its connection ends. */
 void http_resume(struct http_req *q);
 void http_req_free(struct http_req *q);

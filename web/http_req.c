@@ -146,12 +146,6 @@ http_body(const struct http_req *q, size_t *n)
 	return (const char *)q->_body.p;
 }
 
-const char *
-http_field(const struct http_req *q, const char *name)
-{
-	return q->_conn != NULL ? MHD_lookup_connection_value(q->_conn, MHD_HEADER_KIND, name) : NULL;
-}
-
 struct list_state {
 	struct http_list list;
 	struct buf out;

@@ -10,12 +10,6 @@
 #define WRONG_BURST	30.0
 #define WRONG_SOURCES	4096
 
-static const char *
-field(const struct http_req *q, const char *name)
-{
-	return MHD_lookup_connection_value(q->_conn, MHD_HEADER_KIND, name);
-}
-
 struct lists {
 	const char *v[FORWARDED_MAX];
 	unsigned n;
@@ -48,7 +42,7 @@ http_who_peer(struct http_req *q, const struct http_peer *peer)
 	(void)MHD_get_connection_values(q->_conn, MHD_HEADER_KIND, take_list, &lists);
 	auth_forwarded(&q->_peer, &(struct auth_forwarded){
 		.trusted = h->trusted, .n_trusted = h->n_trusted, .lists = lists.v, .n_lists = lists.n,
-		.proto = field(q, "X-Forwarded-Proto"),
+		.proto = http_field(q, "X-Forwarded-Proto"),
 	});
 }
 
@@ -72,14 +66,14 @@ http_who(struct http_req *q, const char *method)
 	struct auth_request r = {
 		.peer = q->peer,
 		.method = method,
-		.authorization = field(q, "Authorization"),
-		.cookie = field(q, "Cookie"),
-		.fetch_site = field(q, "Sec-Fetch-Site"),
-		.origin = field(q, "Origin"),
-		.host = field(q, "Host"),
-		.csrf = field(q, "X-Fairlead-CSRF"),
-		.content_type = field(q, "Content-Type"),
-		.has_body = q->_body_total_bytes > 0,
+		.authorization = http_field(q, "Authorization"),
+		.cookie = http_field(q, "Cookie"),
+		.fetch_site = http_field(q, "Sec-Fetch-Site"),
+		.origin = http_field(q, "Origin"),
+		.host = http_field(q, "Host"),
+		.csrf = http_field(q, "X-Fairlead-CSRF"),
+		.content_type = http_field(q, "Content-Type"),
+		.has_body = http_has_body(q),
 		.allows_plain = h->cfg->api.allow_plain_http,
 	};
 

@@ -1,4 +1,4 @@
-/* links: web/flapi web/flapi_users web/flapi_keys web/flapi_nodes web/flapi_status web/flapi_creds web/creds web/pages web/http_who web/http_stream web/form web/auth_text web/scope coord/cred coord/user web/http web/http_req web/http_unix web/router web/auth coord/authkey coord/tag */
+/* links: web/flapi web/flapi_users web/flapi_keys web/flapi_nodes web/flapi_status web/flapi_creds web/creds web/pages web/http_who web/http_stream web/form web/auth_text web/scope coord/cred coord/user web/http web/http_run web/http_back web/http_req web/http_unix web/router web/auth coord/authkey coord/tag */
 /* The nouns of /api/fairlead/v1 over a Unix socket, with a tailnet whose changes happen here. */
 #include <stdarg.h>
 #include <setjmp.h>

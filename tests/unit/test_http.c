@@ -1,4 +1,4 @@
-/* links: web/http web/http_req web/http_unix web/router web/auth web/http_who web/http_stream web/form web/auth_text web/scope coord/cred coord/tag coord/user */
+/* links: web/http web/http_run web/http_back web/http_req web/http_unix web/router web/auth web/http_who web/http_stream web/form web/auth_text web/scope coord/cred coord/tag coord/user */
 /* The glue around libmicrohttpd with a real event loop, socketpairs; the routes
  * are this test's. */
 #include <stdarg.h>
@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <malloc.h>
 #include <event2/event.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -103,6 +104,8 @@ static const struct http_route routes[] = {
 	{ "POST", "/echo", HTTP_PUBLIC, true, on_echo },
 	{ "GET", "/api/things/{id}", HTTP_READ, false, on_thing },
 	{ "DELETE", "/api/things/{id}", HTTP_WRITE, false, on_thing },
+	{ "POST", "/api/store/{id}", HTTP_WRITE, true, on_thing },
+	{ "PATCH", "/api/store/{id}", HTTP_WRITE, true, on_thing },
 	{ "GET", "/list/{n}", HTTP_PUBLIC, false, on_list },
 	{ "GET", "/park", HTTP_PUBLIC, false, on_park },
 };
@@ -361,6 +364,93 @@ test_body_too_long(void **state)
 	assert_true(wait_no_connections(f));
 }
 
+/* n bytes of a body, as fast as they are taken. */
+static void
+send_body(struct fixture *f, struct client *c, size_t n)
+{
+	char block[16384];
+
+	memset(block, 'x', sizeof(block));
+	for (unsigned i = 0; i < TURNS_MAX && n > 0; i++) {
+		ssize_t sent = send(c->fd, block, n < sizeof(block) ? n : sizeof(block),
+		    MSG_DONTWAIT | MSG_NOSIGNAL);
+		n -= sent > 0 ? (size_t)sent : 0;
+		turns(f, c, 1);
+	}
+	assert_int_equal(n, 0);
+}
+
+/* What is refused by its head keeps nothing of its body, and the connection stays good. */
+static void
+test_refused_body(void **state)
+{
+	static const struct { const char *request, *status; size_t n_bytes; } cases[] = {
+		{ "POST /api/store/1", "401", 1000000 }, { "PATCH /api/store/1", "401", 1000000 },
+		{ "DELETE /api/things/1", "401", 1000000 }, { "PUT /api/things/1", "405", 1000000 },
+		{ "POST /nothing", "404", 1000000 }, { "GET /api/things/1", "401", 1000000 },
+		{ "POST /echo", "413", 20000 },		/* of nobody: 16 KiB */
+	};
+	struct fixture *f = *state;
+	struct client c = from_door(f, 0);
+	char head[200];
+
+	for (size_t i = 0; i < COUNT_OF(cases); i++) {
+		int n = snprintf(head, sizeof(head), "%s HTTP/1.1\r\nHost: x\r\nContent-Length: %zu\r\n\r\n",
+		    cases[i].request, cases[i].n_bytes);
+		client_send(&c, head, (size_t)n);
+		turns(f, &c, 10);
+		size_t before = mallinfo2().uordblks;
+		send_body(f, &c, cases[i].n_bytes - 1);
+		size_t after = mallinfo2().uordblks;	/* a sanitizer's heap is not seen */
+		if (after > before + 8192 || c.in.len > 0)
+			fail_msg("%s: %zu bytes kept, \"%s\"", cases[i].request, after - before,
+			    buf_cstr(&c.in));
+		send_body(f, &c, 1);
+		wait_answer(f, &c);
+		assert_memory_equal(c.in.p + 9, cases[i].status, 3);
+		buf_clear(&c.in);
+	}
+	client_send(&c, "GET /hello HTTP/1.1\r\nHost: x\r\n\r\n", 34);
+	wait_answer(f, &c);
+	assert_memory_equal(c.in.p + 9, "200", 3);
+	client_close(&c);
+	assert_true(wait_no_connections(f));
+}
+
+/* Who waits for leave to send, or would send too much, hears of it before the body. */
+static void
+test_refused_at_once(void **state)
+{
+	static const struct { const char *request, *fields, *status; } cases[] = {
+		{ "POST /api/store/1", "Expect: 100-continue\r\nContent-Length: 500000\r\n", "401" },
+		{ "PATCH /api/store/1", "Expect: 100-continue\r\nContent-Length: 500000\r\n", "401" },
+		{ "DELETE /api/things/1", "Expect: 100-continue\r\nContent-Length: 500000\r\n", "401" },
+		{ "POST /echo", "Expect: 100-continue\r\nContent-Length: 500000\r\n", "413" },
+		{ "POST /echo", "Expect: 100-continue\r\nContent-Length: 5\r\n", "100" },
+		{ "POST /api/store/1", "Content-Length: 2000000\r\n", "401" },
+		{ "PATCH /api/store/1", "Content-Length: 2000000\r\n", "401" },
+		{ "PATCH /api/store/1", "Content-Length: 99999999999999999999999\r\n", "4" },
+	};
+	struct fixture *f = *state;
+	char head[200];
+
+	for (size_t i = 0; i < COUNT_OF(cases); i++) {
+		struct client c = from_door(f, 0);
+		int n = snprintf(head, sizeof(head), "%s HTTP/1.1\r\nHost: x\r\n%s\r\n", cases[i].request,
+		    cases[i].fields);
+		client_send(&c, head, (size_t)n);
+		for (unsigned k = 0; k < 200 && c.in.len < 12; k++)
+			turns(f, &c, 1);
+		assert_true(c.in.len >= 12);
+		if (memcmp(c.in.p + 9, cases[i].status, strlen(cases[i].status)) != 0)
+			fail_msg("%s %s: %s", cases[i].request, cases[i].fields, buf_cstr(&c.in));
+		turns(f, &c, 20);
+		assert_true(c.is_eof || cases[i].status[0] == '1');
+		client_close(&c);
+	}
+	assert_true(wait_no_connections(f));
+}
+
 static void
 park(struct fixture *f, struct client *c)
 {
@@ -584,7 +674,8 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_routing), TEST(test_head), TEST(test_body_too_long), TEST(test_answered_later),
+		TEST(test_routing), TEST(test_head), TEST(test_body_too_long), TEST(test_refused_body),
+		TEST(test_refused_at_once), TEST(test_answered_later),
 		TEST(test_client_leaves_while_waiting), TEST(test_end_while_waiting),
 		TEST(test_back_to_the_door), TEST(test_back_then_end), TEST(test_not_back), TEST(test_list),
 		TEST(test_idle),

@@ -1,4 +1,4 @@
-/* links: web/http web/http_req web/http_unix web/router web/auth web/http_who web/http_stream web/form web/auth_text web/scope coord/cred coord/tag coord/user */
+/* links: web/http web/http_run web/http_back web/http_req web/http_unix web/router web/auth web/http_who web/http_stream web/form web/auth_text web/scope coord/cred coord/tag coord/user */
 /* The Unix socket of the fairlead command: its file, its mode, who the peer is. */
 #include <stdarg.h>
 #include <setjmp.h>
