@@ -390,6 +390,7 @@ test_refused_body(void **state)
 		{ "POST /nothing", "404", 1000000 }, { "GET /api/things/1", "401", 1000000 },
 		{ "POST /echo", "413", 20000 },		/* of nobody: 16 KiB */
 	};
+	static const char hello[] = "GET /hello HTTP/1.1\r\nHost: x\r\n\r\n";
 	struct fixture *f = *state;
 	struct client c = from_door(f, 0);
 	char head[200];
@@ -410,7 +411,7 @@ test_refused_body(void **state)
 		assert_memory_equal(c.in.p + 9, cases[i].status, 3);
 		buf_clear(&c.in);
 	}
-	client_send(&c, "GET /hello HTTP/1.1\r\nHost: x\r\n\r\n", 34);
+	client_send(&c, hello, sizeof(hello) - 1);
 	wait_answer(f, &c);
 	assert_memory_equal(c.in.p + 9, "200", 3);
 	client_close(&c);
