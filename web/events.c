@@ -104,12 +104,19 @@ emit(struct events *e, const char *name, const struct buf *data)
 
 /* --- what happened -------------------------------------------------------------------------------- */
 
+static void
+settings_put(struct tailnet *t, const char *id, const char *name, struct json_writer *w)
+{
+	(void)id;
+	flapi_put_settings(t, name, w);
+}
+
 static const struct {
 	const char *noun;
 	void (*put)(struct tailnet *t, const char *id, const char *name, struct json_writer *w);
 } nouns[] = {
 	{ "node", NULL }, { "user", NULL }, { "key", flapi_put_key }, { "credential", flapi_put_cred },
-	{ "login", flapi_put_login },
+	{ "login", flapi_put_login }, { "settings", settings_put },
 };
 
 static void
@@ -137,7 +144,10 @@ tell(struct events *e, unsigned noun, const char *what, const char *id, const ch
 	json_w_str(&w, "id", id);
 	json_w_str(&w, "by", by);
 	json_w_time(&w, "at", clock_wall_s());
-	object_put(e, noun, id, &w);
+	if (strcmp(what, "login.end") == 0)	/* told while it is still found */
+		json_w_null(&w, nouns[noun].noun);
+	else
+		object_put(e, noun, id, &w);
 	json_w_obj_close(&w);
 	emit(e, nouns[noun].noun, &b);
 	buf_fini(&b);
@@ -191,23 +201,23 @@ on_change(void *arg, const struct tailnet_event *ev)
 	unsigned noun = 0;
 
 	OBJ_CHECK(e, EVENTS_MAGIC);
-	const char *blank = strchr(ev->target, ' ');
-	if (blank == NULL || strncmp(ev->what, "session.", 8) == 0)
+	if (strncmp(ev->what, "session.", 8) == 0)
 		return;
-	size_t n = (size_t)(blank - ev->target);
+	size_t n = strcspn(ev->target, " ");
+	const char *id_text = ev->target[n] == ' ' ? ev->target + n + 1 : "";	/* "settings" has none */
 	while (noun < COUNT_OF(nouns) && (strlen(nouns[noun].noun) != n ||
 	    memcmp(nouns[noun].noun, ev->target, n) != 0))
 		noun++;
 	if (noun == COUNT_OF(nouns))
 		return;
-	int64_t id = strtoll(blank + 1, NULL, 10);
+	int64_t id = strtoll(id_text, NULL, 10);
 	if (noun == 0 && ev->by[0] == 0) {
 		note_soft(e, id, ev->what);
 		return;
 	}
 	if (noun == 0)
 		free(map_remove(&e->dirty, &id));	/* what is told now has it all */
-	tell(e, noun, ev->what, blank + 1, ev->by);
+	tell(e, noun, ev->what, id_text, ev->by);
 }
 
 /* --- streams -------------------------------------------------------------------------------------- */

@@ -26,6 +26,7 @@ void flapi_put_user(struct tailnet *t, int64_t id, const char *name, struct json
 void flapi_put_key(struct tailnet *t, const char *id, const char *name, struct json_writer *w);
 void flapi_put_cred(struct tailnet *t, const char *id, const char *name, struct json_writer *w);
 void flapi_put_login(struct tailnet *t, const char *id, const char *name, struct json_writer *w);
+void flapi_put_settings(const struct tailnet *t, const char *name, struct json_writer *w);
 
 /* Add their tables: logins with the page that clients show, settings. */
 void flapi_logins_attach(struct http *h);

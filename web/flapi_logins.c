@@ -169,7 +169,9 @@ user_of(struct http_req *q, const struct login *l)
 static void
 logins_approve(struct http_req *q)
 {
-	static const struct flapi_member members[] = { { "user", FLAPI_TEXT }, { "tags", FLAPI_TEXTS } };
+	static const struct flapi_member members[] = {
+		{ "user", FLAPI_TEXT }, { "tags", FLAPI_TEXTS }, { "approved", FLAPI_BOOL },
+	};
 	const struct login *l;
 	const struct user *u;
 	struct flapi_texts tags;
@@ -179,7 +181,8 @@ logins_approve(struct http_req *q)
 		return;
 	struct tailnet_login_spec spec = {
 		.user_id = u->id, .tags = tags.v, .n_tags = tags.n,
-		.has_tags = json_is_array(json_object_get(q->json, "tags")), .is_authorized = true,
+		.has_tags = json_is_array(json_object_get(q->json, "tags")),
+		.is_authorized = json_get_bool(q->json, "approved", true),
 	};
 	tailnet_login_approve(flapi_tailnet(q), &q->who.actor, l->id, &spec, on_approved, q);
 }

@@ -2,19 +2,25 @@
 #include "base/json.h"
 #include "web/flapi.h"
 
+void
+flapi_put_settings(const struct tailnet *t, const char *name, struct json_writer *w)
+{
+	json_w_obj_open(w, name);
+	json_w_bool(w, "devicesNeedApproval", t->settings.devices_need_approval != 0);
+	json_w_int(w, "keyDays", t->settings.key_days);
+	json_w_int(w, "keyDaysInEffect", tailnet_key_days(t));
+	json_w_int(w, "keyDaysConfigured", (int64_t)t->deps.cfg->node.key_expiry_days);
+	json_w_obj_close(w);
+}
+
 static void
 settings_reply(struct http_req *q)
 {
-	const struct tailnet *t = flapi_tailnet(q);
 	struct buf b = { .len = 0 };
 	struct json_writer w;
 
 	json_w_init(&w, &b);
-	json_w_obj_open(&w, NULL);
-	json_w_bool(&w, "devicesNeedApproval", t->settings.devices_need_approval != 0);
-	json_w_int(&w, "keyDays", t->settings.key_days);
-	json_w_int(&w, "keyDaysInEffect", tailnet_key_days(t));
-	json_w_obj_close(&w);
+	flapi_put_settings(flapi_tailnet(q), NULL, &w);
 	http_reply_json_take(q, 200, &b);
 }
 

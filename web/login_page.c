@@ -6,23 +6,27 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "web/assets.h"
 #include "web/flapi.h"
 #include "web/http_private.h"
 
 #define CSP "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; " \
 	"frame-ancestors 'none'"
 #define STYLE_PATH LOGIN_PAGE_PATH "/page.css"
+#define CONSOLE_PATH "/machines?login="		/* and the id: the console's view of a login */
 
 static const char style[] =
 	"body{font:16px/1.5 system-ui,sans-serif;max-width:42rem;margin:3rem auto;padding:0 1rem;"
 	"color:#1b1f24;background:#fff}\n"
 	"h1{font-size:1.5rem}\n"
 	"dl{display:grid;grid-template-columns:max-content 1fr;gap:.25rem 1.5rem}\n"
+	"a{color:#1d5bb8}\n"
 	"dt{color:#57606a}\n"
 	"dd{margin:0;overflow-wrap:anywhere}\n"
 	"pre{background:#f3f4f6;padding:.75rem 1rem;border-radius:6px;white-space:pre-wrap;"
 	"overflow-wrap:anywhere}\n"
 	"@media(prefers-color-scheme:dark){body{color:#e6edf3;background:#0d1117}dt{color:#8d96a0}"
+	"a{color:#82b1ff}"
 	"pre{background:#161b22}}\n";
 
 /* Appends text as HTML shows it: markup and control characters cannot come through. */
@@ -85,7 +89,8 @@ put_open(struct buf *b, const char *title)
 	buf_printf(b, "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">"
 	    "<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">"
 	    "<meta name=\"robots\" content=\"noindex\"><title>%s</title>"
-	    "<link rel=\"stylesheet\" href=\"" STYLE_PATH "\"></head>\n<body><h1>%s</h1>\n", title, title);
+	    "<link rel=\"stylesheet\" href=\"" STYLE_PATH "\"></head>\n<body><main><h1>%s</h1>\n",
+	    title, title);
 }
 
 static void
@@ -105,8 +110,9 @@ put_device(struct buf *b, const struct login *l)
 	buf_str(b, "</dl>\n");
 }
 
+/* to: where the browser goes on, or NULL. */
 static void
-reply_take(struct http_req *q, int status, const char *type, struct buf *body)
+reply_take(struct http_req *q, int status, const char *type, const char *to, struct buf *body)
 {
 	struct MHD_Response *r = MHD_create_response_from_buffer(body->len, body->p,
 	    MHD_RESPMEM_MUST_FREE);
@@ -121,23 +127,53 @@ reply_take(struct http_req *q, int status, const char *type, struct buf *body)
 	for (size_t i = 0; i < COUNT_OF(fields); i++)
 		(void)MHD_add_response_header(r, fields[i][0], fields[i][1]);
 	(void)MHD_add_response_header(r, "Content-Type", type);
+	if (to != NULL)
+		(void)MHD_add_response_header(r, "Location", to);
 	http_answer_raw_take(q, status, r);
+}
+
+static bool
+has_console(const struct http_req *q)
+{
+	return assets_count > 0 && !auth_is_too_open(q->peer, q->_http->cfg->api.allow_plain_http);
+}
+
+/* Does a session of the console ask that may decide logins? */
+static bool
+is_decider(const struct http_req *q)
+{
+	struct auth_request r = {
+		.peer = q->peer, .method = "GET", .cookie = http_field(q, "Cookie"),
+		.allows_plain = q->_http->cfg->api.allow_plain_http,
+	};
+	struct err_text why;
+	struct auth who;
+	int status;
+
+	return r.cookie != NULL && auth_check(flapi_tailnet(q), &r, HTTP_NEED(HTTP_WRITE, SCOPE_DEVICES),
+	    &who, &status, &why) == ERR_OK && who.kind == AUTH_SESSION;
 }
 
 static void
 page_get(struct http_req *q)
 {
 	const struct login *l = tailnet_login_find(flapi_tailnet(q), q->params[0]);
-	char expires[CLOCK_RFC3339_BYTES];
+	char expires[CLOCK_RFC3339_BYTES], to[sizeof(CONSOLE_PATH) + LOGIN_ID_CHARS];
 	struct buf b = { .len = 0 };
 
 	if (l == NULL || l->req == NULL) {
 		put_open(&b, "No device waits here");
 		buf_printf(&b, "<p>This login is approved or rejected already,"
-		  " or it is over: each is good for %d"
-		    " minutes. <code>tailscale up</code> on the device asks again.</p>\n</body></html>\n",
+		    " or it is over: each is good for %d minutes."
+		    " <code>tailscale up</code> on the device asks again.</p>\n</main></body></html>\n",
 		    LOGIN_LIFE_S / 60);
-		reply_take(q, 404, "text/html; charset=utf-8", &b);
+		reply_take(q, 404, "text/html; charset=utf-8", NULL, &b);
+		return;
+	}
+	snprintf(to, sizeof(to), CONSOLE_PATH "%.*s", LOGIN_ID_CHARS, l->id);
+	if (has_console(q) && is_decider(q)) {
+		buf_str(&b, "The console has it.\n");
+		reply_take(q, 303, "text/plain; charset=utf-8", to, &b);
 		return;
 	}
 	put_open(&b, "A device asks to join");
@@ -148,9 +184,12 @@ page_get(struct http_req *q)
 	  "tag:a,tag:b</code> gives it other tags.\n"
 	    "It comes online by itself then. Approve only what you know.</p>\n"
 	    "<pre>fairlead auth reject %s</pre>\n"
-	    "<p>turns it away. Undecided, it is forgotten at %s.</p>\n</body></html>\n", l->id, l->id,
+	    "<p>turns it away. Undecided, it is forgotten at %s.</p>\n", l->id, l->id,
 	    clock_rfc3339(l->expires_unix_s, expires));
-	reply_take(q, 200, "text/html; charset=utf-8", &b);
+	if (has_console(q))
+		buf_printf(&b, "<p>Both can be done <a href=\"%s\">in the console</a>, too.</p>\n", to);
+	buf_str(&b, "</main></body></html>\n");
+	reply_take(q, 200, "text/html; charset=utf-8", NULL, &b);
 }
 
 static void
@@ -159,7 +198,7 @@ style_get(struct http_req *q)
 	struct buf b = { .len = 0 };
 
 	buf_str(&b, style);
-	reply_take(q, 200, "text/css; charset=utf-8", &b);
+	reply_take(q, 200, "text/css; charset=utf-8", NULL, &b);
 }
 
 const struct http_route login_page_routes[] = {

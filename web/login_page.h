@@ -1,6 +1,7 @@
 /*
  * What a client without a key shows its user: GET /register/{id}, a page without scripts that says
- * which device waits and how it is approved. Whoever knows the id sees it; it decides nothing.
+ * which device waits and how it is approved. Whoever knows the id sees it; it decides nothing. Sessions of
+ * the console that may decide are sent on to its view of the login.
  */
 #ifndef WEB_LOGIN_PAGE_H
 #define WEB_LOGIN_PAGE_H

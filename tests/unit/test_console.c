@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "api_rig.h"
+#include "coord/tailnet_login.h"
 #include "web/assets.h"
 #include "web/events.h"
 
@@ -329,6 +330,182 @@ test_stream_limits(void **state)
 	rig_stop();		/* with streams that nobody has woken since */
 }
 
+/* --- logins ---------------------------------------------------------------------------------------- */
+
+/* Machine n asks to join without a key; the id of its login. */
+static const char *
+device_asks(int n, const char *hostname)
+{
+	static char id[LOGIN_ID_CHARS + 1];
+	const char *at;
+
+	fake_register(&(struct fake_req){ .machine = n, .key = n, .hostname = hostname });
+	at = strstr(fake_reply()->body, "/register/");
+	assert_non_null(at);
+	snprintf(id, sizeof(id), "%s", at + strlen("/register/"));
+	return id;
+}
+
+static char owner_line[256];
+
+static void
+start_with_stream(int *fd, struct buf *in)
+{
+	rig_start();
+	rig_fill();
+	snprintf(owner_line, sizeof(owner_line), "%s", rig_cred(&(struct tailnet_cred_spec){
+	    .kind = CRED_API, .user_id = 1 }));
+	*fd = stream_open(owner_line, in);
+}
+
+/* Each login is told when it comes and, once, when it goes: approved, rejected or over. */
+static void
+test_login_events(void **state)
+{
+	struct buf in = { .len = 0 };
+	char id[LOGIN_ID_CHARS + 1], path[100], text[100];
+	int fd;
+
+	(void)state;
+	start_with_stream(&fd, &in);
+	snprintf(id, sizeof(id), "%s", device_asks(3, "laptop"));
+	snprintf(text, sizeof(text), "event: login\ndata: {\"what\":\"login.new\",\"id\":\"%s\"", id);
+	rig_read(fd, &in, text);
+	rig_read(fd, &in, "\"hostname\":\"laptop\",\"os\":\"linux\"");
+	snprintf(path, sizeof(path), "/api/fairlead/v1/logins/%s/approve", id);
+	rig_run(owner_line, &(struct rig_case){ "POST", path, "{\"user\":\"bob\"}", 200, "laptop" }, 1);
+	snprintf(text, sizeof(text), "{\"what\":\"login.end\",\"id\":\"%s\"", id);
+	rig_read(fd, &in, text);
+	rig_read(fd, &in, "\"login\":null}");
+	assert_non_null(strstr(buf_cstr(&in), "\"what\":\"node.register\""));
+
+	buf_clear(&in);
+	snprintf(id, sizeof(id), "%s", device_asks(4, "phone"));
+	snprintf(path, sizeof(path), "/api/fairlead/v1/logins/%s/reject", id);
+	rig_run(owner_line, &(struct rig_case){ "POST", path, "", 200, "{}" }, 1);
+	snprintf(text, sizeof(text), "{\"what\":\"login.reject\",\"id\":\"%s\",\"by\":\"ann, API", id);
+	rig_read(fd, &in, text);
+	snprintf(text, sizeof(text), "{\"what\":\"login.end\",\"id\":\"%s\"", id);
+	rig_read(fd, &in, text);
+	rig_read(fd, &in, "\"login\":null}");
+
+	buf_clear(&in);
+	snprintf(id, sizeof(id), "%s", device_asks(5, "nobody"));
+	fake_clock(fake.now + LOGIN_LIFE_S);
+	tailnet_logins_due(fake.t, fake.now);
+	snprintf(text, sizeof(text), "{\"what\":\"login.end\",\"id\":\"%s\"", id);
+	rig_read(fd, &in, text);
+	rig_read(fd, &in, "\"login\":null}");
+	close(fd);
+	buf_fini(&in);
+	rig_stop();
+}
+
+static void
+test_settings_events(void **state)
+{
+	struct buf in = { .len = 0 };
+	int fd;
+
+	(void)state;
+	start_with_stream(&fd, &in);
+	rig_run(owner_line, (const struct rig_case[]){
+		{ "GET", "/api/fairlead/v1/settings", "", 200, "\"keyDaysConfigured\":180" },
+		{ "PATCH", "/api/fairlead/v1/settings", "{\"devicesNeedApproval\":true,\"keyDays\":30}", 200,
+		  "\"keyDaysInEffect\":30,\"keyDaysConfigured\":180" },
+		{ "PATCH", "/api/fairlead/v1/settings", "{\"keyDays\":4000}", 400, "3650" },
+	}, 3);
+	rig_read(fd, &in,
+	    "event: settings\ndata: {\"what\":\"settings.change\",\"id\":\"\",\"by\":\"ann, API key ");
+	rig_read(fd, &in, "\"settings\":{\"devicesNeedApproval\":true,\"keyDays\":30,\"keyDaysInEffect\":30,");
+	close(fd);
+	buf_fini(&in);
+	rig_stop();
+}
+
+/* Where devices need approval, an approved login is an approved device, unless that is said not to be so. */
+static void
+test_login_counts_as_approved(void **state)
+{
+	static const struct { const char *body; bool is_approved; } cases[] = {
+		{ "{\"user\":\"bob\"}", true }, { "{\"approved\":true}", true },
+		{ "{\"approved\":false}", false },
+	};
+	struct buf in = { .len = 0 };
+	char path[100];
+	int fd;
+
+	(void)state;
+	start_with_stream(&fd, &in);
+	rig_run(owner_line, &(struct rig_case){ "PATCH", "/api/fairlead/v1/settings",
+	    "{\"devicesNeedApproval\":true}", 200, "true" }, 1);
+	for (size_t i = 0; i < COUNT_OF(cases); i++) {
+		snprintf(path, sizeof(path), "/api/fairlead/v1/logins/%s/approve",
+		    device_asks(10 + (int)i, "laptop"));
+		rig_run(owner_line, (const struct rig_case[]){
+			{ "POST", path, "{\"approved\":\"no\"}", 400, "approved must be true or false" },
+			{ "POST", path, cases[i].body, 200,
+			  cases[i].is_approved ? "\"authorized\":true" : "\"authorized\":false" },
+			{ "POST", path, cases[i].body, 404, "decided" },
+		}, 3);
+	}
+	close(fd);
+	buf_fini(&in);
+	rig_stop();
+}
+
+/* Status of the page with these header lines; what its head and body hold must be there. */
+static void
+page_is(const char *target, const char *fields, int status, const char *holds)
+{
+	struct buf raw = { .len = 0 };
+	int got = rig_ask_raw("GET", target, fields, "", &raw);
+
+	if (got != status || strstr(buf_cstr(&raw), holds) == NULL)
+		fail_msg("%s %s: %d, not %d with %s: %s", target, fields, got, status, holds, buf_cstr(&raw));
+	assert_non_null(strstr(buf_cstr(&raw), "Cache-Control: no-store"));
+	buf_fini(&raw);
+}
+
+/* Everybody sees which device it is; who can decide it in the console is sent there. */
+static void
+test_login_page(void **state)
+{
+	char id[LOGIN_ID_CHARS + 1], target[60], to[100], token[100], owner[300], auditor[300];
+
+	(void)state;
+	rig_start();
+	rig_fill();
+	link_make("{}", token);
+	assert_int_equal(sign_in(token), 200);
+	snprintf(owner, sizeof(owner), "%s", cookie_line);
+	link_make("{\"role\":\"auditor\"}", token);
+	assert_int_equal(sign_in(token), 200);
+	snprintf(auditor, sizeof(auditor), "%s", cookie_line);
+	snprintf(id, sizeof(id), "%s", device_asks(3, "laptop"));
+	snprintf(target, sizeof(target), "/register/%s", id);
+	snprintf(to, sizeof(to), "<a href=\"/machines?login=%s\">", id);
+
+	page_is(target, "", 200, "laptop");
+	page_is(target, "", 200, to);
+	page_is(target, auditor, 200, "fairlead auth approve ");
+	page_is(target, "Cookie: __Host-fairlead_session=fl-session-abc\r\n", 200, "fairlead auth approve ");
+	snprintf(to, sizeof(to), "\r\nLocation: /machines?login=%s\r\n", id);
+	page_is(target, owner, 303, to);
+	page_is("/register/aaaaaaaaaaaaaaaaaaaaaaaa", owner, 404, "No device waits here");
+	rig_run(rig_cred(&(struct tailnet_cred_spec){ .kind = CRED_API, .user_id = 1 }),
+	    &(struct rig_case){ "GET", "/api/fairlead/v1/logins", "", 200, id }, 1);
+
+	/* Over plain http from outside there is no console to go to. */
+	rig_is_tls = false;
+	page_is(target, owner, 200, "fairlead auth approve ");
+	struct buf raw = { .len = 0 };
+	assert_int_equal(rig_ask_raw("GET", target, "", "", &raw), 200);
+	assert_null(strstr(buf_cstr(&raw), "/machines"));
+	buf_fini(&raw);
+	rig_stop();
+}
+
 /* --- files ---------------------------------------------------------------------------------------- */
 
 static void
@@ -381,7 +558,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_session), TEST(test_prune), TEST(test_audit), TEST(test_events),
 		    TEST(test_slow_reader),
-		TEST(test_stream_limits), TEST(test_assets),
+		TEST(test_stream_limits), TEST(test_login_events), TEST(test_settings_events),
+		TEST(test_login_counts_as_approved), TEST(test_login_page), TEST(test_assets),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
