@@ -19,6 +19,8 @@ async function withDemo(options = {}) {
 	const nodes = demo.nodes(60, now)
 	const answer = body => route => route.fulfill({ contentType: 'application/json', body: JSON.stringify(body) })
 	await opened.context.route('**/api/fairlead/v1/nodes', answer({ nodes }))
+	await opened.context.route('**/api/fairlead/v1/logins', answer({ logins: demo.logins(now) }))
+	await opened.context.route('**/api/fairlead/v1/settings', answer({ devicesNeedApproval: true, keyDays: 90, keyDaysInEffect: 90, keyDaysConfigured: 180 }))
 	await opened.context.route('**/api/fairlead/v1/audit**', answer({ records: demo.audit(now), next: null }))
 	await opened.context.route('**/api/fairlead/v1/keys', route => (route.request().method() === 'GET' ? answer({ keys: demo.keys(now) })(route) : route.continue()))
 	return opened
@@ -33,9 +35,16 @@ const views = [
 	{ name: 'machine', path: '/machines/12', ready: 'It waits for approval' },
 	{ name: 'no machine', path: '/machines/9999', ready: 'There is no machine' },
 	{ name: 'keys', path: '/keys', ready: '6 auth keys' },
+	{ name: 'settings', path: '/settings', ready: 'Running for' },
 	{ name: 'no page', path: '/keys/1/2', ready: 'There is nothing at' },
 ]
 const dialogs = [
+	{ name: 'decide a login', path: '/machines', open: async page => {
+		await page.getByRole('button', { name: 'Approve… edge-lej-9' }).click()
+		await page.getByRole('checkbox', { name: 'Counts as approved' }).waitFor()
+	} },
+	{ name: 'reject a login', path: '/machines', open: page => page.getByRole('button', { name: 'Reject… pos-dus-3' }).click() },
+	{ name: 'a login that is over', path: '/machines?login=none', open: page => page.getByRole('heading', { name: 'No device waits here' }).waitFor() },
 	{ name: 'create key', path: '/keys', open: page => page.getByRole('button', { name: 'Create key' }).click() },
 	{
 		name: 'key created', path: '/keys', open: async page => {

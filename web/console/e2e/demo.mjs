@@ -50,6 +50,19 @@ export function keys(now) {
 	]
 }
 
+// Devices that ask to join.
+export function logins(now) {
+	const login = (id, hostname, address, minutes, more) => ({
+		id: id.padEnd(24, 'x'), url: '', hostname, os: 'linux', osVersion: '6.1', clientVersion: '1.96.2-t0f5ad2e1c', address, machineKey: `mkey:${id}`, machineKeyShort: '[kq3Zt]',
+		ephemeral: false, tags: [], nodeId: null, created: iso(now - minutes * 60_000), expires: iso(now + (15 - minutes) * 60_000), ...more,
+	})
+	return [
+		login('a', 'annas-notebook-with-a-long-name', '2001:db8:1234:5678:9abc:def0:1234:5678', 9, { os: 'macOS', osVersion: '15.6.1' }),
+		login('b', 'edge-lej-9', '203.0.113.77', 3, { tags: ['tag:k3s', 'tag:edge'] }),
+		login('c', 'pos-dus-3', '198.51.100.4', 0, { nodeId: '18', nodeName: 'pos-str-1', nodeUser: users[2] }),
+	]
+}
+
 export const audit = now => [
 	{ id: '9', at: iso(now - 140_000), actor: 'ann@example.org', source: '', what: 'node.tag', object: 'node 1', before: { name: 'edge-ber-0', tags: ['tag:k3s'] }, after: { name: 'edge-ber-0', tags: ['tag:k3s', 'tag:edge'] } },
 	{ id: '8', at: iso(now - 860_000), actor: 'ann@example.org', source: '', what: 'node.rename', object: 'node 1', before: { name: 'raspberrypi' }, after: { name: 'edge-ber-0' } },

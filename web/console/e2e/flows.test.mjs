@@ -161,11 +161,13 @@ describe('keys and machines', () => {
 		const a = await signedIn(browser, server)
 		await a.page.goto(`${server.url}/machines`)
 		await row(a.page, 'edge-ber-0').waitFor()
-		// A key without pre-approval, made in the console.
+		// A key without pre-approval, made in the console: what that means depends on the settings.
 		await a.page.getByRole('button', { name: 'Add machine' }).click()
 		const dialog = a.page.getByRole('dialog')
 		await dialog.getByRole('checkbox', { name: 'Pre-approved' }).uncheck()
-		await dialog.getByText('waits for approval').waitFor()
+		await dialog.getByText('One machine joins. It would wait for approval if the settings asked for it.').waitFor()
+		await server.cli('settings', 'set', 'devices-need-approval', 'on')
+		await dialog.getByText('One machine waits for approval.').waitFor()
 		await dialog.getByRole('button', { name: 'Create key' }).click()
 		const key = await dialog.getByRole('group', { name: 'Key', exact: true }).innerText()
 		await dialog.getByRole('checkbox', { name: 'I have saved the key' }).check()
@@ -173,12 +175,7 @@ describe('keys and machines', () => {
 		assert.equal(JSON.parse(await server.cli('keys', 'list', '-o', 'json')).keys.filter(k => !k.preauthorized).length, 1)
 		await join(key, 'cam-muc-1', { waits: true })
 		await row(a.page, 'cam-muc-1').waitFor()
-		// Whether new machines need approval is a setting of the server; here it is withdrawn.
-		const { id } = JSON.parse(await server.cli('nodes', 'list', '-o', 'json')).nodes.find(n => n.name === 'cam-muc-1')
-		const answer = await a.context.request.post(`${server.url}/api/v2/device/${id}/authorized`, {
-			data: { authorized: false }, headers: { 'X-Fairlead-CSRF': '1' },
-		})
-		assert.equal(answer.status(), 200)
+		await server.cli('settings', 'set', 'devices-need-approval', 'off')
 		await a.page.getByText('1 machine waits for approval.').waitFor()
 		await a.page.getByRole('link', { name: 'Review' }).click()
 		await row(a.page, 'cam-muc-1').getByText('Waits for approval').waitFor()

@@ -5,7 +5,7 @@ import { clock, count } from './lib/format'
 import { live, retryLive } from './live'
 import { path, navigate } from './router'
 import {
-	dropProblem, dropToast, machines, newerServer, pendingCount, problem, problems, resume, roleName, session, sessionEnded, signOut, startError,
+	dropProblem, dropToast, loginCount, logins, machines, newerServer, pendingCount, problem, problems, resume, roleName, session, sessionEnded, signOut, startError,
 	toasts, type Toast,
 } from './state'
 import { messageOf } from './api'
@@ -20,10 +20,12 @@ import { MachinePage } from './pages/machine'
 import { MachinesPage } from './pages/machines'
 import { OverviewPage } from './pages/overview'
 import { PageHead } from './pages/page-head'
+import { SettingsPage } from './pages/settings'
 
 const icons = {
 	overview: <path d="M3 12a9 9 0 1 1 18 0M12 12l4-4M3 12v3h3m15-3v3h-3" />,
 	machines: <path d="M4 5h16v6H4zM4 13h16v6H4zM7.5 8h.01M7.5 16h.01M11 8h6M11 16h6" />,
+	settings: <path d="M4 7h9m5 0h2M4 17h2m5 0h9M13 7a2.5 2.5 0 1 0 5 0 2.5 2.5 0 0 0-5 0zM6 17a2.5 2.5 0 1 0 5 0 2.5 2.5 0 0 0-5 0z" />,
 	keys: <path d="M14.5 3.5a6 6 0 1 0 0 12 6 6 0 0 0 0-12zM10 14l-7 7M6 18l2 2M15.5 8.5h.01" />,
 }
 
@@ -31,6 +33,7 @@ const entries = [
 	{ href: '/', label: 'Overview', icon: icons.overview },
 	{ href: '/machines', label: 'Machines', icon: icons.machines },
 	{ href: '/keys', label: 'Keys', icon: icons.keys },
+	{ href: '/settings', label: 'Settings', icon: icons.settings },
 ]
 
 function Nav() {
@@ -40,13 +43,13 @@ function Nav() {
 			<ul role="list">
 				{entries.map(e => {
 					const current = e.href === '/' ? here === '/' : here === e.href || here.startsWith(`${e.href}/`)
-					const badge = e.href === '/machines' ? pendingCount.value : 0
+					const badge = e.href === '/machines' ? pendingCount.value + loginCount.value : 0
 					return (
 						<li key={e.href}>
 							<a href={e.href} aria-current={current ? 'page' : undefined}>
 								<svg viewBox="0 0 24 24" width="20" height="20" aria-hidden="true" fill="none" stroke="currentColor" stroke-width="1.7" stroke-linecap="round" stroke-linejoin="round">{e.icon}</svg>
 								<span>{e.label}</span>
-								{badge > 0 && <span class="badge">{count(badge)}<span class="sr"> to approve</span></span>}
+								{badge > 0 && <span class="badge">{count(badge)}<span class="sr"> waiting</span></span>}
 							</a>
 						</li>
 					)
@@ -151,6 +154,7 @@ function Page() {
 	if (parts[0] === 'machines' && parts.length === 1) return <MachinesPage />
 	if (parts[0] === 'machines' && parts.length === 2) return <MachinePage key={parts[1]} id={decodeURIComponent(parts[1]!)} />
 	if (parts[0] === 'keys' && parts.length === 1) return <KeysPage />
+	if (parts[0] === 'settings' && parts.length === 1) return <SettingsPage />
 	return (
 		<>
 			<PageHead title="No such page" />
@@ -178,8 +182,9 @@ function searchKey(e: KeyboardEvent) {
 }
 
 function Shell({ children }: { children: ComponentChildren }) {
-	// The number of those that wait for approval stands on every page.
+	// The number of those that wait stands on every page.
 	machines.want()
+	logins.want()
 	useEffect(() => {
 		addEventListener('keydown', searchKey)
 		return () => removeEventListener('keydown', searchKey)

@@ -2,8 +2,8 @@
 import { computed, signal } from '@preact/signals'
 import { API, API_V2, ApiError, get, messageOf, onSignedOut, request } from './api'
 import { plural } from './lib/format'
-import { Collection, keyOf, machineOf, time } from './lib/merge'
-import type { Key, Machine } from './lib/model'
+import { Collection, keyOf, loginOf, machineOf, settingsOf, time } from './lib/merge'
+import type { Key, Login, Machine, Settings } from './lib/model'
 import type { ServerEvent } from './lib/sse'
 import { live, retryLive, startLive, stopLive, tellSignedIn } from './live'
 
@@ -97,7 +97,9 @@ export async function signOut() {
 		if (!(e instanceof ApiError && e.status === 401)) throw e
 	}
 	stopLive()
-	for (const list of [machines, keys]) list.clear()
+	for (const list of [machines, keys, logins]) list.clear()
+	settings.value = null
+	settingsAsked = false
 	session.value = null
 }
 
@@ -150,7 +152,8 @@ export class LiveList<T extends { id: string; deletedBy?: string }> {
 	// Makes sure that the list is there, or on its way.
 	want() {
 		this.wanted = true
-		if (!this.data.loaded && !this.loading.value) void this.fetch()
+		// After a failure only when asked to, or when the server is back.
+		if (!this.data.loaded && !this.loading.value && !this.error.value) void this.fetch()
 	}
 
 	async fetch() {
@@ -200,6 +203,8 @@ export class LiveList<T extends { id: string; deletedBy?: string }> {
 
 export const machines = new LiveList<Machine>('machines', `${API}/nodes`, 'nodes', machineOf)
 export const keys = new LiveList<Key>('keys', `${API}/keys`, 'keys', keyOf)
+// Devices that ask to join without a key.
+export const logins = new LiveList<Login>('devices that wait', `${API}/logins`, 'logins', loginOf)
 
 // Machines that joined since the page was opened, newest last: the key dialog shows the first one.
 export const joined = signal<string[]>([])
@@ -211,9 +216,50 @@ export const pendingCount = computed(() => {
 	return n
 })
 
+export const loginCount = computed(() => {
+	logins.version.value
+	return logins.data.items.size
+})
+
+// null: not known yet.
+export const settings = signal<Settings | null>(null)
+export const settingsBy = signal('') // who changed them last, while the page was open
+export const settingsError = signal('')
+let settingsAsked = false
+let settingsTold = 0 // by events: what an answer says may be older
+
+export async function fetchSettings() {
+	const told = settingsTold
+	try {
+		const answer = settingsOf(await get<Json>(`${API}/settings`))
+		if (told === settingsTold) settings.value = answer
+		settingsError.value = ''
+	} catch (e) {
+		settingsError.value = messageOf(e)
+	}
+}
+
+export function wantSettings() {
+	if (settingsAsked) return
+	settingsAsked = true
+	void fetchSettings()
+}
+
+export async function saveSettings(change: Partial<Pick<Settings, 'devicesNeedApproval' | 'keyDays'>>) {
+	settings.value = settingsOf(await request<Json>('PATCH', `${API}/settings`, change))
+}
+
 export function refetch() {
 	machines.refetch()
 	keys.refetch()
+	logins.refetch()
+	if (settingsAsked) void fetchSettings()
+}
+
+// A machine that joined waits no longer. The end of its login follows, but does not say who decided.
+function endLogins(machineKey: string, by: string) {
+	for (const l of logins.data.items.values())
+		if (l.machineKey === machineKey) logins.take(l.id, null, /^key /.test(by) ? `Joined with ${by}` : `Approved by ${by}`)
 }
 
 // Deleted by this page: the event that follows says nothing new.
@@ -231,6 +277,7 @@ function onServerEvent(event: ServerEvent) {
 	switch (event.type) {
 	case 'node':
 		if (j.what === 'node.register' && j.node && !machines.data.items.has(id)) joined.value = [...joined.value.slice(-99), id]
+		if ((j.what === 'node.register' || j.what === 'node.reregister') && j.node) endLogins(String((j.node as Json).machineKey), by)
 		if (!j.node && ownDeletions.delete(`node ${id}`)) machines.forget(id)
 		else machines.take(id, (j.node as Json | null) ?? null, by)
 		break
@@ -238,11 +285,23 @@ function onServerEvent(event: ServerEvent) {
 		if (!j.key && ownDeletions.delete(`key ${id}`)) keys.forget(id)
 		else keys.take(id, (j.key as Json | null) ?? null, by)
 		break
+	case 'login':
+		if (j.what === 'login.new') logins.take(id, (j.login as Json | null) ?? null, '')
+		else logins.take(id, null, j.what === 'login.reject' && by ? `Rejected by ${by}` : '')
+		break
+	case 'settings':
+		if (!j.settings) break
+		settingsTold++
+		settingsBy.value = by
+		settings.value = settingsOf(j.settings as Json)
+		break
 	case 'reset':
 		refetch()
 		break
 	case 'hello':
 		sayTime(j.now)
+		for (const list of [machines, keys, logins]) if (list.error.value) list.refetch()
+		if (settingsError.value) void fetchSettings()
 		if (session.value && typeof j.version === 'string' && j.version !== session.value.version) newerServer.value = true
 		break
 	}
@@ -290,6 +349,28 @@ export async function revokeKey(id: string) {
 	keys.put(await request<Json>('POST', `${key(id)}/revoke`, {}))
 }
 
+const login = (id: string) => `${API}/logins/${encodeURIComponent(id)}`
+
+export interface Approval {
+	user?: string
+	tags?: string[] // instead of those asked for
+	approved?: boolean // false: where machines need approval, it still waits for that
+}
+
+// Returns the machine that the device is now.
+export async function approveLogin(id: string, how: Approval): Promise<Machine> {
+	const answer = await request<Json>('POST', `${login(id)}/approve`, how)
+	logins.forget(id)
+	machines.own.add(String(answer.id))
+	machines.put(answer)
+	return machineOf(answer)
+}
+
+export async function rejectLogin(id: string) {
+	await request('POST', `${login(id)}/reject`, {})
+	logins.forget(id)
+}
+
 export interface NewKey {
 	user?: string
 	description: string
@@ -310,6 +391,7 @@ export async function createKey(spec: NewKey): Promise<{ key: Key; secret: strin
 export interface User {
 	name: string
 	displayName: string
+	role: string
 }
 export const fetchUsers = async () => (await get<{ users: User[] }>(`${API}/users`)).users
 
@@ -328,6 +410,9 @@ export const fetchAudit = async (limit: number, object = '') =>
 export interface ServerStatus {
 	version: string
 	serverUrl: string
+	baseDomain: string
+	dataDir: string
+	certificate?: { source: string; expires?: string | null }
 	uptimeSeconds: number
 	users: number
 	nodes: number

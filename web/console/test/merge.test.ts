@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { Collection, keyOf, machineOf } from '../src/lib/merge'
+import { Collection, keyOf, loginOf, machineOf, settingsOf } from '../src/lib/merge'
 
 interface Thing { id: string; v: number; deletedBy?: string }
 const thing = (id: string, v: number): Thing => ({ id, v })
@@ -57,4 +57,17 @@ test('objects of the API become machines and keys, whatever is missing', () => {
 	expect(machineOf({})).toMatchObject({ id: '', tags: [], addresses: [], online: false, lastSeen: null })
 	expect(machineOf({ tags: 'x', lastSeen: 'yesterday' })).toMatchObject({ tags: [], lastSeen: null })
 	expect(keyOf({ id: 'k1', reusable: true, expires: null, uses: 3 })).toMatchObject({ id: 'k1', reusable: true, expires: null, uses: 3, state: '' })
+})
+
+test('what a device that nobody knows says of itself cannot deceive the eye', () => {
+	const l = loginOf({
+		id: 'a', hostname: ' lap\u202etop\u001b[31m\n', os: 'linux\u2066', osVersion: '6.1', clientVersion: '1.90.0', address: '203.0.113.5', tags: ['tag:\u200bx'],
+		created: '2026-11-23T20:01:37Z', expires: null, nodeId: null,
+	})
+	expect(l).toMatchObject({
+		hostname: 'lap top [31m', os: 'linux', osVersion: '6.1', address: '203.0.113.5', tags: ['tag: x'], nodeName: '', created: Date.UTC(2026, 10, 23, 20, 1, 37),
+		expires: null, ephemeral: false,
+	})
+	expect(loginOf({})).toMatchObject({ id: '', hostname: '', tags: [], created: null })
+	expect(settingsOf({ devicesNeedApproval: true, keyDays: -1, keyDaysInEffect: 180, keyDaysConfigured: 180 })).toEqual({ devicesNeedApproval: true, keyDays: -1, keyDaysConfigured: 180 })
 })

@@ -3,7 +3,7 @@ import { byAddress, byText, byVersion, shortVersion } from '../src/lib/compare'
 import { deletion, mustType } from '../src/lib/danger'
 import { differences, objectName, sentence } from '../src/lib/audit'
 import { k3sLine, nameComplaint, normalTag, tagComplaint, tailscaleLine } from '../src/lib/joinline'
-import { attention, keyMeaning, keyStatus, keyUses, machineStatus, type Key } from '../src/lib/model'
+import { attention, keyDaysComplaint, keyDaysText, keyMeaning, keyStatus, keyUses, machineStatus, type Key } from '../src/lib/model'
 import { machine, NOW } from './machine'
 
 const DAY = 86_400_000
@@ -51,8 +51,25 @@ test('states of keys', () => {
 	expect(keyStatus(key({ state: 'used' }), NOW).word).toBe('Used up')
 	expect(keyStatus(key({ state: 'revoked' }), NOW).word).toBe('Revoked')
 	expect([0, 1, 1204].map(uses => keyUses(key({ uses, reusable: true })))).toEqual(['Not yet', 'Once', '1,204 times'])
-	expect(keyMeaning(key({ tags: ['tag:k3s'] }))).toBe('One machine, tagged tag:k3s, joins without approval.')
-	expect(keyMeaning(key({ reusable: true, ephemeral: true, preauthorized: false }))).toBe('Any number of machines wait for approval and are removed after going offline.')
+})
+
+test.each([
+	[{ tags: ['tag:k3s'] }, true, 'One machine, tagged tag:k3s, joins without approval.'],
+	[{ reusable: true, ephemeral: true, preauthorized: false }, true, 'Any number of machines wait for approval and are removed after going offline.'],
+	[{ preauthorized: false }, true, 'One machine waits for approval.'],
+	[{}, false, 'One machine joins.'],
+	[{ reusable: true, preauthorized: false }, false, 'Any number of machines join. They would wait for approval if the settings asked for it.'],
+	[{ ephemeral: true, preauthorized: false }, false, 'One machine joins and is removed after going offline. It would wait for approval if the settings asked for it.'],
+])('key %j, machines need approval: %s', (more, needsApproval, text) => expect(keyMeaning(key(more), needsApproval)).toBe(text))
+
+test.each([
+	[-1, 180, 'after 180 days, as the server is configured'], [-1, 0, 'never, as the server is configured'], [0, 180, 'never'], [1, 180, 'after 1 day'],
+	[90, 180, 'after 90 days'],
+])('with %i days of keys and %i configured they expire %s', (days, configured, text) => expect(keyDaysText(days, configured)).toBe(text))
+
+test('days of keys are checked before they are sent', () => {
+	for (const good of ['1', ' 90 ', '3650']) expect(keyDaysComplaint(good)).toBe('')
+	for (const bad of ['', '0', '-1', '1.5', '3651', 'x', '1e3']) expect(keyDaysComplaint(bad)).toContain('1 to 3,650')
 })
 
 test('join lines have what K3s and the client read', () => {
@@ -81,6 +98,15 @@ test('audit records are sentences', () => {
 	expect(say('node.logout', '', true)).toBe('It signed out')
 	expect(say('node.unheard', '', false)).toBe('The server node.unheard e')
 	expect(say('session.open', 'ann', false)).toBe('ann signed in')
+	expect(say('node.register', 'ann', false)).toBe('e joined, let in by ann')
+	expect(say('node.reregister', 'ann', true)).toBe('It signed in again, let in by ann')
+	expect(say('node.logout', 'node 7', false)).toBe('e signed out')
+	expect(say('node.deauthorize', 'ann', false)).toBe('ann took back the approval of e')
+	expect(say('node.expiring', '', false)).toBe('e has a key that expires soon')
+	expect(sentence({ what: 'login.reject', object: 'login abc', before: { hostname: 'laptop' }, after: null }, 'ann', false)).toEqual({ who: 'ann', text: 'rejected laptop' })
+	const change = { what: 'settings.change', object: 'settings', before: { devices_need_approval: 0, key_days: -1 }, after: { devices_need_approval: 1, key_days: 0 } }
+	expect(sentence(change, 'ann', false)).toEqual({ who: 'ann', text: 'changed the settings' })
+	expect(differences(change)).toEqual(['device approval off → on', 'days of keys as configured → never'])
 	expect(differences(c)).toEqual(['tags tag:a → tag:a tag:b'])
 	expect(differences({ ...c, before: { keyExpiry: '0001-01-01T00:00:00Z', isExpiryOff: true }, after: { keyExpiry: '2026-11-23T22:33:45Z', isExpiryOff: false } }))
 		.toEqual(['key expiry never → 23 Nov 2026'])

@@ -14,17 +14,22 @@ const verbs: Record<string, [string, string]> = {
 	create: ['created it', 'created'], rename: ['renamed it', 'renamed'], tag: ['changed its tags', 'changed the tags of'],
 	expire: ['expired its key', 'expired the key of'], remove: ['deleted it', 'deleted'], authorize: ['approved it', 'approved'],
 	revoke: ['revoked it', 'revoked'], role: ['changed its role', 'changed the role of'], set: ['changed it', 'changed'],
-	ip: ['changed its address', 'changed the address of'], use: ['used it', 'used'],
+	ip: ['changed its address', 'changed the address of'], use: ['used it', 'used'], reject: ['rejected it', 'rejected'],
+	deauthorize: ['took its approval back', 'took back the approval of'], change: ['changed them', 'changed the'],
+	expiring: ['has a key that expires soon', 'has a key that expires soon'],
 }
 // What machines do themselves; who let them is the means.
-const own = ['register', 'reregister', 'logout']
+const own = ['register', 'reregister', 'logout', 'expiring']
 
 // Members that say something to people, and how they are called.
 const members: Record<string, string> = {
 	name: 'name', tags: 'tags', keyExpiry: 'key expiry', ip4: 'address', role: 'role', displayName: 'full name', description: 'description',
+	devices_need_approval: 'device approval', key_days: 'days of keys',
 }
 
-const shown = (v: unknown): string => {
+const shown = (v: unknown, name: string): string => {
+	if (name === 'devices_need_approval') return v ? 'on' : 'off'
+	if (name === 'key_days') return v === 0 ? 'never' : v === -1 ? 'as configured' : String(v)
 	if (Array.isArray(v)) return v.length ? v.join(' ') : 'none'
 	const text = v === null || v === undefined ? '' : String(v)
 	if (/^0001-/.test(text)) return 'never'
@@ -34,7 +39,7 @@ const shown = (v: unknown): string => {
 
 // The name of the object, as the record has it, else as it is called now, else "node 7".
 export function objectName(c: Change, nameNow: (object: string) => string | undefined = () => undefined): string {
-	const name = c.after?.name ?? c.before?.name ?? nameNow(c.object) ?? c.after?.description
+	const name = c.after?.name ?? c.before?.name ?? nameNow(c.object) ?? c.after?.description ?? c.before?.hostname
 	return typeof name === 'string' && name ? name : c.object
 }
 
@@ -48,7 +53,11 @@ export function sentence(c: Change, actor: string, isClear: boolean, nameNow?: (
 	if (c.what === 'session.open') return { who: actor, text: 'signed in' }
 	const verb = c.what.slice(c.what.indexOf('.') + 1)
 	const [alone, before] = verbs[verb] ?? [c.what, c.what]
-	if (own.includes(verb)) return { who: isClear ? 'It' : objectName(c, nameNow), text: /^key /.test(actor) ? `${alone} with ${actor}` : alone }
+	if (own.includes(verb)) {
+		// A key, a person, or (a sign-out, what time brings) nobody but the machine.
+		const by = /^key /.test(actor) ? ` with ${actor}` : /register$/.test(verb) && actor ? `, let in by ${actor}` : ''
+		return { who: isClear ? 'It' : objectName(c, nameNow), text: alone + by }
+	}
 	return { who: actor || 'The server', text: isClear ? alone : `${before} ${objectName(c, nameNow)}` }
 }
 
@@ -57,8 +66,9 @@ export function differences(c: Change): string[] {
 	if (!c.before || !c.after) return []
 	const out: string[] = []
 	for (const [name, word] of Object.entries(members)) {
-		const from = shown(c.before[name])
-		const to = shown(c.after[name])
+		if (!(name in c.before) && !(name in c.after)) continue
+		const from = shown(c.before[name], name)
+		const to = shown(c.after[name], name)
 		if (from !== to) out.push(`${word} ${from} → ${to}`)
 	}
 	return out

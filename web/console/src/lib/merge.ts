@@ -4,7 +4,7 @@
  * Lists are fetched while events already come in. Events wait until the list is there and are applied behind
  * it in their order; each carries the whole object, so the last one wins and nothing is lost or doubled.
  */
-import type { Key, Machine } from './model'
+import type { Key, Login, Machine, Settings } from './model'
 
 export interface Change<T> {
 	id: string
@@ -100,3 +100,19 @@ export function keyOf(j: Json): Key {
 		revoked: time(j.revoked), lastUsed: time(j.lastUsed),
 	}
 }
+
+// Texts of a device that nobody knows yet: without control characters and those that turn the direction of writing.
+const deceptive = /[\u0000-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]+/g
+const stranger = (v: unknown) => text(v).replace(deceptive, ' ').trim()
+
+export function loginOf(j: Json): Login {
+	return {
+		id: text(j.id), hostname: stranger(j.hostname), os: stranger(j.os), osVersion: stranger(j.osVersion), version: stranger(j.clientVersion),
+		address: text(j.address), machineKey: text(j.machineKey), machineKeyShort: text(j.machineKeyShort), ephemeral: j.ephemeral === true,
+		tags: texts(j.tags).map(stranger), nodeName: text(j.nodeName), nodeUser: text(j.nodeUser), created: time(j.created), expires: time(j.expires),
+	}
+}
+
+export const settingsOf = (j: Json): Settings => ({
+	devicesNeedApproval: j.devicesNeedApproval === true, keyDays: number(j.keyDays), keyDaysConfigured: number(j.keyDaysConfigured),
+})

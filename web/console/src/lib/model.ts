@@ -1,5 +1,5 @@
 // What the console knows of a machine and a key, and what follows from it. Pure.
-import { count, WEEK, when } from './format'
+import { count, plural, WEEK, when } from './format'
 
 export interface Machine {
 	id: string
@@ -41,6 +41,32 @@ export interface Key {
 	revoked: number | null
 	lastUsed: number | null
 	deletedBy?: string
+}
+
+// A device that asks to join without a key. What it says of itself is cleaned of what could deceive the eye.
+export interface Login {
+	id: string
+	hostname: string
+	os: string
+	osVersion: string
+	version: string
+	address: string
+	machineKey: string
+	machineKeyShort: string
+	ephemeral: boolean
+	tags: string[]
+	nodeName: string // of the machine that it is already, or ''
+	nodeUser: string
+	created: number | null
+	expires: number | null
+	deletedBy?: string // how it ended, as far as it is known: "Approved by ann", or ''
+}
+
+// What an administrator changes while the server runs.
+export interface Settings {
+	devicesNeedApproval: boolean
+	keyDays: number // 0: never, -1: as configured
+	keyDaysConfigured: number
 }
 
 export type ShapeName = 'dot' | 'ring' | 'half' | 'triangle' | 'cross' | 'clock' | 'info'
@@ -103,12 +129,26 @@ export function keyUses(k: Key): string {
 	return k.uses === 1 ? 'Once' : `${count(k.uses)} times`
 }
 
-// What a key with these properties does, in one sentence.
-export function keyMeaning(k: Pick<Key, 'reusable' | 'ephemeral' | 'preauthorized' | 'tags'>): string {
-	const [who, join, wait, are] = k.reusable
-		? ['Any number of machines', 'join without approval', 'wait for approval', 'are']
-		: ['One machine', 'joins without approval', 'waits for approval', 'is']
+// What a key with these properties does, in one sentence or two. needsApproval: machines need approval on this server now.
+export function keyMeaning(k: Pick<Key, 'reusable' | 'ephemeral' | 'preauthorized' | 'tags'>, needsApproval: boolean): string {
+	const [who, join, wait, are, would] = k.reusable
+		? ['Any number of machines', 'join', 'wait for approval', 'are', 'They']
+		: ['One machine', 'joins', 'waits for approval', 'is', 'It']
 	const tagged = k.tags.length ? `, tagged ${k.tags.join(' ')},` : ''
+	const how = !needsApproval ? join : k.preauthorized ? `${join} without approval` : wait
 	const gone = k.ephemeral ? ` and ${are} removed after going offline` : ''
-	return `${who}${tagged} ${k.preauthorized ? join : wait}${gone}.`
+	const later = needsApproval || k.preauthorized ? '' : ` ${would} would wait for approval if the settings asked for it.`
+	return `${who}${tagged} ${how}${gone}.${later}`
+}
+
+export const loginName = (l: Login) => l.hostname || 'a device without a name'
+export const loginSystem = (l: Login) => [osName(l.os), l.osVersion].filter(Boolean).join(' ') || 'Unknown system'
+
+// Days until keys of machines expire, as typed; '' or what is wrong with it.
+export const keyDaysComplaint = (days: string) =>
+	/^\s*\d+\s*$/.test(days) && Number(days) >= 1 && Number(days) <= 3650 ? '' : 'Type a whole number of days from 1 to 3,650.'
+
+export function keyDaysText(days: number, configured: number): string {
+	const text = (n: number) => (n === 0 ? 'never' : `after ${plural(n, 'day')}`)
+	return days < 0 ? `${text(configured)}, as the server is configured` : text(days)
 }

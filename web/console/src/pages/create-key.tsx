@@ -6,7 +6,7 @@ import { date, plural } from '../lib/format'
 import { k3sLine, tailscaleLine } from '../lib/joinline'
 import { keyMeaning, machineStatus, type Key } from '../lib/model'
 import { vocabulary } from '../lib/search'
-import { createKey, fetchUsers, joined, machines, now, serverNow, session, type User } from '../state'
+import { createKey, fetchUsers, joined, machines, now, serverNow, session, settings, wantSettings, type User } from '../state'
 import { Banner, Field, Line, StatusWord } from '../ui/basics'
 import { TagInput } from '../ui/combobox'
 import { Dialog } from '../ui/dialog'
@@ -41,9 +41,11 @@ function Form({ onClose, onMade }: { onClose: () => void; onMade: (made: { key: 
 	const [working, setWorking] = useState(false)
 	const daysInput = useRef<HTMLInputElement>(null)
 	const known = useMemo(() => vocabulary(machines.data.items.values()).tags, [machines.version.value])
+	const needsApproval = settings.value?.devicesNeedApproval ?? false
 
 	useEffect(() => {
 		machines.want()
+		wantSettings()
 		fetchUsers().then(list => {
 			setUsers(list)
 			setUser(list.find(u => u.name === session.value?.name)?.name ?? list[0]?.name ?? '')
@@ -89,7 +91,7 @@ function Form({ onClose, onMade }: { onClose: () => void; onMade: (made: { key: 
 					<legend>Kind</legend>
 					{box('Reusable', 'any number of machines', reusable, setReusable)}
 					{box('Ephemeral', 'removed after going offline', ephemeral, setEphemeral)}
-					{box('Pre-approved', 'joins without approval', preauthorized, setPreauthorized)}
+					{box('Pre-approved', needsApproval ? 'joins without approval' : 'no machine needs approval now', preauthorized, setPreauthorized)}
 				</fieldset>
 				<fieldset class="expiry">
 					<legend>Expires in</legend>
@@ -128,7 +130,7 @@ function Form({ onClose, onMade }: { onClose: () => void; onMade: (made: { key: 
 					</Field>
 				)}
 				<p class="meaning">
-					<b>What it does:</b> {keyMeaning({ reusable, ephemeral, preauthorized, tags })} {until}
+					<b>What it does:</b> {keyMeaning({ reusable, ephemeral, preauthorized, tags }, needsApproval)} {until}
 				</p>
 				{error && <Banner tone="bad" alert>{error}</Banner>}
 				<div class="dialog-actions">

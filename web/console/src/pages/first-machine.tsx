@@ -56,6 +56,9 @@ export function FirstMachine({ server }: { server: string }) {
 					</div>
 				</li>
 			</ol>
+			<p class="muted after-steps">
+				Or without a key: <code>tailscale up --login-server={server}</code> shows an address, and the device waits on this page until somebody approves it.
+			</p>
 		</section>
 	)
 }

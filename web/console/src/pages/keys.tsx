@@ -5,7 +5,7 @@ import { byText } from '../lib/compare'
 import { count, plural } from '../lib/format'
 import { keyIsActive, keyMeaning, keyStatus, keyUses, type Key } from '../lib/model'
 import { query, setQuery } from '../router'
-import { deleteKey, keys, now, revokeKey, toast, whyNot } from '../state'
+import { deleteKey, keys, now, revokeKey, settings, toast, wantSettings, whyNot } from '../state'
 import { Act, Banner, Skeleton, StatusWord, Tags, Time } from '../ui/basics'
 import { Search } from '../ui/combobox'
 import { Confirm } from '../ui/dialog'
@@ -16,6 +16,7 @@ import { PageHead } from './page-head'
 
 const asked = signal<{ kind: 'revoke' | 'delete'; key: Key } | null>(null)
 const nameOf = (k: Key) => k.description || k.id
+const needsApproval = () => settings.value?.devicesNeedApproval ?? false
 
 const orders: Record<string, (a: Key, b: Key) => number> = {
 	name: (a, b) => byText(nameOf(a), nameOf(b)),
@@ -25,7 +26,7 @@ const orders: Record<string, (a: Key, b: Key) => number> = {
 	created: (a, b) => (a.created ?? 0) - (b.created ?? 0),
 }
 
-const kind = (k: Key) => [k.reusable ? 'reusable' : 'single use', k.ephemeral && 'ephemeral', !k.preauthorized && 'needs approval']
+const kind = (k: Key) => [k.reusable ? 'reusable' : 'single use', k.ephemeral && 'ephemeral', !k.preauthorized && 'not pre-approved']
 	.filter(Boolean).join(', ')
 
 const columns: Column<Key>[] = [
@@ -33,7 +34,7 @@ const columns: Column<Key>[] = [
 		key: 'name', label: 'Key', sortable: true,
 		cell: k => (
 			<>
-				<span class="name" title={keyMeaning(k)}>{k.description || <code>{k.id}</code>}</span>
+				<span class="name" title={keyMeaning(k, needsApproval())}>{k.description || <code>{k.id}</code>}</span>
 				<span class="second muted">{k.description && <code>{k.id}</code>} {kind(k)}</span>
 			</>
 		),
@@ -101,6 +102,7 @@ const matches = (k: Key, line: string) => {
 export function KeysPage() {
 	const root = useRef<HTMLDivElement>(null)
 	keys.want()
+	wantSettings()
 	const version = keys.version.value
 	const line = query.value.get('q') ?? ''
 	const show = query.value.get('show') === 'active' ? 'active' : 'all'

@@ -13,6 +13,7 @@ import { BottomBar, isInHand, isPhone, List, useRows, type Column } from '../ui/
 import { MenuButton } from '../ui/menu'
 import { FirstMachine } from './first-machine'
 import { openCreateKey } from './create-key'
+import { LoginDialogs, LoginStrip, useLogins } from './logins'
 import { approve, ask, machineMenu } from './machine-dialogs'
 import { PageHead } from './page-head'
 
@@ -196,6 +197,7 @@ export function MachinesPage() {
 	const rows = useRows(wanted, `${line}\n${sort}`, version, {
 		isInHand: () => isInHand(root.current, selected.peek().size), isOwn: id => machines.own.has(id), exists: id => !!machines.data.find(id),
 	})
+	const waiting = useLogins(() => isInHand(root.current, selected.peek().size))
 	const wrong = complaint(line)
 	const empty = machines.data.loaded && !items.size && !rows.shown.length
 
@@ -214,6 +216,7 @@ export function MachinesPage() {
 					Could not load the machines. {machines.error.value}{machines.data.loaded && ' What you see is from before.'}
 				</Banner>
 			)}
+			<LoginStrip shown={waiting.shown} strip={waiting.strip} />
 			{pendingCount.value > 0 && termValue(line, 'is') !== 'pending' && (
 				<Banner tone="warn" action={<a class="button" href="/machines?q=is%3Apending">Review</a>}>
 					{plural(pendingCount.value, 'machine waits', 'machines wait')} for approval.
@@ -244,9 +247,15 @@ export function MachinesPage() {
 							<button type="button" class="button" onClick={() => setLine('')}>Clear filters</button>
 						</div>
 					)}
-					<BottomBar changed={rows.changed} refresh={rows.refresh}><Selection shown={rows.shown} /></BottomBar>
+					<BottomBar changed={rows.changed} refresh={rows.refresh}>
+						<Selection shown={rows.shown} />
+						{waiting.hidden > 0 && (
+							<button type="button" class="button small changed" onClick={waiting.show}>{plural(waiting.hidden, 'device asks', 'devices ask')} to join: show</button>
+						)}
+					</BottomBar>
 				</>
 			)}
+			<LoginDialogs />
 		</>
 	)
 }
