@@ -22,6 +22,7 @@
 #include "base/map.h"
 #include "coord/node.h"
 #include "coord/policy.h"
+#include "coord/policy_posture.h"
 
 #define POLICY_ROW_WAITING 0
 
@@ -36,6 +37,8 @@ struct policy_node {
 	const struct node_route *routes;	/* advertised and approved, sorted, with those of an exit node */
 	unsigned n_routes;
 	const struct hostinfo *host;	/* for postures; NULL: nothing known */
+	policy_posture_get_fn *more;	/* attributes that are not of the host ("custom:tier"); NULL: none */
+	void *more_arg;
 };
 /* The node's record as the policy sees it. */
 struct policy_node policy_node_of(const struct node *n);
@@ -47,6 +50,7 @@ struct policy_bundle {
 	struct shbuf *ssh;		/* SSHPolicy object */
 	struct shbuf *caps;		/* members of the self view's CapMap, "\"a\":null,\"b\":[…]"; may be empty */
 	bool is_ipv4_off;		/* attribute disable-ipv4 */
+	bool is_exit_suggested;		/* attribute suggest-exit-node, at exit nodes: peers are told */
 };
 struct policy_bundle *policy_bundle_hold(struct policy_bundle *b);
 void policy_bundle_drop(struct policy_bundle *b);	/* NULL is fine */
@@ -93,6 +97,11 @@ void policy_world_leave(struct policy_world *w, int64_t node_id);
 /* Would n, joined now, be told the same of as when it joined: same class, addresses, routes? A node whose route
  * another node gets or loses is no longer, when it had it alone: whoever changes routes looks at those too. */
 bool policy_world_is_current(const struct policy_world *w, const struct policy_node *n);
+/* A node that is no longer told what it would be if it joined now, because of what others brought or took since
+ * (the same route, the first address of a selector that an exit node's routes are held against): *node_id is to
+ * leave and join anew. Ask between joins or leaves and the refresh until it is false; it ends by itself, and is
+ * constant time when there is nothing. */
+bool policy_world_stale(struct policy_world *w, int64_t *node_id);
 /* Joins and leaves change what others' filters name as sources: remakes the bundles concerned. Returns whether any
  * differs. Must be called between the last join or leave and the first use of a bundle. */
 bool policy_world_refresh(struct policy_world *w);
