@@ -248,6 +248,16 @@ net_ip_is_private(const struct net_ip *ip)
 	return net_ip_is_loopback(ip) || is_in(private, COUNT_OF(private), ip);
 }
 
+struct net_ip
+net_ip_source(const struct net_ip *ip)
+{
+	struct net_ip source = *ip;
+
+	if (source.family == 6)
+		memset(source.b + 8, 0, 8);
+	return source;
+}
+
 void
 net_addr_from_sockaddr(const struct sockaddr *sa, struct net_addr *out)
 {

@@ -46,6 +46,10 @@ bool net_ip_is_loopback(const struct net_ip *ip);
 /* Loopback, RFC 1918, link-local, unique local, or 100.64.0.0/10. */
 bool net_ip_is_private(const struct net_ip *ip);
 
+/* What counts as one source for limits: an IPv4 address; of IPv6 its network of 64 bits, which has
+ * 2^64 addresses for each of its hosts to come from. */
+struct net_ip net_ip_source(const struct net_ip *ip);
+
 /* Of 4 and 16 bytes in network order; IPv4-mapped addresses become IPv4. */
 struct net_ip net_ip_from_v4(const void *b);
 struct net_ip net_ip_from_v6(const void *b);

@@ -106,3 +106,11 @@ ratelimit_take(struct ratelimit *r, const void *key, size_t n, int64_t now_ms)
 	b->tokens -= 1;
 	return true;
 }
+
+bool
+ratelimit_take_ip(struct ratelimit *r, const struct net_ip *ip, int64_t now_ms)
+{
+	struct net_ip source = net_ip_source(ip);
+
+	return ratelimit_take(r, &source, sizeof(source), now_ms);
+}

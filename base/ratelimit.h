@@ -6,6 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/net.h"
+
 struct ratelimit;
 
 /* per_s tokens a second, up to burst; at most n_max keys are remembered (then the least recently
@@ -15,5 +17,7 @@ void ratelimit_free(struct ratelimit *r);		/* NULL is fine */
 
 /* Takes one token of the key's bucket; false: there is none. key of n bytes is hashed. */
 bool ratelimit_take(struct ratelimit *r, const void *key, size_t n, int64_t now_ms);
+/* The same by net_ip_source of the address. */
+bool ratelimit_take_ip(struct ratelimit *r, const struct net_ip *ip, int64_t now_ms);
 
 #endif

@@ -105,23 +105,19 @@ evict(struct tailnet *t, struct login *l)
 	login_free(t, l);
 }
 
-/* The same host, or for IPv6 the same network of a customer. */
-static bool
-is_same_source(const struct net_ip *a, const struct net_ip *b)
-{
-	return a->family == b->family && memcmp(a->b, b->b, a->family == 4 ? 4 : 8) == 0;
-}
-
 static void
-make_room(struct tailnet *t, const struct net_ip *source)
+make_room(struct tailnet *t, const struct net_ip *ip)
 {
 	struct login *l, *of_source = NULL, *idle = NULL;
+	struct net_ip source = net_ip_source(ip);
 	unsigned n = 0;
 
 	TAILQ_FOREACH(l, &t->priv->logins, _link) {
+		struct net_ip other = net_ip_source(&l->from.addr.ip);
+
 		if (l->state == LOGIN_APPROVING)
 			continue;
-		if (is_same_source(&l->from.addr.ip, source)) {
+		if (net_ip_eq(&other, &source)) {
 			n++;
 			of_source = of_source == NULL ? l : of_source;
 		}
@@ -171,8 +167,8 @@ login_new(struct registration *r, struct err_text *why)
 		    "key: run tailscale up --authkey=...");
 		return JOIN_REFUSED;
 	}
-	if (t->priv->refusals != NULL && !ratelimit_take(t->priv->refusals, &r->from.addr.ip,
-	    sizeof(r->from.addr.ip), clock_mono_ms())) {
+	if (t->priv->refusals != NULL && !ratelimit_take_ip(t->priv->refusals, &r->from.addr.ip,
+	    clock_mono_ms())) {
 		err_say(why, ERR_DENIED, "too many logins from this address: wait a little");
 		return JOIN_REFUSED;
 	}

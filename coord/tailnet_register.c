@@ -43,8 +43,7 @@ reply_refused(const struct registration *r, const struct err_text *why)
 	char ip[NET_TEXT_MAX];
 
 	metric_add(METRIC_REGISTER_REFUSED, 1);
-	if (limit != NULL && !ratelimit_take(limit, &r->from.addr.ip, sizeof(r->from.addr.ip),
-	    clock_mono_ms())) {
+	if (limit != NULL && !ratelimit_take_ip(limit, &r->from.addr.ip, clock_mono_ms())) {
 		reply_later(r, 429, RETRY_REFUSED_S, "too many refused registrations from this "
 		    "address: wait a little");
 		return;

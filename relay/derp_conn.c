@@ -347,7 +347,7 @@ derp_conn_refused(struct derp_conn *c, const struct node_key *key, const char *w
 	char ip[NET_TEXT_MAX], node[8];
 
 	metric_add(METRIC_DERP_REFUSED, 1);
-	if (ratelimit_take(c->dw->refusals, peer->ip.b, sizeof peer->ip.b, worker_now_ms(c->dw->w)))
+	if (ratelimit_take_ip(c->dw->refusals, &peer->ip, worker_now_ms(c->dw->w)))
 		log_info(LOG_RELAY, "client refused", "ip", net_addr_put(peer, ip),
 		    "node", key_short(key->b, node), "why", why);
 }

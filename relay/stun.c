@@ -142,9 +142,8 @@ static bool
 stun_may_answer(struct stun *s, const struct net_addr *from)
 {
 	int64_t now_ms = worker_now_ms(s->w);
-	size_t n = from->ip.family == 4 ? 4 : 8;	/* of IPv6 the /64 */
 
-	return ratelimit_take(s->by_source, from->ip.b, n, now_ms) &&
+	return ratelimit_take_ip(s->by_source, &from->ip, now_ms) &&
 	    ratelimit_take(s->all, "", 0, now_ms);
 }
 

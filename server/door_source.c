@@ -60,17 +60,6 @@ door_source_free(struct door_source *s)
 	free(s);
 }
 
-/* A network of IPv6 hands out 2^64 addresses to each of its hosts: they count as one. */
-static struct net_ip
-source_key(const struct net_ip *ip)
-{
-	struct net_ip key = *ip;
-
-	if (key.family == 6)
-		memset(key.b + 8, 0, 8);
-	return key;
-}
-
 static struct source_shard *
 source_shard(struct door_source *s, const struct net_ip *key)
 {
@@ -81,7 +70,7 @@ source_shard(struct door_source *s, const struct net_ip *key)
 bool
 door_source_add(struct door_source *s, const struct net_ip *ip, unsigned limit)
 {
-	struct net_ip key = source_key(ip);
+	struct net_ip key = net_ip_source(ip);
 	struct source_shard *shard = source_shard(s, &key);
 	bool is_taken = false;
 
@@ -103,7 +92,7 @@ door_source_add(struct door_source *s, const struct net_ip *ip, unsigned limit)
 void
 door_source_drop(struct door_source *s, const struct net_ip *ip)
 {
-	struct net_ip key = source_key(ip);
+	struct net_ip key = net_ip_source(ip);
 	struct source_shard *shard = source_shard(s, &key);
 
 	pthread_mutex_lock(&shard->lock);

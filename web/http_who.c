@@ -46,15 +46,10 @@ http_who_peer(struct http_req *q, const struct http_peer *peer)
 	});
 }
 
-/* One source: an IPv4 address, or an IPv6 network of 64 bits. */
 static bool
 may_be_wrong(struct http *h, const struct net_ip *ip)
 {
-	struct net_ip source = *ip;
-
-	if (source.family == 6)
-		memset(source.b + 8, 0, 8);
-	return ratelimit_take(h->wrong, &source, sizeof(source), clock_mono_ms());
+	return ratelimit_take_ip(h->wrong, ip, clock_mono_ms());
 }
 
 enum err

@@ -293,6 +293,7 @@ struct fake_req {
 	int64_t expiry;		/* 0: none */
 	bool is_ephemeral;
 	const char *followup;	/* NULL: none */
+	const char *from;	/* NULL: 192.0.2.9:5 */
 };
 
 /* Sends it; its replies are in fake_replies[fake.stream]. */
@@ -302,11 +303,12 @@ fake_register(const struct fake_req *q)
 	struct ctl_peer from = { .conn = { .generation = 1 }, .stream = ++fake.stream,
 	    .noise_version = 145 };
 	struct register_req *req = obj_alloc(sizeof(*req));
+	const char *ip = q->from == NULL ? "192.0.2.9:5" : q->from;
 	char host[1024];
 
 	assert_true(fake.stream < REPLIES_MAX);
 	memset(from.machine.b, q->machine, KEY_BYTES);
-	assert_int_equal(net_addr_parse("192.0.2.9:5", 11, &from.addr), ERR_OK);
+	assert_int_equal(net_addr_parse(ip, strlen(ip), &from.addr), ERR_OK);
 	req->version = 145;
 	memset(req->node_key.b, q->key, KEY_BYTES);
 	memset(req->old_node_key.b, q->old, KEY_BYTES);

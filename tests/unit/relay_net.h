@@ -120,13 +120,17 @@ struct attach {
 	bool is_fast_start;
 	const void *unread;
 	size_t n_unread;
+	struct net_ip from;	/* family 0: 192.0.2.1 */
 };
 
 static inline void
 net_on_attach(struct worker *w, void *arg)
 {
-	static const struct net_addr from = { .ip = { .family = 4, .b = { 192, 0, 2, 1 } }, .port = 7 };
+	struct net_addr from = { .ip = { .family = 4, .b = { 192, 0, 2, 1 } }, .port = 7 };
 	struct attach *a = arg;
+
+	if (a->from.family != 0)
+		from.ip = a->from;
 	struct io *io = io_new(w, a->fd, &from);
 
 	if (a->n_unread > 0)

@@ -218,6 +218,24 @@ test_kinds(void **state)
 }
 
 static void
+test_source(void **state)
+{
+	static const struct { const char *ip, *source; } cases[] = {
+		{ "192.0.2.1", "192.0.2.1" }, { "::ffff:192.0.2.1", "192.0.2.1" },
+		{ "2001:db8:1:2:3:4:5:6", "2001:db8:1:2::" }, { "fe80::1", "fe80::" }, { "::1", "::" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(cases); i++) {
+		struct net_ip ip = ip_of(cases[i].ip), source = net_ip_source(&ip);
+		char text[NET_TEXT_MAX];
+
+		assert_string_equal(net_ip_put(&source, text), cases[i].source);
+	}
+	assert_int_equal(net_ip_source(&(struct net_ip){ 0 }).family, 0);
+}
+
+static void
 test_eq(void **state)
 {
 	struct net_ip a = ip_of("1.2.3.4"), b = ip_of("::ffff:1.2.3.4"), c = ip_of("1.2.3.5");
@@ -269,7 +287,7 @@ main(void)
 		cmocka_unit_test(test_prefix),
 		cmocka_unit_test(test_has),
 		cmocka_unit_test(test_kinds),
-		cmocka_unit_test(test_eq),
+		cmocka_unit_test(test_source), cmocka_unit_test(test_eq),
 		cmocka_unit_test(test_sockaddr),
 	};
 

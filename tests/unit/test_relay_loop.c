@@ -9,6 +9,8 @@
 
 #include <cmocka.h>
 
+#include <fcntl.h>
+
 #include "tests/unit/relay_fixture.h"
 
 /* --- greeting --------------------------------------------------------------------------------- */
@@ -197,6 +199,43 @@ test_admission_and_expulsion(void **state)
 	peer_close(&a);
 	peer_close(&b);
 	peer_close(&stranger);
+}
+
+/* One line a minute tells of the refused of a network, and every refusal is counted. */
+static void
+test_refusals_are_logged_by_network(void **state)
+{
+	int64_t refused = metric_get(METRIC_DERP_REFUSED);
+	struct net_ip from = { .family = 6, .b = { 0x20, 1, 0x0d, 0xb8 } };
+	int fds[2], loud = dup(STDERR_FILENO);
+	char text[8192] = "";
+	unsigned n_lines = 0;
+
+	(void)state;
+	net.cfg.derp.verify_clients = true;
+	assert_int_equal(pipe2(fds, O_NONBLOCK | O_CLOEXEC), 0);
+	assert_int_equal(dup2(fds[1], STDERR_FILENO), STDERR_FILENO);
+	for (unsigned i = 0; i < 6; i++) {
+		struct peer stranger;
+		uint8_t hello[256];
+
+		from.b[15] = (uint8_t)i;
+		from.b[7] = i == 5;		/* another network */
+		peer_keys(&stranger);
+		peer_attach(&stranger, &net, 0, &(struct attach){ .is_fast_start = true, .from = from });
+		peer_send(&stranger, hello, peer_hello_put(&stranger, net.public_key, hello));
+		peer_expect_closed(&stranger);
+		peer_close(&stranger);
+	}
+	dup2(loud, STDERR_FILENO);
+	assert_true(read(fds[0], text, sizeof(text) - 1) > 0);
+	for (const char *at = text; (at = strstr(at, "client refused")) != NULL; at++)
+		n_lines++;
+	assert_int_equal(n_lines, 2);
+	assert_int_equal(metric_get(METRIC_DERP_REFUSED) - refused, 6);
+	close(loud);
+	close(fds[0]);
+	close(fds[1]);
 }
 
 /* --- packets ---------------------------------------------------------------------------------- */
@@ -451,6 +490,7 @@ main(void)
 		ONE(test_upgrade_answer), ONE(test_fast_start_with_bytes_behind),
 		ONE(test_hello_deadline), ONE(test_bad_greetings), ONE(test_stolen_and_zero_keys),
 		ONE(test_storm_of_greetings), ONE(test_admission_and_expulsion),
+		ONE(test_refusals_are_logged_by_network),
 		TWO(test_admission_and_expulsion), ONE(test_packets_both_ways),
 		TWO(test_packets_both_ways), ONE(test_many_in_one_segment),
 		TWO(test_many_in_one_segment), ONE(test_byte_by_byte), TWO(test_byte_by_byte),

@@ -435,6 +435,23 @@ test_refusals_are_rationed(void **state)
 	assert_int_equal(fake_reply()->status, 200);
 }
 
+/* Who has a network of IPv6 has 2^64 addresses: they are one source, the next network is another. */
+static void
+test_refusals_of_a_network(void **state)
+{
+	char from[64];
+
+	(void)state;
+	for (int i = 0; i <= 1000; i++) {
+		snprintf(from, sizeof(from), "[2001:db8:1:2::%x]:7", i);
+		fake_register(&(struct fake_req){ .machine = 1, .key = 11, .auth = keys[V], .from = from });
+		assert_int_equal(fake_reply()->status, i < 1000 ? 200 : 429);
+	}
+	fake_register(&(struct fake_req){ .machine = 1, .key = 11, .auth = keys[V],
+	    .from = "[2001:db8:1:3::1]:7" });
+	assert_int_equal(fake_reply()->status, 200);
+}
+
 static void
 test_addresses_run_out(void **state)
 {
@@ -488,7 +505,8 @@ main(void)
 		TEST(test_rotation_keeps_everything), TEST(test_single_use),
 		TEST(test_refused_by_commit), TEST(test_commit_failure_undoes),
 		TEST(test_repeated_request), TEST(test_waiting), TEST(test_node_key_race),
-		TEST(test_refusals_are_rationed), TEST(test_addresses_run_out),
+		TEST(test_refusals_are_rationed), TEST(test_refusals_of_a_network),
+		TEST(test_addresses_run_out),
 		TEST(test_removed_meanwhile), TEST(test_stop_under_way),
 	};
 
