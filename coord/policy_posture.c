@@ -2,6 +2,7 @@
 #include "coord/policy_posture.h"
 
 #include <ctype.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -71,7 +72,7 @@ compare_values(const char *attribute, const char *a, const char *b)
 		return compare_versions(a, b);
 	double x = strtod(a, &a_end), y = strtod(b, &b_end);
 
-	if (a_end != a && b_end != b && *a_end == '\0' && *b_end == '\0')
+	if (a_end != a && b_end != b && *a_end == '\0' && *b_end == '\0' && isfinite(x) && isfinite(y))
 		return (x > y) - (x < y);
 	/* Clients write macOS and iOS, policies macos and ios. */
 	return strcmp(attribute, "node:os") == 0 ? strcasecmp(a, b) : strcmp(a, b);

@@ -111,15 +111,19 @@ lists_user(const struct policy_ssh *r, const char *name)
 }
 
 static bool
-is_source(const struct policy_world *w, const struct policy_ssh *r, const struct policy_class *c)
+is_listed(const struct policy_world *w, const struct policy_ssh *r, const struct policy_class *c)
 {
-	if (policy_class_user(c) < 0)
-		return false;
-	for (unsigned i = 0; i < r->src.n; i++) {
+	for (unsigned i = 0; i < r->src.n && policy_class_user(c) >= 0; i++) {
 		if (policy_class_in(w, c, r->src.v[i]))
-			return policy_class_meets(w, c, &r->postures);
+			return true;
 	}
 	return false;
+}
+
+static bool
+is_source(const struct policy_world *w, const struct policy_ssh *r, const struct policy_class *c)
+{
+	return is_listed(w, r, c) && policy_class_meets(w, c, &r->postures);
 }
 
 /* Of destinations other than autogroup:self; *has_self: that is one too, *has_other: there are any. */
@@ -451,18 +455,25 @@ lets_user(const struct policy_world *w, const struct policy_ssh *r, int64_t user
 }
 
 bool
-policy_ssh_lets(const struct policy_world *w, const struct policy_ssh *rule, const struct policy_class *src,
+policy_ssh_fits(const struct policy_world *w, const struct policy_ssh *rule, const struct policy_class *src,
     const struct policy_class *dst, const char *local_user)
 {
 	int64_t src_user = policy_class_user(src), dst_user = policy_class_user(dst);
 	bool has_self, has_other;
 
-	if (dst_user < 0 || !is_source(w, rule, src))
+	if (dst_user < 0 || !is_listed(w, rule, src))
 		return false;
 	if (!is_destination(w, rule, dst, &has_self, &has_other) &&
 	    (!has_self || src_user <= 0 || src_user != dst_user))
 		return false;
 	return local_user == NULL || lets_user(w, rule, src_user, local_user);
+}
+
+bool
+policy_ssh_lets(const struct policy_world *w, const struct policy_ssh *rule, const struct policy_class *src,
+    const struct policy_class *dst, const char *local_user)
+{
+	return policy_ssh_fits(w, rule, src, dst, local_user) && policy_class_meets(w, src, &rule->postures);
 }
 
 const struct policy_ssh *

@@ -22,6 +22,9 @@ struct shbuf *policy_ssh_maker_get(struct policy_ssh_maker *m, const struct poli
  * does, once the check is passed. */
 bool policy_ssh_lets(const struct policy_world *w, const struct policy_ssh *rule, const struct policy_class *src,
 	const struct policy_class *dst, const char *local_user);
+/* The same, postures apart. */
+bool policy_ssh_fits(const struct policy_world *w, const struct policy_ssh *rule, const struct policy_class *src,
+	const struct policy_class *dst, const char *local_user);
 /* The first check rule that lets them, in the world's policy; NULL: none, or a node that the world does not know.
  * local_user NULL: whoever they want to be. */
 const struct policy_ssh *policy_ssh_check_rule(const struct policy_world *w, int64_t src_node_id,
