@@ -18,11 +18,11 @@
 
 #include "base/io.h"
 #include "base/log.h"
+#include "base/lookup.h"
 #include "base/metrics.h"
 #include "base/obj.h"
 #include "relay/derp_conn.h"
 #include "relay/derp_hello.h"
-#include "relay/derp_lookup.h"
 #include "relay/derp_mesh_target.h"
 #include "relay/derp_peers.h"
 
@@ -50,7 +50,7 @@ struct derp_link {
 	unsigned attempt;		/* takes the name's addresses in turns */
 	int64_t due_ms;			/* WAITING: dial; else: give up */
 	int64_t heard_ms;
-	struct derp_lookup *lookup;	/* RESOLVING; owned */
+	struct lookup *lookup;	/* RESOLVING; owned */
 	int fd;				/* CONNECTING; -1: none */
 	struct io *io;			/* SHAKING, ASKING; owned */
 	struct derp_conn *conn;		/* UP; it owns io then */
@@ -76,7 +76,7 @@ static void
 link_drop(struct derp_link *l)
 {
 	link_unwatch(l);
-	derp_lookup_drop(l->lookup);
+	lookup_drop(l->lookup);
 	l->lookup = NULL;
 	if (l->fd >= 0)
 		close(l->fd);
@@ -270,7 +270,7 @@ link_on_event(evutil_socket_t fd, short what, void *arg)
 static void
 link_resolve(struct derp_link *l)
 {
-	l->lookup = derp_lookup_new(l->target.host, l->target.port);
+	l->lookup = lookup_new(l->target.host, l->target.port);
 	if (l->lookup == NULL)
 		link_fail(l, "its name cannot be looked up");
 	else
@@ -284,7 +284,7 @@ link_resolved(struct derp_link *l)
 	const char *why = "it has no address";
 	unsigned n = 0, pick;
 
-	if (!derp_lookup_is_done(l->lookup, &first, &why))
+	if (!lookup_is_done(l->lookup, &first, &why))
 		return;
 	for (a = first; a != NULL; a = a->ai_next)
 		n++;
@@ -296,7 +296,7 @@ link_resolved(struct derp_link *l)
 	for (pick = l->attempt++ % n; pick > 0; pick--)
 		a = a->ai_next;
 	link_connect(l, a->ai_addr, a->ai_addrlen);
-	derp_lookup_drop(l->lookup);
+	lookup_drop(l->lookup);
 	l->lookup = NULL;
 }
 

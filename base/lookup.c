@@ -1,5 +1,5 @@
 /* Names: one detached thread per look-up. Whoever is last to change the state frees it. */
-#include "relay/derp_lookup.h"
+#include "base/lookup.h"
 
 #include <netdb.h>
 #include <pthread.h>
@@ -11,7 +11,7 @@
 
 enum lookup_state { LOOKUP_RUNS, LOOKUP_DONE, LOOKUP_UNWANTED };
 
-struct derp_lookup {
+struct lookup {
 	atomic_int state;
 	int rc;				/* getaddrinfo's; from DONE on */
 	struct addrinfo *found;		/* owned; the same */
@@ -19,7 +19,7 @@ struct derp_lookup {
 };
 
 static void
-lookup_free(struct derp_lookup *lk)
+lookup_free(struct lookup *lk)
 {
 	if (lk->found != NULL)
 		freeaddrinfo(lk->found);
@@ -30,7 +30,7 @@ static void *
 lookup_main(void *arg)
 {
 	static const struct addrinfo hints = { .ai_socktype = SOCK_STREAM };
-	struct derp_lookup *lk = arg;
+	struct lookup *lk = arg;
 
 	lk->rc = getaddrinfo(lk->host, lk->port, &hints, &lk->found);
 	if (atomic_exchange(&lk->state, LOOKUP_DONE) == LOOKUP_UNWANTED)
@@ -39,7 +39,7 @@ lookup_main(void *arg)
 }
 
 bool
-derp_lookup_is_done(const struct derp_lookup *lk, const struct addrinfo **found, const char **why)
+lookup_is_done(const struct lookup *lk, const struct addrinfo **found, const char **why)
 {
 	if (atomic_load(&lk->state) != LOOKUP_DONE)
 		return false;
@@ -50,16 +50,16 @@ derp_lookup_is_done(const struct derp_lookup *lk, const struct addrinfo **found,
 }
 
 void
-derp_lookup_drop(struct derp_lookup *lk)
+lookup_drop(struct lookup *lk)
 {
 	if (lk != NULL && atomic_exchange(&lk->state, LOOKUP_UNWANTED) == LOOKUP_DONE)
 		lookup_free(lk);
 }
 
-struct derp_lookup *
-derp_lookup_new(const char *host, uint16_t port)
+struct lookup *
+lookup_new(const char *host, uint16_t port)
 {
-	struct derp_lookup *lk = obj_alloc(sizeof *lk);
+	struct lookup *lk = obj_alloc(sizeof *lk);
 	pthread_attr_t detached;
 	sigset_t all, old;
 	pthread_t thread;

@@ -1,6 +1,6 @@
-/* links: relay/derp_lookup */
+/* links: */
 /* Names are looked up beside the caller; results that nobody waits for are let go. */
-#include "relay/derp_lookup.h"
+#include "base/lookup.h"
 
 #include <arpa/inet.h>
 #include <netdb.h>
@@ -12,12 +12,12 @@
 #include <cmocka.h>
 
 static const struct addrinfo *
-wait_for(struct derp_lookup *lk, const char **why)
+wait_for(struct lookup *lk, const char **why)
 {
 	const struct addrinfo *found = NULL;
 
 	assert_non_null(lk);
-	while (!derp_lookup_is_done(lk, &found, why))
+	while (!lookup_is_done(lk, &found, why))
 		sched_yield();
 	return found;
 }
@@ -25,7 +25,7 @@ wait_for(struct derp_lookup *lk, const char **why)
 static void
 test_found(void **state)
 {
-	struct derp_lookup *lk = derp_lookup_new("127.0.0.1", 443);
+	struct lookup *lk = lookup_new("127.0.0.1", 443);
 	const char *why = NULL;
 	const struct addrinfo *a = wait_for(lk, &why);
 	const struct sockaddr_in *sa;
@@ -38,20 +38,20 @@ test_found(void **state)
 	assert_int_equal(ntohs(sa->sin_port), 443);
 	assert_int_equal(ntohl(sa->sin_addr.s_addr), INADDR_LOOPBACK);
 	assert_null(a->ai_next);		/* streams only */
-	derp_lookup_drop(lk);
+	lookup_drop(lk);
 }
 
 static void
 test_not_found(void **state)
 {
-	struct derp_lookup *lk = derp_lookup_new("two..dots", 1);
+	struct lookup *lk = lookup_new("two..dots", 1);
 	const char *why = NULL;
 
 	(void)state;
 	assert_null(wait_for(lk, &why));
 	assert_non_null(why);
-	derp_lookup_drop(lk);
-	derp_lookup_drop(NULL);
+	lookup_drop(lk);
+	lookup_drop(NULL);
 }
 
 /* Whoever comes last frees it: many, so that both orders are met. */
@@ -60,7 +60,7 @@ test_not_wanted(void **state)
 {
 	(void)state;
 	for (int i = 0; i < 200; i++)
-		derp_lookup_drop(derp_lookup_new("127.0.0.1", 1));
+		lookup_drop(lookup_new("127.0.0.1", 1));
 }
 
 int
