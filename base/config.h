@@ -11,7 +11,7 @@
 
 #include "base/net.h"
 
-#define CONFIG_LIST_MAX 16
+#define CONFIG_LIST_MAX 64
 
 struct config_list {
 	char **items;		/* owned by the config */
@@ -36,7 +36,15 @@ struct config {
 	bool proxy_protocol;			/* trusted proxies send PROXY v1 or v2 first */
 
 	struct { char *v4, *v6; } prefixes;	/* nodes' addresses come from here */
-	struct { char *base_domain; bool magic_dns; struct config_list nameservers; } dns;
+	struct {
+		char *base_domain;
+		bool magic_dns, override_local;	/* override_local without nameservers: nothing */
+		struct config_list nameservers, search_domains;
+		struct config_list split;	/* "DOMAIN=RESOLVER", a domain may come again */
+		struct config_list records;	/* "NAME TYPE VALUE" */
+		char *records_file;		/* "" = none */
+		struct config_list no_dns_tags;
+	} dns;
 	struct {
 		bool is_enabled;
 		unsigned region_id;

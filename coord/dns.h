@@ -44,7 +44,8 @@ struct dns_record {
 struct dns_params {
 	char *base_domain;		/* without dots at the ends; NULL or "": none */
 	bool magic_dns;			/* clients resolve nodes' names by themselves */
-	bool override_local;		/* nameservers replace those of the host, else they are a fallback */
+	bool override_local;		/* nameservers, if any, replace those of the host, else they are
+					 * a fallback */
 	struct dns_resolvers nameservers;
 	struct dns_split *split;
 	unsigned n_split;

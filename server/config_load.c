@@ -78,7 +78,8 @@ put_text(struct loading *l, unsigned i, enum origin from, const char *text)
 	} else if (strcmp(text, "none") != 0) {
 		while (t.n <= CONFIG_LIST_MAX && (item = strsep(&rest, ",")) != NULL) {
 			item += strspn(item, " ");
-			item[strcspn(item, " ")] = 0;
+			for (size_t n = strlen(item); n > 0 && item[n - 1] == ' '; n--)
+				item[n - 1] = 0;
 			if (*item != 0)
 				items[t.n++] = item;
 		}

@@ -11,6 +11,9 @@
 #include "base/log.h"
 #include "base/net.h"
 #include "base/worker.h"
+#include "coord/dns.h"
+#include "coord/dns_spec.h"
+#include "coord/tag.h"
 #include "relay/derp_mesh_target.h"
 
 /* "name.example.org": labels of [a-z0-9-], at most 253 characters. */
@@ -83,12 +86,22 @@ is_prefix_v6(const char *text)
 }
 
 static bool
-is_nameserver(const char *text)
+is_split(const char *text)
 {
-	struct net_ip ip;
+	char domain[DNS_SPEC_NAME_MAX];
 
-	return net_ip_parse(text, strlen(text), &ip) == ERR_OK ||
-	    (strncmp(text, "https://", 8) == 0 && text[8] != 0 && strchr(text, ' ') == NULL);
+	return dns_spec_split_parse(text, domain) != NULL;
+}
+
+static bool
+is_record(const char *text)
+{
+	struct dns_record r;
+
+	if (dns_spec_record_parse(text, &r, NULL) != ERR_OK)
+		return false;
+	dns_record_fini(&r);
+	return true;
 }
 
 static bool
@@ -242,9 +255,25 @@ const struct config_setting config_settings[] = {
 	  .help = "nodes are called NODE.base_domain; must not hold the server's own name" },
 	{ "dns", "magic_dns", CONFIG_BOOL, AT(dns.magic_dns), .dflt = "true",
 	  .help = "nodes resolve each other's names" },
-	{ "dns", "nameservers", CONFIG_LIST, AT(dns.nameservers), .dflt = "", .is_valid = is_nameserver,
-	  .want = "an address or an https:// URL", .arg = "LIST",
+	{ "dns", "nameservers", CONFIG_LIST, AT(dns.nameservers), .dflt = "",
+	  .is_valid = dns_resolver_is_valid, .want = "an address or an https:// URL", .arg = "LIST",
 	  .help = "resolvers that nodes use for other names; empty: their own" },
+	{ "dns", "override_local_dns", CONFIG_BOOL, AT(dns.override_local), .dflt = "true",
+	  .help = "nameservers replace the nodes' own resolvers; false: they are for nodes that have none" },
+	{ "dns", "split_dns", CONFIG_LIST, AT(dns.split), .dflt = "", .is_valid = is_split,
+	  .want = "DOMAIN=RESOLVER such as corp.example=10.0.0.53", .arg = "LIST",
+	  .help = "names below the domain are looked up there; a domain may be given again" },
+	{ "dns", "search_domains", CONFIG_LIST, AT(dns.search_domains), .dflt = "",
+	  .is_valid = dns_name_is_valid, .want = "a domain name in lower case", .arg = "LIST",
+	  .help = "short names are tried below base_domain, then below these" },
+	{ "dns", "extra_records", CONFIG_LIST, AT(dns.records), .dflt = "", .is_valid = is_record,
+	  .want = "NAME TYPE VALUE such as \"db.example A 10.0.0.5\" (A, AAAA, CNAME or TXT; no wildcard)",
+	  .arg = "LIST", .help = "further names that nodes resolve" },
+	{ "dns", "extra_records_path", CONFIG_TEXT, AT(dns.records_file), .dflt = "", .arg = "FILE",
+	  .help = "more of them, [{\"name\", \"type\", \"value\"}] in JSON; read again when it changes" },
+	{ "dns", "no_dns_tags", CONFIG_LIST, AT(dns.no_dns_tags), .dflt = "tag:k3s",
+	  .is_valid = tag_is_valid, .want = "a tag such as tag:k3s", .arg = "LIST",
+	  .help = "nodes with one of these tags keep their own resolver, and so do their pods" },
 	{ "derp", "enabled", CONFIG_BOOL, AT(derp.is_enabled), .dflt = "true",
 	  .help = "relay and STUN in this process" },
 	{ "derp", "region_id", CONFIG_UINT, AT(derp.region_id), 1, 65535, .dflt = "900", .arg = "N",

@@ -28,7 +28,7 @@ struct config_setting {
 	const char *help;		/* one line */
 };
 
-#define CONFIG_SETTINGS_MAX 64
+#define CONFIG_SETTINGS_MAX 96
 extern const struct config_setting config_settings[];
 extern const unsigned config_settings_count;	/* <= CONFIG_SETTINGS_MAX */
 

@@ -1,4 +1,4 @@
-/* links: server/config_load server/config_file server/config_table server/suggest server/address relay/derp_mesh_target */
+/* links: server/config_load server/config_file server/config_table coord/dns_spec coord/dns_params coord/tag server/suggest server/address relay/derp_mesh_target */
 /* Configuration: every sentence for bad files, variables and flags, and what wins over what. */
 #include <stdarg.h>
 #include <setjmp.h>
@@ -69,6 +69,8 @@ expect_refused(const struct bad_file *b)
 	assert_string_equal(why.s, want);
 }
 
+#define EIGHT "a,a,a,a,a,a,a,a,"
+
 static void
 test_bad_files(void **state)
 {
@@ -107,8 +109,18 @@ test_bad_files(void **state)
 		{ "listen_https:\n  - 0.0.0.0:443\n  - nonsense\n",
 		  " line 3: listen_https: \"nonsense\" is not an"
 		  " address and port such as 0.0.0.0:443 or [::]:443" },
-		{ "listen_http: [a,b,c,d,e,f,g,h,i,j,k,l,m,n,o,p,q]\n",
-		  " line 1: listen_http has more than 16 entries" },
+		{ "listen_http: [" EIGHT EIGHT EIGHT EIGHT EIGHT EIGHT EIGHT EIGHT "x]\n",
+		  " line 1: listen_http has more than 64 entries" },
+		{ "dns:\n  split_dns: [corp.example]\n", " line 2: dns.split_dns: \"corp.example\" is not"
+		  " DOMAIN=RESOLVER such as corp.example=10.0.0.53" },
+		{ "dns:\n  split_dns: [a=1.1.1.1, \"*.a=1.1.1.1\"]\n", " line 2: dns.split_dns: \"*.a=1.1.1.1\""
+		  " is not DOMAIN=RESOLVER such as corp.example=10.0.0.53" },
+		{ "dns:\n  extra_records:\n  - a.b A 1.2.3.4\n  - \"*.b A 1.2.3.4\"\n",
+		  " line 4: dns.extra_records: \"*.b A 1.2.3.4\" is not NAME TYPE VALUE such as"
+		  " \"db.example A 10.0.0.5\" (A, AAAA, CNAME or TXT; no wildcard)" },
+		{ "dns:\n  no_dns_tags: [k3s]\n", " line 2: dns.no_dns_tags: \"k3s\" is not a tag such as tag:k3s" },
+		{ "dns:\n  nameservers:\n    global: [1.1.1.1]\n", " line 3: nameservers must be a list of"
+		  " \"- …\" lines, not a section of keys" },
 		{ "prefixes:\n  v4: 10.0.0.0/8\n",
 		  " line 2: prefixes.v4: \"10.0.0.0/8\" is not a prefix inside 100.64.0.0/10, at "
 		  "most /29" },
