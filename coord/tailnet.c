@@ -39,7 +39,7 @@ tailnet_new(int64_t id, const char *name, const struct tailnet_deps *deps)
 	MAP_INIT(&t->priv->machines, struct machine, key);
 	MAP_INIT(&t->priv->names_held, struct name_hold, name);
 	MAP_INIT(&t->priv->node_keys_held, struct registration, node_key);
-	TAILQ_INIT(&t->priv->waiting);
+	MAP_INIT(&t->priv->waiting, struct registration, wait);
 	TAILQ_INIT(&t->priv->dirty);
 	if (per_min > 0)
 		t->priv->refusals = ratelimit_new(per_min / 60.0, per_min, REFUSAL_SOURCES_MAX);
@@ -89,6 +89,7 @@ tailnet_free(struct tailnet *t)
 	map_fini(&t->priv->machines);
 	map_fini(&t->priv->names_held);
 	map_fini(&t->priv->node_keys_held);
+	map_fini(&t->priv->waiting);
 	ratelimit_free(t->priv->refusals);
 	ipam_free(t->ipam);
 	free(t->priv);

@@ -204,10 +204,6 @@ wait_for(struct registration *r, struct login *l)
 		tailnet_register_put_off_take(old, "another request of this device waits already");
 	hostinfo_drop(r->req->host);
 	r->req->host = hostinfo_hold(l->req->host);
-	r->wait.worker = r->from.conn.worker;
-	r->wait.slot = r->from.conn.slot;
-	r->wait.generation = r->from.conn.generation;
-	r->wait.stream = (uint32_t)r->from.stream;
 	if ((old = map_find(&r->t->priv->login_waiters, &r->wait)) != NULL) {
 		TAILQ_REMOVE(&old->login->_waiters, old, link);	/* its end is still on the way to us */
 		old->login->_n_waiters--;
@@ -254,19 +250,16 @@ tailnet_login_decide(struct registration *r, struct err_text *why)
 	return wait_for(r, l);
 }
 
-bool
-tailnet_login_gone(struct tailnet *t, struct conn_ref conn, int32_t stream)
+void
+tailnet_login_gone(struct tailnet *t, const struct wait_key *key)
 {
-	struct registration probe = { .wait = { conn.worker, conn.slot, conn.generation,
-	    (uint32_t)stream } };
-	struct registration *r = map_remove(&t->priv->login_waiters, &probe.wait);
+	struct registration *r = map_remove(&t->priv->login_waiters, key);
 
 	if (r == NULL)
-		return false;
+		return;
 	TAILQ_REMOVE(&r->login->_waiters, r, link);
 	r->login->_n_waiters--;
 	tailnet_registration_free(r);
-	return true;
 }
 
 /* Its clients hear what they ask for again: with the login gone, that is a new one, or success. */

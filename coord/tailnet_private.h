@@ -36,7 +36,7 @@ struct tailnet_private {
 	struct map machines;			/* struct machine by key */
 	struct map names_held;			/* struct name_hold */
 	struct map node_keys_held;		/* struct registration by node_key */
-	TAILQ_HEAD(, registration) waiting;	/* of all machines */
+	struct map waiting;		/* struct registration by wait: in a queue of its machine */
 	struct ratelimit *refusals;		/* refused registrations by source address; NULL: any number */
 	struct event *due_timer, *soft_timer;	/* NULL before start */
 	int64_t due_unix_s;			/* when due_timer fires; 0: not armed */
@@ -134,8 +134,9 @@ struct registration {
 	struct ctl_peer from;
 	struct register_req *req;		/* owned */
 	struct machine *machine;
-	TAILQ_ENTRY(registration) link, all_link;	/* while it waits: of its machine, of all */
-	struct { uint32_t worker, slot, generation, stream; } wait;	/* in login_waiters */
+	TAILQ_ENTRY(registration) link;		/* while it waits: of its machine, or of its login */
+	/* its stream: the key in waiting, login_waiters */
+	struct wait_key { uint32_t worker, slot, generation, stream; } wait;
 	struct login *login;			/* that it waits for, or whose approval it is; or NULL */
 	struct approval *approval;		/* owned: tailnet_login.c's; NULL: the client asks */
 	txn_done_fn *done;			/* of its transaction */
@@ -181,6 +182,7 @@ void tailnet_register_done(void *arg, enum err rc, const struct err_text *why);
 /* Runs the machine's registrations that wait, until one has a transaction under way. The machine may
  * be gone afterwards. */
 void tailnet_machine_run(struct tailnet *t, struct machine *m);
+struct wait_key tailnet_wait_key(struct conn_ref conn, int32_t stream);
 /* Puts r, which is in no queue, behind those that wait. */
 void tailnet_register_queue(struct registration *r);
 /* Answers that r should come again later, and frees it. */
@@ -190,12 +192,12 @@ void tailnet_registration_free(struct registration *r);
 void tailnet_register_fini(struct tailnet *t);
 
 /* Logins (tailnet_login.c). decide: a request without a key from a node that is not known: LOGIN, WAIT
- * or REFUSED. gone: the stream of a registration that waits for a login; false: there is none. due:
+ * or REFUSED. gone: the stream of a registration that waits for a login, if there is one. due:
  * ends those whose time is over; returns when the next one's is, 0: none. */
 void tailnet_logins_init(struct tailnet *t);
 void tailnet_logins_fini(struct tailnet *t);
 enum join tailnet_login_decide(struct registration *r, struct err_text *why) MUST_USE;
-bool tailnet_login_gone(struct tailnet *t, struct conn_ref conn, int32_t stream);
+void tailnet_login_gone(struct tailnet *t, const struct wait_key *key);
 int64_t tailnet_logins_due(struct tailnet *t, int64_t now_unix_s);
 
 #endif

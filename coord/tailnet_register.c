@@ -156,25 +156,43 @@ run_take(struct registration *r)
 	tailnet_registration_free(r);
 }
 
+static void
+dequeue(struct registration *r)
+{
+	map_remove(&r->t->priv->waiting, &r->wait);
+	TAILQ_REMOVE(&r->machine->waiting, r, link);
+	r->machine->n_waiting--;
+}
+
 void
 tailnet_machine_run(struct tailnet *t, struct machine *m)
 {
 	struct registration *r;
 
 	while (m->running == NULL && (r = TAILQ_FIRST(&m->waiting)) != NULL) {
-		TAILQ_REMOVE(&m->waiting, r, link);
-		TAILQ_REMOVE(&t->priv->waiting, r, all_link);
-		m->n_waiting--;
+		dequeue(r);
 		run_take(r);
 	}
 	tailnet_machine_drop(t, m);
 }
 
+struct wait_key
+tailnet_wait_key(struct conn_ref conn, int32_t stream)
+{
+	return (struct wait_key){ conn.worker, conn.slot, conn.generation, (uint32_t)stream };
+}
+
 void
 tailnet_register_queue(struct registration *r)
 {
+	struct registration *old = map_find(&r->t->priv->waiting, &r->wait);
+
+	if (old != NULL) {		/* its end is still on the way to us */
+		dequeue(old);
+		tailnet_registration_free(old);
+	}
 	TAILQ_INSERT_TAIL(&r->machine->waiting, r, link);
-	TAILQ_INSERT_TAIL(&r->t->priv->waiting, r, all_link);
+	map_put(&r->t->priv->waiting, r);
 	r->machine->n_waiting++;
 }
 
@@ -187,6 +205,7 @@ tailnet_register(struct tailnet *t, const struct ctl_peer *from, struct register
 	OBJ_CHECK(t, TAILNET_MAGIC);
 	r->t = t;
 	r->from = *from;
+	r->wait = tailnet_wait_key(from->conn, from->stream);
 	r->req = req;
 	r->machine = m;
 	r->done = tailnet_register_done;
@@ -234,18 +253,15 @@ tailnet_register_done(void *arg, enum err rc, const struct err_text *why)
 void
 tailnet_register_gone(struct tailnet *t, struct conn_ref conn, int32_t stream)
 {
-	struct registration *r, *next;
+	struct wait_key key = tailnet_wait_key(conn, stream);
+	struct registration *r = map_find(&t->priv->waiting, &key);
 
-	if (tailnet_login_gone(t, conn, stream))
+	if (r == NULL) {
+		tailnet_login_gone(t, &key);
 		return;
-	TAILQ_FOREACH_SAFE(r, &t->priv->waiting, all_link, next) {
-		if (!conn_ref_eq(r->from.conn, conn) || r->from.stream != stream)
-			continue;
-		TAILQ_REMOVE(&r->machine->waiting, r, link);
-		TAILQ_REMOVE(&t->priv->waiting, r, all_link);
-		r->machine->n_waiting--;
-		tailnet_registration_free(r);	/* another one of this machine is running: it stays */
 	}
+	dequeue(r);
+	tailnet_registration_free(r);	/* another one of this machine is running: it stays */
 }
 
 void
@@ -255,10 +271,9 @@ tailnet_register_fini(struct tailnet *t)
 	struct machine *m;
 	size_t at = 0;
 
-	while ((r = TAILQ_FIRST(&t->priv->waiting)) != NULL) {
-		TAILQ_REMOVE(&t->priv->waiting, r, all_link);
+	while ((r = map_next(&t->priv->waiting, &at)) != NULL)
 		tailnet_registration_free(r);
-	}
+	at = 0;
 	while ((m = map_next(&t->priv->machines, &at)) != NULL) {
 		if (m->running != NULL) {
 			tailnet_join_release(m->running, false);

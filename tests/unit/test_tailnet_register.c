@@ -399,7 +399,34 @@ test_waiting(void **state)
 	assert_int_equal(fake_replies[first + 1].n, 0);
 	assert_int_equal(fake_replies[first + 2].status, 200);
 	assert_int_equal(fake.t->nodes.count, 1);
-	assert_true(TAILQ_EMPTY(&fake.t->priv->waiting));
+	assert_int_equal(fake.t->priv->waiting.count, 0);
+}
+
+/* Each end of a stream finds its own request, whichever machine's; one that comes again takes the place
+ * of the one whose end is not told yet. */
+static void
+test_waiting_of_many(void **state)
+{
+	struct conn_ref conn = { .generation = 1 };
+	int32_t first;
+
+	(void)state;
+	for (int m = 1; m <= 100; m++)
+		fake_register(&(struct fake_req){ .machine = m, .key = m, .auth = keys[R] });
+	first = fake.stream + 1;
+	for (int i = 0; i < 300; i++)
+		fake_register(&(struct fake_req){ .machine = 1 + i % 100, .key = 1 + i % 100 });
+	fake.stream--;
+	fake_register(&(struct fake_req){ .machine = 7, .key = 7 });
+	assert_int_equal(fake.t->priv->waiting.count, 300);
+	for (int i = 0; i < 300; i += 2)
+		tailnet_register_gone(fake.t, conn, first + i);
+	assert_int_equal(fake.t->priv->waiting.count, 150);
+	fake_commit();
+	for (int i = 0; i < 300; i++)
+		assert_int_equal(fake_replies[first + i].n, i % 2);
+	assert_int_equal(fake.t->priv->waiting.count, 0);
+	assert_int_equal(fake.t->nodes.count, 100);
 }
 
 /* One node key, two machines at once. */
@@ -504,7 +531,7 @@ main(void)
 		TEST(test_table), TEST(test_profile_and_addresses), TEST(test_expiry),
 		TEST(test_rotation_keeps_everything), TEST(test_single_use),
 		TEST(test_refused_by_commit), TEST(test_commit_failure_undoes),
-		TEST(test_repeated_request), TEST(test_waiting), TEST(test_node_key_race),
+		TEST(test_repeated_request), TEST(test_waiting), TEST(test_waiting_of_many), TEST(test_node_key_race),
 		TEST(test_refusals_are_rationed), TEST(test_refusals_of_a_network),
 		TEST(test_addresses_run_out),
 		TEST(test_removed_meanwhile), TEST(test_stop_under_way),
