@@ -1,6 +1,7 @@
 /* The assertion that stays on, and small memory that does not fail. */
 #include "base/obj.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -8,7 +9,11 @@ _Noreturn void
 obj_assert_failed(const char *condition, const char *file, int line)
 {
 	/* Not through base/log: the fault may be there. */
-	dprintf(2, "assertion failed: %s (%s:%d)\n", condition, file, line);
+	if (errno == ENOMEM)	/* ours or a library's; a call that went well does not change it */
+		dprintf(2, "fairlead: no memory is left, so this process ends; nothing that it acknowledged"
+		    " is lost. Give it more memory and start it again. (%s, %s:%d)\n", condition, file, line);
+	else
+		dprintf(2, "assertion failed: %s (%s:%d)\n", condition, file, line);
 	abort();
 }
 

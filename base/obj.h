@@ -18,7 +18,8 @@
 
 #define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
 
-/* Prints the condition with its place and aborts. Never returns. Any thread. */
+/* Prints the condition with its place, or that there was no memory (errno), and aborts. Never
+ * returns. Any thread. */
 _Noreturn void obj_assert_failed(const char *condition, const char *file, int line);
 
 /* Our own fault if it fails: always on. Nothing that a peer can send may reach one. */

@@ -323,8 +323,7 @@ tailnet_prune_start(struct tailnet *t, unsigned audit_days)
 
 	t->audit_days = audit_days;
 	t->prune_timer = event_new(t->deps.base, -1, EV_PERSIST, on_prune, t);
-	if (t->prune_timer == NULL || event_add(t->prune_timer, &every) != 0)
-		log_fatal(LOG_COORD, "no timer", "prune");
+	ASSERT(t->prune_timer != NULL && event_add(t->prune_timer, &every) == 0);
 }
 
 void

@@ -143,7 +143,7 @@ arm(struct acme *a)
 		return;
 	if (wait > ACME_CHECK_S - 3600)
 		wait = ACME_CHECK_S - (int64_t)rand_below(3600);
-	event_add(a->timer, &(const struct timeval){ .tv_sec = wait > 0 ? wait : 0 });
+	ASSERT(event_add(a->timer, &(const struct timeval){ .tv_sec = wait > 0 ? wait : 0 }) == 0);
 }
 
 static void
@@ -217,7 +217,7 @@ on_done(void *arg, const struct child_end *end)
 		a->step = ACME_ISSUE;
 		start_step(a);
 	} else if (a->step == ACME_ISSUE && a->is_shuffled && a->n_shuffles++ < ACME_SHUFFLES_MAX) {
-		event_add(a->timer, &(const struct timeval){ .tv_sec = ACME_SHUFFLE_S });
+		ASSERT(event_add(a->timer, &(const struct timeval){ .tv_sec = ACME_SHUFFLE_S }) == 0);
 	} else if (!ok) {
 		end_badly(a, a->why.s[0] != '\0' ? a->why.s : "uacme failed without a word");
 	} else if (!a->p.issued(a->p.arg)) {

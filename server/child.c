@@ -75,7 +75,7 @@ reap(struct child *c)
 	pid_t pid = waitpid(c->pid, &status, WNOHANG);
 
 	if (pid == 0 || (pid < 0 && errno == EINTR)) {
-		event_add(c->ev_reap, &soon);
+		ASSERT(event_add(c->ev_reap, &soon) == 0);
 		return;
 	}
 	if (pid == c->pid && WIFEXITED(status))
@@ -211,8 +211,8 @@ child_start(struct event_base *base, const struct child_spec *spec, struct child
 	c->ev_reap = evtimer_new(base, on_reap, c);
 	c->ev_late = evtimer_new(base, on_late, c);
 	ASSERT(c->ev_read != NULL && c->ev_reap != NULL && c->ev_late != NULL);
-	event_add(c->ev_read, NULL);
-	event_add(c->ev_late, &late);
+	ASSERT(event_add(c->ev_read, NULL) == 0);
+	ASSERT(event_add(c->ev_late, &late) == 0);
 	*out = c;
 	return ERR_OK;
 }

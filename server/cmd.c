@@ -1,6 +1,7 @@
 /* The table of subcommands, help, and what happens to words that are none. */
 #include "server/cmd.h"
 
+#include <jansson.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -67,6 +68,8 @@ cmd_main(int argc, char **argv)
 	const struct cmd *c;
 	const char *challenge_dir = getenv(ACME_CHALLENGE_ENV);
 
+	/* Without memory it takes good JSON for bad, and leaves out members of what it writes. */
+	json_set_alloc_funcs(obj_alloc, free);
 	if (challenge_dir != NULL)
 		return acme_challenge_hook(challenge_dir, argc, argv);
 	if (argc < 2) {

@@ -1,9 +1,11 @@
 /* The coordinator's loop: libevent, one mailbox, three signals. */
 #include "server/coordinator.h"
 
+#include <errno.h>
 #include <event2/event.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/log.h"
 
@@ -73,7 +75,7 @@ coordinator_new(struct coordinator **out, struct err_text *why)
 	}
 	if (c->on_int == NULL || c->on_term == NULL || c->on_hup == NULL || c->mbox == NULL) {
 		coordinator_free(c);
-		return err_say(why, ERR_IO, "cannot make the event loop");
+		return err_say(why, ERR_IO, "cannot make the event loop: %s", strerror(errno));
 	}
 	*out = c;
 	return ERR_OK;

@@ -166,7 +166,7 @@ door_tick_start(struct door_worker *dw)
 	if (dw->is_ticking || dw->is_stopped)
 		return;
 	dw->is_ticking = true;
-	event_add(dw->tick, &tick);
+	ASSERT(event_add(dw->tick, &tick) == 0);
 }
 
 static void

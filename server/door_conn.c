@@ -72,9 +72,9 @@ conn_arm(struct door_conn *c, short what)
 	if (c->armed == what)
 		return;
 	conn_disarm(c);
-	event_assign(&c->ev, c->dw->w->base, io_fd(c->io), (short)(what | EV_PERSIST),
-	    conn_on_event, c);
-	event_add(&c->ev, NULL);
+	ASSERT(event_assign(&c->ev, c->dw->w->base, io_fd(c->io), (short)(what | EV_PERSIST),
+	    conn_on_event, c) == 0);
+	ASSERT(event_add(&c->ev, NULL) == 0);
 	c->armed = what;
 }
 

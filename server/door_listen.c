@@ -135,7 +135,7 @@ accept_pause(struct door_worker *dw)
 
 	door_say_full(dw->d, "cannot accept", strerror(errno));
 	accepts_del(dw);
-	event_add(dw->resume, &pause);
+	ASSERT(event_add(dw->resume, &pause) == 0);
 }
 
 static void
@@ -147,7 +147,7 @@ on_resume(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	for (unsigned i = 0; i < dw->d->n_listeners; i++)
 		if (dw->accepts[i] != NULL)
-			event_add(dw->accepts[i], NULL);
+			ASSERT(event_add(dw->accepts[i], NULL) == 0);
 }
 
 static void

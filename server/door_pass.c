@@ -54,8 +54,8 @@ pass_arm(struct door_pass *p, struct event *ev, short *armed, int fd, short what
 	*armed = what;
 	if (what == 0)
 		return;
-	event_assign(ev, p->dw->w->base, fd, (short)(what | EV_PERSIST), pass_on_event, p);
-	event_add(ev, NULL);
+	ASSERT(event_assign(ev, p->dw->w->base, fd, (short)(what | EV_PERSIST), pass_on_event, p) == 0);
+	ASSERT(event_add(ev, NULL) == 0);
 }
 
 static void

@@ -102,7 +102,7 @@ serve_cert_start(struct serve *s)
 
 	s->cert_timer = event_new(coordinator_base(s->coordinator), -1, EV_PERSIST, on_look, s);
 	ASSERT(s->cert_timer != NULL);
-	event_add(s->cert_timer, &every);
+	ASSERT(event_add(s->cert_timer, &every) == 0);
 	coordinator_on_hup(s->coordinator, on_hup, s);
 	publish(s);
 }

@@ -171,7 +171,7 @@ note_soft(struct events *e, int64_t id, const char *what)
 		if (strcmp(what, words[i]) == 0)
 			d->what = words[i];
 	if (!event_pending(e->ev_soft, EV_TIMEOUT, NULL))
-		event_add(e->ev_soft, &soon);
+		ASSERT(event_add(e->ev_soft, &soon) == 0);
 }
 
 static void
@@ -437,9 +437,8 @@ events_attach(struct http *h)
 	e->ev_soft = event_new(http_base(h), -1, 0, on_soft, e);
 	e->ev_wake = event_new(http_base(h), -1, 0, on_wake, e);
 	e->ev_alive = event_new(http_base(h), -1, EV_PERSIST, on_alive, e);
-	if (e->ev_soft == NULL || e->ev_wake == NULL || e->ev_alive == NULL ||
-	    event_add(e->ev_alive, &every) != 0)
-		log_fatal(LOG_WEB, "no timer", "events");
+	ASSERT(e->ev_soft != NULL && e->ev_wake != NULL && e->ev_alive != NULL &&
+	    event_add(e->ev_alive, &every) == 0);
 	if (e->t != NULL) {
 		e->t->watch = on_change;
 		e->t->watch_arg = e;

@@ -32,7 +32,7 @@ timer_set(struct http *h)
 		return;
 	}
 	struct timeval tv = { .tv_sec = (time_t)(ms / 1000), .tv_usec = (suseconds_t)(ms % 1000 * 1000) };
-	event_add(h->ev_timer, &tv);
+	ASSERT(event_add(h->ev_timer, &tv) == 0);
 }
 
 static void
@@ -193,7 +193,7 @@ daemon_start(struct http *h, struct err_text *why)
 	h->ev_run = event_new(h->base, -1, 0, on_run, h);
 	if (h->ev_epoll == NULL || h->ev_timer == NULL || h->ev_run == NULL ||
 	    event_add(h->ev_epoll, NULL) != 0)
-		return err_say(why, ERR_IO, "cannot watch the HTTP server");
+		return err_say(why, ERR_IO, "cannot watch the HTTP server: %s", strerror(errno));
 	return ERR_OK;
 }
 

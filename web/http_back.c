@@ -77,7 +77,7 @@ http_back_start(struct http_req *q, const char *method)
 	buf_str(&head, "\r\n");
 	http_wait_start(q, HTTP_BACK);
 	q->_link->ev_back = event_new(h->base, q->_link->fd, EV_READ | EV_PERSIST, on_back_end, q);
-	event_add(q->_link->ev_back, NULL);
+	ASSERT(event_add(q->_link->ev_back, NULL) == 0);
 	h->upgrades[i].fn(h->upgrades[i].arg, q->peer->pass, &head, &none);
 	buf_fini(&head);
 	return true;
