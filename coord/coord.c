@@ -211,7 +211,7 @@ coord_stop(struct coord *c)
 		tailnet_flush_soft(c->tailnet);
 	if (c->store != NULL)
 		store_stop(c->store);
-	/* Results and requests that nobody will deliver any more. */
+	/* Requests are dropped; changes under way end, whether they are durable or not. */
 	mbox_close(c->mbox);
 }
 

@@ -31,7 +31,7 @@ struct coord_params {
  * ERR_* with *why. Main (= coordinator) thread, before the workers start. */
 enum err coord_new(const struct coord_params *p, struct coord **out, struct err_text *why) MUST_USE;
 /* After the workers stopped and the API ended: writes soft state, stops the store thread,
- * closes the mailbox. Idempotent parts of a failed coord_new too. */
+ * closes the mailbox; changes under way are answered ERR_CLOSED. Idempotent parts of a failed coord_new too. */
 void coord_stop(struct coord *c);
 void coord_free(struct coord *c);		/* NULL is fine */
 

@@ -415,7 +415,7 @@ txn_deliver(struct mbox_msg *m, void *loop_arg)
 static void
 txn_discard(struct mbox_msg *m)
 {
-	txn_free(CONTAINER_OF(m, struct txn, msg));
+	txn_abandon_take(CONTAINER_OF(m, struct txn, msg));
 }
 
 struct txn *
@@ -512,5 +512,18 @@ txn_finish_take(struct txn *x)
 	}
 	if (x->done != NULL)
 		x->done(x->arg, x->rc, &x->why);
+	txn_free(x);
+}
+
+void
+txn_abandon_take(struct txn *x)
+{
+	struct err_text why;
+
+	OBJ_CHECK(x, TXN_MAGIC);
+	err_say(&why, ERR_CLOSED, "the server stopped before it could say whether this was done: look "
+	    "when it is back");
+	if (x->done != NULL)
+		x->done(x->arg, ERR_CLOSED, &why);
 	txn_free(x);
 }

@@ -106,5 +106,8 @@ void txn_free(struct txn *x);		/* NULL is fine */
 /* The store is done with it (x->rc): applies it on success, runs done, frees. Coordinator
  * thread. */
 void txn_finish_take(struct txn *x);
+/* The server stops with x under way, committed or not: nothing is applied, done hears ERR_CLOSED, so
+ * that what waits for it is freed. Coordinator thread. */
+void txn_abandon_take(struct txn *x);
 
 #endif

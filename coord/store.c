@@ -258,7 +258,7 @@ store_stop(struct store *s)
 	s->is_running = false;
 	while ((x = TAILQ_FIRST(&s->queue)) != NULL) {	/* never started */
 		TAILQ_REMOVE(&s->queue, x, link);
-		txn_free(x);
+		txn_abandon_take(x);
 	}
 }
 

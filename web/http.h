@@ -40,8 +40,8 @@ struct events;
  * ERR_IO with *why. */
 enum err http_new(struct event_base *base, const struct config *cfg, struct coord *coord,
 	struct http **out, struct err_text *why) MUST_USE;
-/* Ends every connection. A request that still waits for its done function is freed by that; so end the store
- * first, or those requests are lost. NULL is fine. */
+/* Ends every connection. A request that still waits for its done function is freed by that: coord_stop
+ * calls those that are left. NULL is fine. */
 void http_free(struct http *h);
 
 /* Adds a table of routes; borrowed, usually static const. Before the loop runs. */

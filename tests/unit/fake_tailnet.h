@@ -276,7 +276,7 @@ fake_stop(void)
 
 	while ((x = TAILQ_FIRST(&fake_queue)) != NULL) {	/* as a closed mailbox does */
 		TAILQ_REMOVE(&fake_queue, x, link);
-		txn_free(x);
+		txn_abandon_take(x);
 	}
 	fake_queued = 0;
 	tailnet_free(fake.t);

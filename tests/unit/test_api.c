@@ -307,6 +307,65 @@ test_guessing(void **state)
 	rig_stop();
 }
 
+static void
+begin(sqlite3 **db)
+{
+	assert_int_equal(sqlite3_open(fake_db_path, db), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(*db, "BEGIN IMMEDIATE", NULL, NULL, NULL), SQLITE_OK);
+}
+
+/* The server stops while changes wait for the disk: what they hold is freed (the sanitizer looks), and
+ * they are durable. In the order of server/serve. */
+static void
+test_stop_under_way(void **state)
+{
+	static const struct { const char *target, *body; } asks[] = {
+		{ "/api/v2/device/1/name", "{\"name\":\"berlin\"}" },
+		{ "/api/v2/device/2/ip", "{\"ipv4\":\"100.64.0.77\"}" },
+		{ "/api/v2/tailnet/-/keys", "{}" },
+		{ "/api/fairlead/v1/users", "{\"name\":\"carl\"}" },
+	};
+	struct buf request = { .len = 0 };
+	int fds[COUNT_OF(asks)];
+	sqlite3 *db = NULL;
+	char key[256];
+
+	(void)state;
+	rig_start();
+	rig_fill();
+	snprintf(key, sizeof(key), "%s", rig_cred(&(struct tailnet_cred_spec){ .kind = CRED_API,
+	    .user_id = 1 }));
+	begin(&db);			/* the store waits for it */
+	for (size_t i = 0; i < COUNT_OF(asks); i++) {
+		fds[i] = rig_connect();
+		buf_clear(&request);
+		buf_printf(&request, "POST %s HTTP/1.1\r\nHost: x\r\n%sContent-Length: %zu\r\n\r\n%s",
+		    asks[i].target, key, strlen(asks[i].body), asks[i].body);
+		assert_int_equal(send(fds[i], request.p, request.len, MSG_NOSIGNAL),
+		    (ssize_t)request.len);
+	}
+	for (int i = 0; i < 100; i++)
+		event_base_loop(fake.base, EVLOOP_NONBLOCK);
+	for (size_t i = 0; i < COUNT_OF(asks); i++) {
+		char byte;
+
+		assert_int_equal(recv(fds[i], &byte, 1, MSG_DONTWAIT), -1);	/* not answered yet */
+		close(fds[i]);
+	}
+	audit_reader_free(rig_audit);
+	http_free(rig_http);
+	sqlite3_exec(db, "ROLLBACK", NULL, NULL, NULL);
+	sqlite3_close(db);
+	store_stop(fake_store);
+	mbox_close(fake_mbox);
+	fake_stop();
+	assert_int_equal(number("SELECT count(*) FROM nodes WHERE name = 'berlin'"
+	    " OR ip4 = '100.64.0.77'"), 2);
+	assert_int_equal(number("SELECT count(*) FROM users WHERE name = 'carl'"), 1);
+	assert_int_equal(number("SELECT count(*) FROM auth_keys"), 3);
+	buf_fini(&request);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int
@@ -314,7 +373,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_devices), TEST(test_keys), TEST(test_tokens), TEST(test_roles),
-		    TEST(test_guessing),
+		    TEST(test_guessing), TEST(test_stop_under_way),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

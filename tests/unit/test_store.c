@@ -70,6 +70,33 @@ test_group_commit(void **state)
 	fake_stop();
 }
 
+/* What is under way when the server stops is durable or not; who asked hears that we do not say. */
+static void
+test_stop_under_way(void **state)
+{
+	struct outcome o = { 0 };
+
+	(void)state;
+	fake_start();
+	raw_user("a", 1, &o);
+	fake_commit();
+	raw_user("b", 2, &o);
+	raw_user("c", 3, &o);
+	store_stop(fake_store);		/* writes them; the answers are in the mailbox */
+	assert_int_equal(o.n, 1);
+	mbox_close(fake_mbox);
+	assert_int_equal(o.n, 3);
+	assert_int_equal(o.rc[1], ERR_CLOSED);
+	assert_int_equal(o.rc[2], ERR_CLOSED);
+	assert_int_equal(fake.t->users.count, 1);
+	raw_user("d", 4, &o);		/* too late */
+	assert_int_equal(o.rc[3], ERR_BUSY);
+	fake_stop();
+	fake_start();
+	assert_int_equal(fake.t->users.count, 3);
+	fake_stop();
+}
+
 static void
 test_constraint_isolates(void **state)
 {
@@ -425,7 +452,7 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_group_commit), TEST(test_constraint_isolates),
+		TEST(test_group_commit), TEST(test_stop_under_way), TEST(test_constraint_isolates),
 		TEST(test_txn_is_whole), TEST(test_single_use_in_database),
 		TEST(test_promises_in_database), TEST(test_every_step_of_a_plan_fails),
 		TEST(test_queue_is_bounded), TEST(test_every_step_fails),
