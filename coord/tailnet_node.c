@@ -161,41 +161,49 @@ tailnet_node_tag(struct tailnet *t, const struct actor *by, int64_t node_id,
 	tailnet_op_submit_take(op, x);
 }
 
+/* A change of fields that own nothing. */
+struct change {
+	const struct node *n;
+	const char *what;	/* in the audit record; static */
+	uint32_t groups;
+	bool is_so;		/* already: nothing is to be done */
+	struct node next;	/* has them */
+};
+
+static void
+change(struct tailnet *t, const struct actor *by, const struct change *c, tailnet_done_fn *done,
+	void *arg)
+{
+	struct tailnet_op *op;
+	struct mutation *m;
+	struct txn *x;
+
+	if (c->is_so) {
+		tailnet_op_answer(done, arg, ERR_OK, NULL, c->n->id);
+		return;
+	}
+	op = tailnet_op_new(t, done, arg);
+	x = node_txn(op, c->n, c->groups, &m);
+	m->u.node = c->next;
+	m->u.node.id = c->n->id;
+	audit_node(x, by, c->what, c->n, &m->u.node, c->groups);
+	tailnet_op_submit_take(op, x);
+}
+
 void
 tailnet_node_expire(struct tailnet *t, const struct actor *by, int64_t node_id,
 	tailnet_done_fn *done, void *arg)
 {
 	struct node *n = node_find(t, node_id, done, arg);
-	struct tailnet_op *op;
-	struct mutation *m;
-	struct txn *x;
+	int64_t now = clock_wall_s();
 
 	if (n == NULL)
 		return;
-	if (node_is_expired(n, clock_wall_s())) {
-		tailnet_op_answer(done, arg, ERR_OK, NULL, node_id);
-		return;
-	}
-	op = tailnet_op_new(t, done, arg);
-	x = node_txn(op, n, NODE_GROUP_EXPIRY, &m);
-	m->u.node.key_expiry_unix_s = m->at_unix_s;
-	m->u.node.is_expiry_off = n->is_expiry_off;
-	audit_node(x, by, "node.expire", n, &m->u.node, NODE_GROUP_EXPIRY);
-	tailnet_op_submit_take(op, x);
-}
-
-/* is_off: never, also after the next login. */
-static void
-expiry_submit(struct tailnet_op *op, const struct actor *by, const struct node *n,
-	int64_t expires_unix_s, bool is_off)
-{
-	struct mutation *m;
-	struct txn *x = node_txn(op, n, NODE_GROUP_EXPIRY, &m);
-
-	m->u.node.key_expiry_unix_s = expires_unix_s;
-	m->u.node.is_expiry_off = is_off;
-	audit_node(x, by, "node.expiry", n, &m->u.node, NODE_GROUP_EXPIRY);
-	tailnet_op_submit_take(op, x);
+	change(t, by, &(struct change){
+		.n = n, .what = "node.expire", .groups = NODE_GROUP_EXPIRY,
+		.is_so = node_is_expired(n, now),
+		.next = { .key_expiry_unix_s = now, .is_expiry_off = n->is_expiry_off },
+	}, done, arg);
 }
 
 void
@@ -212,23 +220,46 @@ tailnet_node_set_expiry(struct tailnet *t, const struct actor *by, int64_t node_
 		tailnet_op_answer(done, arg, ERR_INVAL, &why, node_id);
 		return;
 	}
-	expiry_submit(tailnet_op_new(t, done, arg), by, n, expires_unix_s, expires_unix_s == 0);
+	change(t, by, &(struct change){
+		.n = n, .what = "node.expiry", .groups = NODE_GROUP_EXPIRY,
+		.next = { .key_expiry_unix_s = expires_unix_s, .is_expiry_off = expires_unix_s == 0 },
+	}, done, arg);
 }
 
+/* is_disabled: never, also after the next login. */
 void
 tailnet_node_set_no_expiry(struct tailnet *t, const struct actor *by, int64_t node_id,
 	bool is_disabled, tailnet_done_fn *done, void *arg)
 {
 	struct node *n = node_find(t, node_id, done, arg);
+	int64_t expiry = is_disabled ? 0 : tailnet_expiry_of_new(t, false, clock_wall_s(), 0);
 
 	if (n == NULL)
 		return;
-	if (is_disabled ? n->is_expiry_off : n->key_expiry_unix_s != 0) {
-		tailnet_op_answer(done, arg, ERR_OK, NULL, node_id);
+	change(t, by, &(struct change){
+		.n = n, .what = "node.expiry", .groups = NODE_GROUP_EXPIRY,
+		.is_so = is_disabled ? n->is_expiry_off : n->key_expiry_unix_s != 0,
+		.next = { .key_expiry_unix_s = expiry, .is_expiry_off = is_disabled },
+	}, done, arg);
+}
+
+void
+tailnet_node_set_authorized(struct tailnet *t, const struct actor *by, int64_t node_id,
+	bool is_authorized, tailnet_done_fn *done, void *arg)
+{
+	struct node *n = node_find(t, node_id, done, arg);
+	struct change c = {
+		.n = n, .what = is_authorized ? "node.authorize" : "node.deauthorize",
+		.groups = NODE_GROUP_JOIN,
+		.next = { .is_authorized = is_authorized },
+	};
+
+	if (n == NULL)
 		return;
-	}
-	expiry_submit(tailnet_op_new(t, done, arg), by, n, is_disabled ? 0 :
-	    tailnet_expiry_of_new(t, false, clock_wall_s(), 0), is_disabled);
+	c.is_so = n->is_authorized == is_authorized;
+	c.next.is_ephemeral = n->is_ephemeral;
+	memcpy(c.next.authkey_id, n->authkey_id, sizeof(n->authkey_id));
+	change(t, by, &c, done, arg);
 }
 
 /* wanted (NULL or family 0: none) is promised to op, unless it is own anyway. */
@@ -273,31 +304,6 @@ tailnet_node_set_ips(struct tailnet *t, const struct actor *by, int64_t node_id,
 	m->u.node.ip4 = op->kept4.ip.family != 0 ? op->kept4.ip : n->ip4;
 	m->u.node.ip6 = op->kept6.ip.family != 0 ? op->kept6.ip : n->ip6;
 	audit_node(x, by, "node.ip", n, &m->u.node, NODE_GROUP_IP);
-	tailnet_op_submit_take(op, x);
-}
-
-void
-tailnet_node_set_authorized(struct tailnet *t, const struct actor *by, int64_t node_id,
-	bool is_authorized, tailnet_done_fn *done, void *arg)
-{
-	struct node *n = node_find(t, node_id, done, arg);
-	struct tailnet_op *op;
-	struct mutation *m;
-	struct txn *x;
-
-	if (n == NULL)
-		return;
-	if (n->is_authorized == is_authorized) {
-		tailnet_op_answer(done, arg, ERR_OK, NULL, node_id);
-		return;
-	}
-	op = tailnet_op_new(t, done, arg);
-	x = node_txn(op, n, NODE_GROUP_JOIN, &m);
-	m->u.node.is_ephemeral = n->is_ephemeral;
-	m->u.node.is_authorized = is_authorized;
-	memcpy(m->u.node.authkey_id, n->authkey_id, sizeof(n->authkey_id));
-	audit_node(x, by, is_authorized ? "node.authorize" : "node.deauthorize", n, &m->u.node,
-	    NODE_GROUP_JOIN);
 	tailnet_op_submit_take(op, x);
 }
 

@@ -18,6 +18,29 @@ refuse(tailnet_done_fn *done, void *arg, enum err rc, const char *text, const ch
 	tailnet_op_answer(done, arg, rc, &why, 0);
 }
 
+/* The user, or NULL with the refusal answered. */
+static struct user *
+user_find(struct tailnet *t, int64_t id, tailnet_done_fn *done, void *arg)
+{
+	struct user *u = map_find(&t->users, &id);
+
+	if (u == NULL)
+		refuse(done, arg, ERR_NOTFOUND, "there is no such user", "");
+	return u;
+}
+
+/* A transaction that changes old: *u is as it is, to be changed. */
+static struct txn *
+user_txn(struct tailnet_op *op, const struct user *old, enum mutation_kind kind, struct user **u)
+{
+	struct txn *x = tailnet_op_txn(op);
+
+	op->id = old->id;
+	*u = &txn_add(x, kind)->u.user;
+	**u = *old;
+	return x;
+}
+
 /* May the name be given? If not, that is answered. */
 static bool
 name_is_ok(struct tailnet *t, const char *name, tailnet_done_fn *done, void *arg)
@@ -65,15 +88,13 @@ void
 tailnet_user_rename(struct tailnet *t, const struct actor *by, int64_t user_id, const char *name,
 	tailnet_done_fn *done, void *arg)
 {
-	struct user *old = map_find(&t->users, &user_id);
+	struct user *old = user_find(t, user_id, done, arg);
 	struct tailnet_op *op;
 	struct txn *x;
 	struct user *u;
 
-	if (old == NULL) {
-		refuse(done, arg, ERR_NOTFOUND, "there is no such user", "");
+	if (old == NULL)
 		return;
-	}
 	if (strcmp(old->name, name) == 0) {
 		tailnet_op_answer(done, arg, ERR_OK, NULL, user_id);
 		return;
@@ -82,10 +103,7 @@ tailnet_user_rename(struct tailnet *t, const struct actor *by, int64_t user_id, 
 		return;
 	op = tailnet_op_new(t, done, arg);
 	op->exists_text = "there is already a user of that name";
-	op->id = user_id;
-	x = tailnet_op_txn(op);
-	u = &txn_add(x, MUTATION_USER_NAME)->u.user;
-	*u = *old;
+	x = user_txn(op, old, MUTATION_USER_NAME, &u);
 	memset(u->name, 0, sizeof(u->name));
 	snprintf(u->name, sizeof(u->name), "%s", name);
 	audit_user(x, by, "user.rename", old, u);
@@ -111,15 +129,13 @@ void
 tailnet_user_set_role(struct tailnet *t, const struct actor *by, int64_t user_id, enum user_role role,
 	tailnet_done_fn *done, void *arg)
 {
-	struct user *old = map_find(&t->users, &user_id);
+	struct user *old = user_find(t, user_id, done, arg);
 	struct tailnet_op *op;
 	struct txn *x;
 	struct user *u;
 
-	if (old == NULL) {
-		refuse(done, arg, ERR_NOTFOUND, "there is no such user", "");
+	if (old == NULL)
 		return;
-	}
 	if (old->role == role) {
 		tailnet_op_answer(done, arg, ERR_OK, NULL, user_id);
 		return;
@@ -129,10 +145,7 @@ tailnet_user_set_role(struct tailnet *t, const struct actor *by, int64_t user_id
 		return;
 	}
 	op = tailnet_op_new(t, done, arg);
-	op->id = user_id;
-	x = tailnet_op_txn(op);
-	u = &txn_add(x, MUTATION_USER_ROLE)->u.user;
-	*u = *old;
+	x = user_txn(op, old, MUTATION_USER_ROLE, &u);
 	u->role = role;
 	audit_user(x, by, "user.role", old, u);
 	tailnet_op_submit_take(op, x);
@@ -142,16 +155,14 @@ void
 tailnet_user_remove(struct tailnet *t, const struct actor *by, int64_t user_id,
 	tailnet_done_fn *done, void *arg)
 {
-	struct user *u = map_find(&t->users, &user_id);
+	struct user *u = user_find(t, user_id, done, arg);
 	const struct cred *c;
 	struct tailnet_op *op;
 	struct err_text why;
 	struct txn *x;
 
-	if (u == NULL) {
-		refuse(done, arg, ERR_NOTFOUND, "there is no such user", "");
+	if (u == NULL)
 		return;
-	}
 	if (u->n_nodes > 0 || u->n_keys > 0) {
 		err_say(&why, ERR_EXISTS, "user %s still has %u nodes and %u auth keys: remove them "
 		    "first", u->name, u->n_nodes, u->n_keys);
