@@ -78,5 +78,7 @@ policy_drop(struct policy *p)
 		return;
 	for (unsigned i = 0; i < p->n_sels; i++)
 		ipset_fini(&p->sels[i].set);
+	free(p->sels);
+	free(p->tokens);
 	arena_free(p->_arena);		/* p itself is in there */
 }

@@ -219,7 +219,7 @@ struct policy {
 	unsigned n_ssh_tests;
 	bool randomize_client_port, disable_ipv4;
 	enum policy_cgnat one_cgnat_route;
-	struct arena *_arena;		/* all of the above but the sets lies here */
+	struct arena *_arena;		/* of all but sels, their sets, and tokens */
 };
 
 /* One fault of a text. */
