@@ -1,0 +1,630 @@
+/*
+ * Explanations. The addresses are looked up among nodes, then routes (the longest prefix, its primary unless a via
+ * grant says otherwise), then exit nodes; then every rule is tried, and those that fail by one thing are remembered.
+ */
+#include "coord/policy_explain.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "coord/policy_posture.h"
+#include "coord/policy_reach.h"
+
+#define NEAR_MAX	3	/* rules that came near */
+#define SOURCES_MAX	16	/* ranges of a filter entry that are shown */
+#define SELS_MAX	6	/* selectors of a rule that are shown */
+
+struct side {
+	struct policy_reach_side s;
+	int64_t node_id;		/* whose address or route it is; 0: nobody's */
+	struct net_prefix route;	/* family 0: none */
+	bool is_primary;
+};
+
+struct near {
+	enum policy_finding_kind kind;
+	const struct policy_rule *rule;
+	unsigned dst;
+};
+
+struct explain {
+	struct policy_world *w;
+	const struct policy_explain_ask *ask;
+	const struct policy_explain_facts *facts;
+	struct policy_reach_view view;
+	struct side src, dst;
+	const struct policy_rule *rule;	/* that allows it, or NULL */
+	unsigned rule_dst;
+	struct near near[NEAR_MAX];
+	unsigned n_near;
+	struct policy_explain *out;
+};
+
+static void
+find(struct explain *x, enum policy_finding_kind kind, const struct policy_rule *rule, const char *text)
+{
+	struct policy_explain *e = x->out;
+
+	if (e->n == POLICY_EXPLAIN_FINDINGS_MAX)
+		return;
+	struct policy_finding *f = &e->v[e->n++];
+
+	f->kind = kind;
+	f->text = obj_strdup(text);
+	if (rule != NULL && rule->line > 0) {
+		f->line = rule->line;
+		f->column = rule->column;
+		f->rule = policy_explain_excerpt(x->w->policy, rule->line, rule->column);
+	}
+}
+
+static void
+put_name(struct buf *b, const struct explain *x, int64_t node_id)
+{
+	const char *name = x->facts->name != NULL ? x->facts->name(x->facts->arg, node_id) : NULL;
+
+	if (name != NULL)
+		buf_str(b, name);
+	else
+		buf_printf(b, "node %lld", (long long)node_id);
+}
+
+static char *
+label_of(const struct explain *x, const struct side *s)
+{
+	char text[NET_TEXT_MAX], route[NET_TEXT_MAX];
+	struct buf b = { 0 };
+	char *out;
+
+	net_ip_put(&s->s.ip, text);
+	if (s->node_id == 0) {
+		buf_str(&b, text);
+	} else if (s->route.ip.family == 0) {
+		put_name(&b, x, s->node_id);
+		buf_printf(&b, " (%s)", text);
+	} else {
+		buf_printf(&b, "%s (%s of ", text, net_prefix_put(&s->route, route));
+		put_name(&b, x, s->node_id);
+		buf_byte(&b, ')');
+	}
+	out = obj_strdup(buf_cstr(&b));
+	buf_fini(&b);
+	return out;
+}
+
+/* The side of a route: who has it, if it is better than what *best is. */
+static void
+take_route(struct side *best, const struct policy_class *c, const struct policy_node *n,
+    const struct node_route *r)
+{
+	bool is_better = best->node_id == 0 || r->prefix.bits > best->route.bits;
+	bool is_equal = best->node_id != 0 && r->prefix.bits == best->route.bits;
+
+	if (is_equal && (r->is_primary != best->is_primary ? r->is_primary : n->id < best->node_id))
+		is_better = true;
+	if (!is_better)
+		return;
+	best->s.kind = r->prefix.bits == 0 ? POLICY_REACH_EXIT : POLICY_REACH_ROUTED;
+	best->s.class = c;
+	best->node_id = n->id;
+	best->route = r->prefix;
+	best->is_primary = r->is_primary;
+}
+
+typedef bool accepts_fn(const struct explain *x, const struct policy_class *c);
+
+/* Whose the address is. accepts (NULL: anybody): who may be the router. */
+static struct side
+find_owner(const struct explain *x, const struct net_ip *ip, bool has_exit, accepts_fn *accepts)
+{
+	struct side best = { .s = { POLICY_REACH_FOREIGN, NULL, *ip } };
+	size_t cursor = 0;
+
+	for (const struct policy_class *c; (c = policy_world_next(x->w, &cursor)) != NULL; ) {
+		struct net_ip ip4, ip6;
+		int64_t id = 0;
+
+		while (policy_class_next(x->w, c, &id, &ip4, &ip6)) {
+			const struct policy_node *n = policy_world_node(x->w, id);
+
+			if (net_ip_eq(&ip4, ip) || net_ip_eq(&ip6, ip))
+				return (struct side){ { POLICY_REACH_OWN, c, *ip }, id, { { 0 }, 0 }, false };
+			if (policy_class_user(c) < 0 || n == NULL || (accepts != NULL && !accepts(x, c)))
+				continue;
+			for (unsigned i = 0; i < n->n_routes; i++) {
+				const struct node_route *r = &n->routes[i];
+
+				if (net_prefix_has(&r->prefix, ip) && (r->prefix.bits > 0 || has_exit))
+					take_route(&best, c, n, r);
+			}
+		}
+	}
+	return best;
+}
+
+static enum err
+resolve_node(struct explain *x, int64_t node_id, uint8_t family, struct side *out, struct err_text *why)
+{
+	const struct policy_node *n = policy_world_node(x->w, node_id);
+	const struct policy_class *c = policy_world_class_of(x->w, node_id);
+
+	if (n == NULL || c == NULL)
+		return err_say(why, ERR_NOTFOUND, "there is no node %lld", (long long)node_id);
+	const struct net_ip *ip = family == 6 || n->ip4.family == 0 ? &n->ip6 : &n->ip4;
+
+	if (ip->family == 0)
+		ip = &n->ip4;
+	*out = (struct side){ { POLICY_REACH_OWN, c, *ip }, node_id, { { 0 }, 0 }, false };
+	return ERR_OK;
+}
+
+/* Is the source in a via grant that leads to the destination through nodes of c? With c NULL: through any; in a rule
+ * without via that leads there? */
+static bool
+is_led(const struct explain *x, const struct policy_class *c, bool with_via)
+{
+	struct policy_reach_side dst = x->dst.s;
+	const struct policy *p = x->w->policy;
+
+	dst.class = c;
+	for (unsigned i = 0; i < p->n_rules; i++) {
+		const struct policy_rule *r = &p->rules[i];
+
+		if ((r->via.n > 0) != with_via || !policy_reach_is_src(&x->view, r, &x->src.s, NULL) ||
+		    !policy_reach_meets(&x->view, r, &x->src.s))
+			continue;
+		for (unsigned d = 0; d < r->n_dst; d++) {
+			if (policy_reach_is_dst(&x->view, r, d, &dst))
+				return true;
+		}
+	}
+	return false;
+}
+
+static bool
+is_steered(const struct explain *x, const struct policy_class *c)
+{
+	return is_led(x, c, true);
+}
+
+static bool
+is_let_out(const struct explain *x, const struct policy_class *c)
+{
+	return is_led(x, c, false);
+}
+
+/* A via grant chooses another router than the primary, unless a rule without via leads there too. */
+static void
+choose_router(struct explain *x)
+{
+	if (x->dst.s.kind != POLICY_REACH_ROUTED && x->dst.s.kind != POLICY_REACH_EXIT)
+		return;
+	if (x->dst.s.kind == POLICY_REACH_ROUTED && is_led(x, x->dst.s.class, false))
+		return;
+	struct side other = find_owner(x, &x->dst.s.ip, true, is_steered);
+
+	if (other.node_id == 0 && x->dst.s.kind == POLICY_REACH_EXIT)
+		other = find_owner(x, &x->dst.s.ip, true, is_let_out);
+	if (other.node_id != 0)
+		x->dst = other;
+}
+
+static enum err
+resolve(struct explain *x, struct err_text *why)
+{
+	const struct policy_explain_ask *ask = x->ask;
+	uint8_t family = ask->src_node == 0 ? ask->src_ip.family : 0;
+	enum err rc;
+
+	if ((ask->src_node == 0 && ask->src_ip.family == 0) || (ask->dst_node == 0 && ask->dst_ip.family == 0))
+		return err_say(why, ERR_NOTFOUND, "no address is named");
+	if (ask->dst_node != 0) {
+		if ((rc = resolve_node(x, ask->dst_node, family, &x->dst, why)) != ERR_OK)
+			return rc;
+	} else {
+		x->dst.s.ip = ask->dst_ip;
+	}
+	if (ask->src_node != 0) {
+		if ((rc = resolve_node(x, ask->src_node, x->dst.s.ip.family, &x->src, why)) != ERR_OK)
+			return rc;
+	} else {
+		x->src = find_owner(x, &ask->src_ip, false, NULL);
+	}
+	if (ask->dst_node == 0) {
+		x->dst = find_owner(x, &ask->dst_ip, true, NULL);
+		choose_router(x);
+	} else if (x->src.s.ip.family != x->dst.s.ip.family) {
+		return resolve_node(x, ask->dst_node, x->src.s.ip.family, &x->dst, why);
+	}
+	return ERR_OK;
+}
+
+/* A node that may not talk whatever the policy says. */
+static bool
+check_node(struct explain *x, const struct side *s, const char *route_word)
+{
+	struct buf b = { 0 };
+
+	if (s->node_id == 0)
+		return true;
+	put_name(&b, x, s->node_id);
+	if (policy_class_user(s->s.class) < 0)
+		buf_printf(&b, "%s waits for approval by an administrator", route_word);
+	else if (x->facts->is_expired != NULL && x->facts->is_expired(x->facts->arg, s->node_id))
+		buf_printf(&b, "%s has an expired key: it must log in again", route_word);
+	else {
+		buf_fini(&b);
+		return true;
+	}
+	find(x, POLICY_FINDING_BLOCKED, NULL, buf_cstr(&b));
+	buf_fini(&b);
+	return false;
+}
+
+/* Has the destination an address that packets can take? */
+static bool
+check_route(struct explain *x)
+{
+	char text[NET_TEXT_MAX], route[NET_TEXT_MAX];
+	struct net_prefix prefix;
+	struct buf b = { 0 };
+	int64_t id;
+
+	if (x->src.s.ip.family != x->dst.s.ip.family) {
+		find(x, POLICY_FINDING_NO_ROUTE, NULL, "one side has no IPv4, the other no IPv6 address");
+		return false;
+	}
+	if (x->dst.node_id != 0)
+		return true;
+	net_ip_put(&x->dst.s.ip, text);
+	buf_printf(&b, "no node has the address %s or an approved route to it", text);
+	find(x, POLICY_FINDING_NO_ROUTE, NULL, buf_cstr(&b));
+	id = x->facts->advertiser != NULL ? x->facts->advertiser(x->facts->arg, &x->dst.s.ip, &prefix) : 0;
+	if (id != 0) {
+		buf_clear(&b);
+		put_name(&b, x, id);
+		buf_printf(&b, " advertises %s, which is not approved: approve it, or name it in autoApprovers",
+		    net_prefix_put(&prefix, route));
+		find(x, POLICY_FINDING_UNAPPROVED, NULL, buf_cstr(&b));
+	}
+	buf_fini(&b);
+	return false;
+}
+
+/* --- rules ---------------------------------------------------------------------------------------- */
+
+/* Better ones first; of equal ones the earlier. Each rule once. */
+static void
+remember(struct explain *x, enum policy_finding_kind kind, const struct policy_rule *rule, unsigned dst)
+{
+	unsigned at, same = 0;
+
+	while (same < x->n_near && x->near[same].rule != rule)
+		same++;
+	if (same < x->n_near && x->near[same].kind <= kind)
+		return;
+	if (same < x->n_near) {
+		x->n_near--;
+		memmove(&x->near[same], &x->near[same + 1], (x->n_near - same) * sizeof(*x->near));
+	}
+	for (at = x->n_near; at > 0 && x->near[at - 1].kind > kind; at--)
+		;
+	if (at == NEAR_MAX)
+		return;
+	if (x->n_near < NEAR_MAX)
+		x->n_near++;
+	memmove(&x->near[at + 1], &x->near[at], (x->n_near - at - 1) * sizeof(*x->near));
+	x->near[at] = (struct near){ kind, rule, dst };
+}
+
+/* Returns whether the rule's destination allows it; else remembers it if one thing alone is missing. */
+static bool
+try_dst(struct explain *x, const struct policy_rule *r, unsigned i, bool is_src, bool meets)
+{
+	bool is_dst = policy_reach_is_self(&x->view, r, i)
+	    ? policy_reach_is_same_user(&x->src.s, &x->dst.s) : policy_reach_is_dst(&x->view, r, i, &x->dst.s);
+	struct policy_reach reach = { 0 };
+	bool is_open;
+
+	policy_reach_add(&reach, r, i);
+	policy_reach_sort(&reach);
+	is_open = policy_reach_has(&reach, x->ask->proto, x->ask->port);
+	policy_reach_fini(&reach);
+	if (is_src && meets && is_dst && is_open)
+		return true;
+	if (is_src && !meets && is_dst && is_open)
+		remember(x, POLICY_FINDING_POSTURE, r, i);
+	else if (is_src && meets && is_dst)
+		remember(x, POLICY_FINDING_PORT, r, i);
+	else if (!is_src && is_dst && is_open)
+		remember(x, POLICY_FINDING_SOURCE, r, i);
+	else if (is_src && meets && is_open)
+		remember(x, POLICY_FINDING_DESTINATION, r, i);
+	return false;
+}
+
+static void
+try_rules(struct explain *x)
+{
+	const struct policy *p = x->w->policy;
+
+	for (unsigned i = 0; i < p->n_rules && x->rule == NULL; i++) {
+		const struct policy_rule *r = &p->rules[i];
+		bool is_src = policy_reach_is_src(&x->view, r, &x->src.s, NULL);
+		bool meets = policy_reach_meets(&x->view, r, &x->src.s);
+
+		for (unsigned d = 0; d < r->n_dst && x->rule == NULL; d++) {
+			if (try_dst(x, r, d, is_src, meets)) {
+				x->rule = r;
+				x->rule_dst = d;
+			}
+		}
+	}
+}
+
+/* --- what is said of them ------------------------------------------------------------------------- */
+
+static void
+put_sels(struct buf *b, const struct explain *x, const struct policy_list *l)
+{
+	for (unsigned i = 0; i < l->n && i < SELS_MAX; i++)
+		buf_printf(b, "%s%s", i > 0 ? ", " : "", x->w->policy->sels[l->v[i]].text);
+	if (l->n > SELS_MAX)
+		buf_printf(b, " and %u more", l->n - SELS_MAX);
+}
+
+static void
+put_dsts(struct buf *b, const struct policy_rule *r)
+{
+	for (unsigned i = 0; i < r->n_dst && i < SELS_MAX; i++)
+		buf_printf(b, "%s%s", i > 0 ? ", " : "", r->dst[i].text);
+	if (r->n_dst > SELS_MAX)
+		buf_printf(b, " and %u more", r->n_dst - SELS_MAX);
+	if (r->via.n > 0)
+		buf_str(b, " via tagged nodes");
+}
+
+static void
+put_what(struct buf *b, const struct policy_explain_ask *ask)
+{
+	char word[8];
+
+	buf_str(b, policy_reach_proto(ask->proto, word));
+	if (ask->proto == 6 || ask->proto == 17 || ask->proto == 132)
+		buf_printf(b, ":%u", ask->port);
+}
+
+/* Which conditions of which postures fail, and what the device has instead. */
+static void
+put_postures(struct buf *b, const struct explain *x, const struct policy_rule *r)
+{
+	const struct policy *p = x->w->policy;
+	const struct policy_node *n = policy_world_node(x->w, x->src.node_id);
+	const struct hostinfo *host = x->facts->host != NULL ? x->facts->host(x->facts->arg, x->src.node_id)
+	    : n != NULL ? n->host : NULL;
+
+	for (unsigned i = 0; i < r->postures.n && i < SELS_MAX; i++) {
+		const struct policy_posture *posture = &p->postures[r->postures.v[i]];
+		const struct policy_posture_test *t = policy_posture_failing(posture, policy_posture_of_host,
+		    (void *)(uintptr_t)host);
+
+		buf_printf(b, "%s%s", i > 0 ? "; " : "", posture->name);
+		if (t == NULL)
+			continue;
+		const char *has = policy_posture_of_host((void *)(uintptr_t)host, t->attribute);
+
+		buf_str(b, " wants ");
+		policy_posture_put(b, t);
+		buf_printf(b, has != NULL ? ", the device has '%s'" : ", which is not set", has);
+	}
+}
+
+static void
+say_near(struct explain *x, const struct near *near)
+{
+	const struct policy_rule *r = near->rule;
+	struct policy_reach reach = { 0 };
+	struct buf b = { 0 };
+
+	switch (near->kind) {
+	case POLICY_FINDING_POSTURE:
+		buf_printf(&b, "would allow it if %s met the posture: ", x->out->src);
+		put_postures(&b, x, r);
+		break;
+	case POLICY_FINDING_PORT:
+		policy_reach_add(&reach, r, near->dst);
+		policy_reach_sort(&reach);
+		buf_str(&b, "has this source and destination, but allows ");
+		policy_reach_put(&b, &reach);
+		buf_str(&b, " only: add ");
+		put_what(&b, x->ask);
+		break;
+	case POLICY_FINDING_SOURCE:
+		buf_str(&b, "allows it from ");
+		put_sels(&b, x, &r->src);
+		buf_printf(&b, ": %s is none of these", x->out->src);
+		break;
+	default:
+		buf_printf(&b, "allows %s from this source to ", x->out->what);
+		put_dsts(&b, r);
+		buf_printf(&b, ": %s is none of these", x->out->dst);
+		break;
+	}
+	find(x, near->kind, r, buf_cstr(&b));
+	policy_reach_fini(&reach);
+	buf_fini(&b);
+}
+
+static void
+say_denied(struct explain *x)
+{
+	struct buf b = { 0 };
+
+	buf_printf(&b, "no rule lets %s reach %s on %s", x->out->src, x->out->dst, x->out->what);
+	find(x, POLICY_FINDING_NO_RULE, NULL, buf_cstr(&b));
+	for (unsigned i = 0; i < x->n_near; i++)
+		say_near(x, &x->near[i]);
+	buf_fini(&b);
+}
+
+static void
+put_sources(struct buf *b, struct explain *x)
+{
+	const struct policy_rule *r = x->rule;
+	char text[NET_TEXT_MAX];
+	struct ipset all = { 0 };
+	bool is_all = false;
+
+	if (policy_reach_is_self(&x->view, r, x->rule_dst)) {
+		buf_printf(b, "\"%s\"", net_ip_put(&x->src.s.ip, text));
+		return;
+	}
+	for (unsigned i = 0; i < r->src.n; i++) {
+		is_all = is_all || x->w->policy->sels[r->src.v[i]].kind == POLICY_SEL_ALL;
+		policy_world_resolve(x->w, r->src.v[i], true, &all);
+	}
+	/* What is left out is nothing to the question, unless it is what the question is about. */
+	if (all.n > SOURCES_MAX) {
+		all.n = SOURCES_MAX;
+		if (!ipset_has(&all, &x->src.s.ip))
+			ipset_add_ip(&all, &x->src.s.ip);
+	}
+	if (is_all)
+		buf_str(b, "\"*\"");
+	else
+		ipset_put(b, &all);
+	ipset_fini(&all);
+}
+
+static void
+say_filter(struct explain *x)
+{
+	const struct policy_sel *dst = &x->w->policy->sels[x->rule->dst[x->rule_dst].sel];
+	struct policy_reach reach = { 0 };
+	struct ipset one = { 0 };
+	struct buf b = { 0 };
+	unsigned n = 0;
+
+	/* It allows what was asked: reach is not empty. */
+	policy_reach_add(&reach, x->rule, x->rule_dst);
+	policy_reach_sort(&reach);
+	/* ICMP goes wherever anything goes: then an entry of another protocol lets it through. */
+	int proto = reach.v[0].proto;
+
+	for (unsigned i = 0; i < reach.n; i++)
+		proto = reach.v[i].proto == x->ask->proto ? x->ask->proto : proto;
+	buf_str(&b, "{\"SrcIPs\":[");
+	put_sources(&b, x);
+	buf_str(&b, "],\"DstPorts\":[");
+	for (unsigned i = 0; i < reach.n; i++) {
+		const struct policy_reach_cap *c = &reach.v[i];
+
+		if (c->proto != proto ||
+		    (proto == x->ask->proto && (x->ask->port < c->first || c->last < x->ask->port)))
+			continue;
+		buf_str(&b, n++ > 0 ? ",{\"IP\":" : "{\"IP\":");
+		if (dst->kind == POLICY_SEL_SET && dst->set.n == 1)
+			ipset_put(&b, &dst->set);
+		else if (dst->kind == POLICY_SEL_ANY)
+			buf_str(&b, "\"*\"");
+		else {
+			one.n = 0;
+			ipset_add_ip(&one, &x->dst.s.ip);
+			ipset_put(&b, &one);
+		}
+		buf_printf(&b, ",\"Ports\":{\"First\":%u,\"Last\":%u}}", c->first, c->last);
+	}
+	buf_printf(&b, "],\"IPProto\":[%d]}", proto);
+	find(x, POLICY_FINDING_FILTER, NULL, buf_cstr(&b));
+	policy_reach_fini(&reach);
+	ipset_fini(&one);
+	buf_fini(&b);
+}
+
+static void
+say_rule(struct explain *x)
+{
+	struct buf b = { 0 };
+
+	if (x->rule->line == 0) {
+		buf_str(&b, "the policy has neither acls nor grants: everything is allowed");
+	} else {
+		put_sels(&b, x, &x->rule->src);
+		buf_str(&b, " may reach ");
+		put_dsts(&b, x->rule);
+	}
+	find(x, POLICY_FINDING_RULE, x->rule, buf_cstr(&b));
+	buf_fini(&b);
+	say_filter(x);
+}
+
+static void
+say_route(struct explain *x)
+{
+	char route[NET_TEXT_MAX];
+	struct buf b = { 0 };
+
+	x->out->owner_id = x->dst.node_id;
+	x->out->route = x->dst.route;
+	if (x->dst.node_id != 0 && x->dst.route.ip.family != 0) {
+		buf_printf(&b, "%s through ", net_prefix_put(&x->dst.route, route));
+		put_name(&b, x, x->dst.node_id);
+		if (x->dst.s.kind == POLICY_REACH_EXIT)
+			buf_str(&b, ", if the client has chosen it as exit node");
+		else
+			buf_str(&b, x->dst.is_primary ? ", its primary router" : ", chosen by via");
+		find(x, POLICY_FINDING_ROUTE, NULL, buf_cstr(&b));
+	}
+	buf_fini(&b);
+}
+
+enum err
+policy_explain_new(struct policy_world *w, const struct policy_explain_ask *ask,
+    const struct policy_explain_facts *facts, struct policy_explain **out, struct err_text *why)
+{
+	struct explain x = { .w = w, .ask = ask, .facts = facts };
+	struct buf b = { 0 };
+	enum err rc;
+
+	policy_reach_view_init(&x.view, w);
+	if ((rc = resolve(&x, why)) != ERR_OK)
+		goto out;
+	x.out = obj_alloc(sizeof(*x.out));
+	x.out->src = label_of(&x, &x.src);
+	x.out->dst = label_of(&x, &x.dst);
+	put_what(&b, ask);
+	x.out->what = obj_strdup(buf_cstr(&b));
+	bool may_talk = check_node(&x, &x.src, "");
+
+	may_talk = check_node(&x, &x.dst, "") && may_talk;
+	if (check_route(&x) && may_talk) {
+		try_rules(&x);
+		x.out->is_allowed = x.rule != NULL;
+		if (x.rule != NULL)
+			say_rule(&x);
+		else
+			say_denied(&x);
+	}
+	say_route(&x);
+	*out = x.out;
+out:
+	buf_fini(&b);
+	policy_reach_view_fini(&x.view);
+	return rc;
+}
+
+void
+policy_explain_free(struct policy_explain *e)
+{
+	if (e == NULL)
+		return;
+	for (unsigned i = 0; i < e->n; i++) {
+		free(e->v[i].text);
+		free(e->v[i].rule);
+	}
+	free(e->src);
+	free(e->dst);
+	free(e->what);
+	free(e);
+}
