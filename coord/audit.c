@@ -240,3 +240,13 @@ audit_settings(struct txn *x, const struct actor *by, const struct tailnet_setti
 	a->before = settings_text(before);
 	a->after = settings_text(after);
 }
+
+void
+audit_dns(struct txn *x, const struct actor *by, char *before_taken, char *after_taken)
+{
+	struct audit *a = record_add(x, by, "dns.change");
+
+	memcpy(a->target, "dns", sizeof("dns"));
+	a->before = before_taken;
+	a->after = after_taken;
+}

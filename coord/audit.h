@@ -42,5 +42,7 @@ void audit_cred(struct txn *x, const struct actor *by, const char *what, const s
 void audit_login(struct txn *x, const struct actor *by, const char *what, const struct login *l);
 void audit_settings(struct txn *x, const struct actor *by, const struct tailnet_settings *before,
 	const struct tailnet_settings *after);
+/* Members of the DNS settings that are different; both texts are taken. */
+void audit_dns(struct txn *x, const struct actor *by, char *before_taken, char *after_taken);
 
 #endif

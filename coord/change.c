@@ -73,8 +73,9 @@ note_dns(struct map_state *m)
 	struct dns_params p = { .n_split = 0 };
 	struct buf b = { 0 };
 
-	dns_spec_config(m->t->deps.cfg, &p);
-	dns_put(&b, &p, NULL);
+	if (m->t->dns == NULL)
+		dns_spec_config(m->t->deps.cfg, &p);
+	dns_put(&b, m->t->dns != NULL ? m->t->dns : &p, NULL);
 	map_world_note_text(&m->w, &m->w.dns, shbuf_new(b.p, b.len));
 	buf_fini(&b);
 	dns_params_fini(&p);

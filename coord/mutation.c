@@ -2,6 +2,7 @@
 #include "coord/mutation.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -11,6 +12,7 @@
 #include "coord/session.h"
 #include "coord/tag.h"
 #include "coord/tailnet.h"
+#include "coord/tailnet_dns.h"
 #include "coord/tailnet_private.h"
 
 static struct user *
@@ -206,6 +208,7 @@ node_add(struct tailnet *t, struct mutation *m)
 	session_node_added(t, n);
 	if (t->priv->is_started)
 		change_note(t, n, CHANGE_JOINED);
+	tailnet_dns_nodes_changed(t);
 }
 
 /* NODE_GROUP_OWNER. Takes the tags. */
@@ -301,6 +304,8 @@ node_set(struct tailnet *t, struct mutation *m)
 		n->is_expiry_warned = true;
 	if (t->priv->is_started)
 		change_note(t, n, what);
+	if (m->groups & (NODE_GROUP_NAME | NODE_GROUP_IP))
+		tailnet_dns_nodes_changed(t);
 }
 
 static void
@@ -326,6 +331,7 @@ node_del(struct tailnet *t, struct mutation *m)
 	user_at(t, n->user_id)->n_nodes--;
 	metric_add(METRIC_NODES, -1);
 	node_free(n);
+	tailnet_dns_nodes_changed(t);
 }
 
 static void
@@ -367,6 +373,12 @@ fini_cred(struct mutation *m)
 }
 
 static void
+fini_dns(struct mutation *m)
+{
+	free(m->u.dns.json);
+}
+
+static void
 fini_audit(struct mutation *m)
 {
 	free(m->u.audit.before);
@@ -402,6 +414,7 @@ static const struct {
 	[MUTATION_CRED_DEL] = { tailnet_cred_apply, fini_cred },
 	[MUTATION_PRUNE] = { tailnet_cred_apply, fini_none },
 	[MUTATION_SETTING] = { setting_set, fini_none },
+	[MUTATION_DNS] = { tailnet_dns_apply, fini_dns },
 	[MUTATION_AUDIT] = { stay, fini_audit },
 };
 

@@ -44,6 +44,7 @@ struct tailnet;
 	X(CRED_DEL, cred)	/* id; and its tokens */ \
 	X(PRUNE, prune)		/* credentials ended by at_unix_s, and old audit records */ \
 	X(SETTING, setting)	/* whole */ \
+	X(DNS, dns)		/* whole */ \
 	X(AUDIT, audit)		/* whole; kept in the database only */
 
 enum mutation_kind {
@@ -76,6 +77,7 @@ struct mutation {
 		struct cred cred;
 		struct { int64_t audit_before_unix_s; } prune;
 		struct { const char *name; int64_t value; } setting;	/* name is static */
+		struct { char *json; } dns;	/* owned; as coord/dns_spec.h has it */
 		struct audit audit;
 	} u;				/* owns what its records own */
 };

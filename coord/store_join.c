@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "coord/ipam.h"
+#include "coord/tailnet.h"
 
 /* X(name, SQL). ?1 is the tailnet. */
 #define STATEMENT_TABLE(X) \
@@ -143,6 +144,15 @@ put_setting(struct store_stmt *s, const struct mutation *m, struct err_text *why
 	return store_stmt_run(s, why);
 }
 
+static enum err
+put_dns(struct store_stmt *s, const struct mutation *m, struct err_text *why)
+{
+	store_stmt_use_tailnet(s, Q_SETTING);
+	store_stmt_text(s, TAILNET_SETTING_DNS);
+	store_stmt_text(s, m->u.dns.json);
+	return store_stmt_run(s, why);
+}
+
 enum err
 store_join_put(struct store_stmt *s, const struct mutation *m, struct err_text *why)
 {
@@ -154,6 +164,8 @@ store_join_put(struct store_stmt *s, const struct mutation *m, struct err_text *
 		return put_plan_end(s, m, why);
 	case MUTATION_SETTING:
 		return put_setting(s, m, why);
+	case MUTATION_DNS:
+		return put_dns(s, m, why);
 	default:
 		return put_node_ip(s, m, why);
 	}

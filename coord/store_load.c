@@ -291,6 +291,16 @@ load_plan(struct row *r)
 }
 
 static void
+load_dns(struct row *r)
+{
+	struct txn *x;
+	struct mutation *m = row_mutation(&x, r->t, MUTATION_DNS);
+
+	m->u.dns.json = obj_strdup(next_text(r));
+	txn_finish_take(x);
+}
+
+static void
 load_setting(struct row *r)
 {
 	struct txn *x;
@@ -313,7 +323,10 @@ static const struct {
 	void (*load)(struct row *r);
 	const char *sql;
 } tables[] = {
-	{ load_setting, "SELECT name, value FROM settings WHERE tailnet_id = ?" },
+	{ load_setting, "SELECT name, value FROM settings WHERE tailnet_id = ? AND name <> '"
+	    TAILNET_SETTING_DNS "'" },
+	{ load_dns, "SELECT value FROM settings WHERE tailnet_id = ? AND name = '" TAILNET_SETTING_DNS
+	    "'" },
 	{ load_user, "SELECT id, name, display_name, role, created_unix_s FROM users"
 	    " WHERE tailnet_id = ? ORDER BY id" },
 	{ load_key, "SELECT id, user_id, secret_hash, description, tags, is_reusable, is_ephemeral,"

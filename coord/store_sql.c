@@ -434,6 +434,7 @@ static put_fn *const put[MUTATION_COUNT] = {
 	[MUTATION_KEY_PLAN_USE] = put_join,
 	[MUTATION_KEY_PLAN_END] = put_join,
 	[MUTATION_SETTING] = put_join,
+	[MUTATION_DNS] = put_join,
 	[MUTATION_NODE_ADD] = put_node_add,
 	[MUTATION_NODE_SET] = put_node_set,
 	[MUTATION_NODE_DEL] = put_node_del,

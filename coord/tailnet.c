@@ -11,6 +11,7 @@
 #include "base/metrics.h"
 #include "coord/ipam.h"
 #include "coord/session.h"
+#include "coord/tailnet_dns.h"
 #include "coord/tailnet_private.h"
 
 #define REFUSAL_SOURCES_MAX 4096	/* addresses remembered for refused registrations */
@@ -34,6 +35,7 @@ tailnet_new(int64_t id, const char *name, const struct tailnet_deps *deps)
 	MAP_INIT(&t->authkeys, struct authkey, id);
 	tailnet_settings_init(&t->settings);
 	tailnet_creds_init(t);
+	tailnet_dns_init(t);
 	t->priv = obj_alloc(sizeof(*t->priv));
 	tailnet_logins_init(t);
 	MAP_INIT(&t->priv->machines, struct machine, key);
@@ -63,6 +65,7 @@ tailnet_free(struct tailnet *t)
 		return;
 	OBJ_CHECK(t, TAILNET_MAGIC);
 	tailnet_timers_stop(t);
+	tailnet_dns_fini(t);
 	tailnet_creds_fini(t);
 	tailnet_logins_fini(t);
 	tailnet_register_fini(t);
@@ -111,6 +114,7 @@ tailnet_start(struct tailnet *t)
 		if (n->is_authorized && !node_is_expired(n, now))
 			t->deps.admit(t->deps.arg, &n->node_key);
 	}
+	tailnet_dns_start(t);
 	session_state_loaded(t);
 	tailnet_timers_start(t);
 	log_info(LOG_COORD, "tailnet loaded", "tailnet", t->name, "users",

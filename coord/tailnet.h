@@ -25,6 +25,8 @@ struct event_base;
 struct store;
 struct ipam;
 struct map_state;
+struct tailnet_dns;
+struct dns_params;
 
 /* What a tailnet needs from outside; function pointers are never NULL, may be called on the
  * coordinator thread only. */
@@ -59,6 +61,9 @@ typedef void tailnet_watch_fn(void *arg, const struct tailnet_event *e);
 	X(key_days, -1, 3650, -1, "keys of untagged nodes expire so many days after a login; 0: never, " \
 	    "-1: as configured (node.key_expiry_days)")
 
+/* Among the stored settings, but JSON: see tailnet_dns.h. */
+#define TAILNET_SETTING_DNS "dns"
+
 struct tailnet_settings {
 #define X(member, min, max, initial, text) int64_t member;
 	TAILNET_SETTINGS(X)
@@ -79,6 +84,8 @@ struct tailnet {
 	struct map creds;		/* struct cred by id; see tailnet_cred.h */
 	struct map logins;		/* struct login by id; see tailnet_login.h */
 	struct tailnet_settings settings;
+	struct tailnet_dns *dns_live;	/* see tailnet_dns.h */
+	const struct dns_params *dns;	/* in effect; NULL before tailnet_start: as configured */
 	struct ipam *ipam;
 	struct map_state *map;		/* distribution: session, change, map_* */
 	struct tailnet_private *priv;	/* reservations, pending registrations, timers: tailnet*.c only */
