@@ -28,6 +28,7 @@ void ipset_add_set(struct ipset *s, const struct ipset *other);
 void ipset_remove_range(struct ipset *s, const struct net_ip *lo, const struct net_ip *hi);
 void ipset_remove_set(struct ipset *s, const struct ipset *other);
 
+/* Of no address (family 0) all is false. An empty set is covered by any. */
 bool ipset_has(const struct ipset *s, const struct net_ip *ip);
 bool ipset_overlaps_prefix(const struct ipset *s, const struct net_prefix *p);
 bool ipset_overlaps(const struct ipset *a, const struct ipset *b);

@@ -10,7 +10,7 @@
 #include "coord/policy.h"
 
 #define POLICY_NONE UINT32_MAX		/* no selector, nothing found */
-#define POLICY_IPSET_WORK_MAX (16u << 20)	/* ranges written over all ipsets: what hostile ones cost */
+#define POLICY_IPSET_WORK_MAX (2u << 20)	/* ranges written over all ipsets: what hostile ones cost */
 #define POLICY_IPSET_DEPTH_MAX 32	/* of ipsets in ipsets */
 
 /* Texts to numbers. All zero is empty; policy_names_fini frees. The texts are borrowed. */

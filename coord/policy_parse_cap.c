@@ -156,8 +156,8 @@ policy_parse_dst(struct policy_parser *s, enum policy_place place, const struct 
 		return rc;
 	colon = strrchr(text, ':');
 	if (colon == NULL || colon == text || colon[1] == '\0')
-		return err_say(why, ERR_INVAL, "dst=\"%.100s\": a destination is \"host:ports\", as "
-		    "\"%.100s:443\" or \"...:*\"", v->text, v->text);
+		return err_say(why, ERR_INVAL, "dst=\"%.100s\": a destination is \"host:ports\", such as "
+		    "\"tag:web:443\" or \"10.0.0.0/8:*\"", v->text);
 	*colon = '\0';
 	if (policy_parse_ports(s, colon + 1, &out->ports, &out->n_ports, &what) != ERR_OK)
 		return err_say(why, ERR_INVAL, "dst=\"%.100s\": %s", v->text, what.s);

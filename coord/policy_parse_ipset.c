@@ -55,14 +55,28 @@ compare_ranges(const void *a, const void *b)
 	    memcmp(x->b, y->b, sizeof(x->b));
 }
 
+/* Counts n ranges more; false: too many, said once. */
+static bool
+count_work(struct policy_parser *s, const struct hujson *at, size_t n)
+{
+	bool was_fine = s->ipset_work <= POLICY_IPSET_WORK_MAX;
+
+	s->ipset_work += n;
+	if (was_fine && s->ipset_work > POLICY_IPSET_WORK_MAX)
+		policy_parse_fail(s, at, "the ipsets are too much work: at most %u ranges are handled",
+		    POLICY_IPSET_WORK_MAX);
+	return s->ipset_work <= POLICY_IPSET_WORK_MAX;
+}
+
 /* Applies the run; false: too much work. */
 static bool
-run_flush(struct policy_parser *s, struct run *run, struct ipset *out)
+run_flush(struct policy_parser *s, const struct hujson *at, struct run *run, struct ipset *out)
 {
 	struct ipset set = { 0 };
 
-	s->ipset_work += run->n + out->n;
-	if (s->ipset_work <= POLICY_IPSET_WORK_MAX && run->n > 0) {
+	if (!count_work(s, at, run->n + out->n))
+		return false;
+	if (run->n > 0) {
 		qsort(run->v, run->n, sizeof(*run->v), compare_ranges);
 		for (unsigned i = 0; i < run->n; i++)
 			ipset_add_range(&set, &run->v[i].lo, &run->v[i].hi);
@@ -70,7 +84,7 @@ run_flush(struct policy_parser *s, struct run *run, struct ipset *out)
 		ipset_fini(&set);
 	}
 	run->n = 0;
-	return s->ipset_work <= POLICY_IPSET_WORK_MAX;
+	return true;
 }
 
 /* "lo-hi" */
@@ -111,8 +125,7 @@ add_nested(struct policy_parser *s, const struct hujson *at, const char *name, s
 	}
 	if (nested->state == POLICY_IPSET_NEW)
 		build(s, nested, depth + 1);
-	s->ipset_work += nested->set.n;
-	if (s->ipset_work <= POLICY_IPSET_WORK_MAX)
+	if (count_work(s, at, nested->set.n))
 		run_add_set(run, &nested->set);
 }
 
@@ -167,13 +180,12 @@ build(struct policy_parser *s, struct policy_ipset *set, unsigned depth)
 		else if ((rest = skip_word(text, "add")) == NULL)
 			rest = text;
 		if (is_removal != run.is_removal)
-			is_fine = run_flush(s, &run, &set->set);
+			is_fine = run_flush(s, v, &run, &set->set);
 		run.is_removal = is_removal;
 		add_target(s, v, rest, &run, depth);
 	}
-	if (!is_fine || !run_flush(s, &run, &set->set))
-		policy_parse_fail(s, set->ops, "the ipsets are too much work: at most %u ranges are "
-		    "handled", POLICY_IPSET_WORK_MAX);
+	if (is_fine)
+		(void)run_flush(s, set->ops, &run, &set->set);
 	free(run.v);
 	set->state = POLICY_IPSET_DONE;
 }
@@ -198,7 +210,7 @@ policy_parse_ipsets(struct policy_parser *s, const struct hujson *v)
 		policy_names_put(&s->ipsets, m->name, n++);
 	}
 	s->n_ipset_sets = n;
-	for (unsigned i = 0; i < n; i++) {
+	for (unsigned i = 0; i < n && s->ipset_work <= POLICY_IPSET_WORK_MAX; i++) {
 		if (s->ipset[i].state == POLICY_IPSET_NEW)
 			build(s, &s->ipset[i], 0);
 	}

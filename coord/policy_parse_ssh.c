@@ -164,8 +164,8 @@ sources_of(const struct policy_parser *s, const struct policy_list *src)
 		const struct policy_sel *sel = &s->p->sels[src->v[i]];
 
 		out.has_devices |= sel->kind == POLICY_SEL_TAG || sel->kind == POLICY_SEL_TAGGED;
-		is_one_user &= sel->kind == POLICY_SEL_USER &&
-		    (i == 0 || src->v[i] == src->v[0] || strcmp(sel->users[0], out.user) == 0);
+		is_one_user = is_one_user && sel->kind == POLICY_SEL_USER &&
+		    (i == 0 || strcmp(sel->users[0], out.user) == 0);
 		out.user = is_one_user ? sel->users[0] : NULL;
 	}
 	return out;
