@@ -75,27 +75,6 @@ api_on_changed(void *arg, const struct tailnet_result *res)
 		flapi_reply_empty(q);
 }
 
-void
-api_put_words(struct json_writer *w, const char *name, const char *words)
-{
-	json_w_arr_open(w, name);
-	for (const char *p = words; *p != 0;) {
-		size_t n = strcspn(p, " ");
-		json_w_strn(w, NULL, p, n);
-		p += n + (p[n] == ' ');
-	}
-	json_w_arr_close(w);
-}
-
-void
-api_put_tags(struct json_writer *w, const char *name, char *const *tags, unsigned n)
-{
-	json_w_arr_open(w, name);
-	for (unsigned i = 0; i < n; i++)
-		json_w_str(w, NULL, tags[i]);
-	json_w_arr_close(w);
-}
-
 static void
 unsupported(struct http_req *q)
 {

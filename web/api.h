@@ -24,8 +24,5 @@ bool api_member_is(struct http_req *q, const json_t *object, const char *name, e
 bool api_texts(struct http_req *q, const json_t *object, const char *name, struct flapi_texts *out);
 /* A done function for changes that are answered {}. */
 void api_on_changed(void *arg, const struct tailnet_result *res);
-/* {"name": […]} of texts separated by blanks. */
-void api_put_words(struct json_writer *w, const char *name, const char *words);
-void api_put_tags(struct json_writer *w, const char *name, char *const *tags, unsigned n);
 
 #endif

@@ -133,19 +133,6 @@ static const struct {
 	{ "connectedToControl", NULL, is_online },
 };
 
-static void
-addresses_put(const struct node *n, struct json_writer *w)
-{
-	char text[NET_TEXT_MAX];
-
-	json_w_arr_open(w, "addresses");
-	if (n->ip4.family != 0)
-		json_w_str(w, NULL, net_ip_put(&n->ip4, text));
-	if (n->ip6.family != 0)
-		json_w_str(w, NULL, net_ip_put(&n->ip6, text));
-	json_w_arr_close(w);
-}
-
 void
 api_device_put_routes(const struct node *n, struct json_writer *w)
 {
@@ -170,10 +157,7 @@ connectivity_put(const struct node *n, const json_t *info, struct json_writer *w
 	char text[NET_TEXT_MAX];
 
 	json_w_obj_open(w, "clientConnectivity");
-	json_w_arr_open(w, "endpoints");
-	for (unsigned i = 0; i < n->n_endpoints; i++)
-		json_w_str(w, NULL, net_addr_put(&n->endpoints[i].addr, text));
-	json_w_arr_close(w);
+	flapi_put_endpoints(n, w);
 	snprintf(text, sizeof(text), "%u", n->home_derp);
 	json_w_str(w, "derp", n->home_derp != 0 ? text : "");
 	json_w_bool(w, "mappingVariesByDestIP", json_get_bool(net, "MappingVariesByDestIP", false));
@@ -214,7 +198,7 @@ api_device_put(const struct tailnet *t, const struct node *n, bool is_all, struc
 	char text[TEXT_MAX];
 
 	json_w_obj_open(w, NULL);
-	addresses_put(n, w);
+	flapi_put_addresses(n, w);
 	for (size_t i = 0; i < COUNT_OF(members); i++) {
 		if (members[i].text != NULL)
 			json_w_str(w, members[i].name, members[i].text(t, n, text));
@@ -225,7 +209,7 @@ api_device_put(const struct tailnet *t, const struct node *n, bool is_all, struc
 	json_w_time(w, "expires", n->key_expiry_unix_s);
 	if (!n->is_online)
 		json_w_time(w, "lastSeen", n->last_seen_unix_s);
-	api_put_tags(w, "tags", n->tags, n->n_tags);
+	flapi_put_texts(w, "tags", n->tags, n->n_tags);
 	json_w_str(w, "tailnetLockKey", "");
 	json_w_str(w, "tailnetLockError", "");
 	if (is_all)

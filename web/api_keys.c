@@ -61,11 +61,11 @@ auth_put(const struct authkey *k, struct json_writer *w)
 	json_w_bool(w, "reusable", k->is_reusable);
 	json_w_bool(w, "ephemeral", k->is_ephemeral);
 	json_w_bool(w, "preauthorized", k->is_preauthorized);
-	api_put_tags(w, "tags", k->tags, k->n_tags);
+	flapi_put_texts(w, "tags", k->tags, k->n_tags);
 	json_w_obj_close(w);
 	json_w_obj_close(w);
 	json_w_obj_close(w);
-	api_put_tags(w, "tags", k->tags, k->n_tags);
+	flapi_put_texts(w, "tags", k->tags, k->n_tags);
 	flapi_id(w, "userId", k->user_id);
 }
 
@@ -82,8 +82,8 @@ cred_put(const struct cred *c, struct json_writer *w)
 	json_w_bool(w, "invalid", strcmp(cred_state(c, clock_wall_s()), "active") != 0);
 	json_w_obj_open(w, "capabilities");
 	json_w_obj_close(w);
-	api_put_words(w, "scopes", c->scopes);
-	api_put_tags(w, "tags", c->tags, c->n_tags);
+	flapi_put_words(w, "scopes", c->scopes);
+	flapi_put_texts(w, "tags", c->tags, c->n_tags);
 	flapi_id(w, "userId", c->user_id);
 }
 

@@ -124,6 +124,107 @@ flapi_id(struct json_writer *w, const char *name, int64_t id)
 	json_w_str(w, name, text);
 }
 
+void
+flapi_put_owner(const struct tailnet *t, int64_t user_id, struct json_writer *w)
+{
+	const struct user *u = map_find(&t->users, &user_id);
+
+	json_w_str(w, "user", u != NULL ? u->name : "");
+	flapi_id(w, "userId", user_id);
+}
+
+void
+flapi_put_texts(struct json_writer *w, const char *name, char *const *texts, unsigned n)
+{
+	json_w_arr_open(w, name);
+	for (unsigned i = 0; i < n; i++)
+		json_w_str(w, NULL, texts[i]);
+	json_w_arr_close(w);
+}
+
+void
+flapi_put_words(struct json_writer *w, const char *name, const char *words)
+{
+	json_w_arr_open(w, name);
+	for (const char *p = words; *p != 0;) {
+		size_t n = strcspn(p, " ");
+		json_w_strn(w, NULL, p, n);
+		p += n + (p[n] == ' ');
+	}
+	json_w_arr_close(w);
+}
+
+void
+flapi_put_addresses(const struct node *n, struct json_writer *w)
+{
+	char text[NET_TEXT_MAX];
+
+	json_w_arr_open(w, "addresses");
+	if (n->ip4.family != 0)
+		json_w_str(w, NULL, net_ip_put(&n->ip4, text));
+	if (n->ip6.family != 0)
+		json_w_str(w, NULL, net_ip_put(&n->ip6, text));
+	json_w_arr_close(w);
+}
+
+void
+flapi_put_endpoints(const struct node *n, struct json_writer *w)
+{
+	char text[NET_TEXT_MAX];
+
+	json_w_arr_open(w, "endpoints");
+	for (unsigned i = 0; i < n->n_endpoints; i++)
+		json_w_str(w, NULL, net_addr_put(&n->endpoints[i].addr, text));
+	json_w_arr_close(w);
+}
+
+void
+flapi_put_thing(struct tailnet *t, const struct flapi_kind *kind, const char *id, const char *name,
+	struct json_writer *w)
+{
+	const void *thing = kind->find(t, id);
+
+	if (thing == NULL) {
+		json_w_null(w, name);
+		return;
+	}
+	json_w_obj_open(w, name);
+	kind->put(t, thing, w);
+	json_w_obj_close(w);
+}
+
+void
+flapi_reply_thing(struct http_req *q, const struct flapi_kind *kind, const char *id,
+	const char *secret)
+{
+	struct tailnet *t = flapi_tailnet(q);
+	const void *thing = kind->find(t, id);
+	struct buf b = { .len = 0 };
+	struct json_writer w;
+
+	if (thing == NULL) {
+		flapi_reply_empty(q);
+		return;
+	}
+	json_w_init(&w, &b);
+	json_w_obj_open(&w, NULL);
+	kind->put(t, thing, &w);
+	if (secret != NULL)
+		json_w_str(&w, "key", secret);
+	json_w_obj_close(&w);
+	http_reply_json_take(q, 200, &b);
+}
+
+void
+flapi_reply_changed(struct http_req *q, const struct flapi_kind *kind,
+	const struct tailnet_result *res)
+{
+	if (res->rc != ERR_OK)
+		http_reply_err(q, res->rc, &res->why);
+	else
+		flapi_reply_thing(q, kind, res->key_id != NULL ? res->key_id : q->params[0], res->secret);
+}
+
 const struct user *
 flapi_user(struct http_req *q, const char *name)
 {

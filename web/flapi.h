@@ -57,6 +57,30 @@ bool flapi_texts(struct http_req *q, const char *member, struct flapi_texts *out
 /* An address member; absent or null: family 0. false: it is none, answered 400. */
 bool flapi_ip(struct http_req *q, const char *member, struct net_ip *out);
 
+/* Things named by a text, which have a secret when they are made: keys, credentials. */
+struct flapi_kind {
+	const void *(*find)(struct tailnet *t, const char *id);		/* NULL: there is none */
+	void (*put)(const struct tailnet *t, const void *thing, struct json_writer *w);	/* its members */
+};
+/* The object, or null when it has gone. */
+void flapi_put_thing(struct tailnet *t, const struct flapi_kind *kind, const char *id,
+	const char *name, struct json_writer *w);
+/* secret: NULL except right after creation. {} when it has gone, now or by somebody else meanwhile. */
+void flapi_reply_thing(struct http_req *q, const struct flapi_kind *kind, const char *id,
+	const char *secret);
+/* The answer of a done function: the thing of *res, or of the path. */
+void flapi_reply_changed(struct http_req *q, const struct flapi_kind *kind,
+	const struct tailnet_result *res);
+
+/* Members "user" and "userId". */
+void flapi_put_owner(const struct tailnet *t, int64_t user_id, struct json_writer *w);
+/* {"name": […]} of texts, and of texts separated by blanks in one. */
+void flapi_put_texts(struct json_writer *w, const char *name, char *const *texts, unsigned n);
+void flapi_put_words(struct json_writer *w, const char *name, const char *words);
+/* Members "addresses" of a node, "endpoints" of its client. */
+void flapi_put_addresses(const struct node *n, struct json_writer *w);
+void flapi_put_endpoints(const struct node *n, struct json_writer *w);
+
 /* Members of a time that may be never (0: null). */
 void flapi_time(struct json_writer *w, const char *name, int64_t unix_s);
 /* An id as decimal text. */

@@ -5,33 +5,23 @@
 #include "base/clock.h"
 #include "web/creds.h"
 
-static void
-scopes_put(const char *scopes, struct json_writer *w)
+static const void *
+cred_find(struct tailnet *t, const char *id)
 {
-	json_w_arr_open(w, "scopes");
-	for (const char *p = scopes; *p != 0;) {
-		size_t n = strcspn(p, " ");
-		json_w_strn(w, NULL, p, n);
-		p += n + (p[n] == ' ');
-	}
-	json_w_arr_close(w);
+	return tailnet_cred_find(t, id);
 }
 
 static void
-cred_put(const struct tailnet *t, const struct cred *c, struct json_writer *w)
+cred_put(const struct tailnet *t, const void *thing, struct json_writer *w)
 {
-	const struct user *u = map_find(&t->users, &c->user_id);
+	const struct cred *c = thing;
 
 	json_w_str(w, "id", c->id);
 	json_w_str(w, "kind", cred_kind_word(c->kind));
 	json_w_str(w, "description", c->description);
-	json_w_str(w, "user", u != NULL ? u->name : "");
-	flapi_id(w, "userId", c->user_id);
-	scopes_put(c->scopes, w);
-	json_w_arr_open(w, "tags");
-	for (unsigned i = 0; i < c->n_tags; i++)
-		json_w_str(w, NULL, c->tags[i]);
-	json_w_arr_close(w);
+	flapi_put_owner(t, c->user_id, w);
+	flapi_put_words(w, "scopes", c->scopes);
+	flapi_put_texts(w, "tags", c->tags, c->n_tags);
 	json_w_str(w, "state", cred_state(c, clock_wall_s()));
 	flapi_time(w, "created", c->created_unix_s);
 	flapi_time(w, "expires", c->expires_unix_s);
@@ -39,18 +29,12 @@ cred_put(const struct tailnet *t, const struct cred *c, struct json_writer *w)
 	flapi_time(w, "lastUsed", c->last_used_unix_s);
 }
 
+static const struct flapi_kind kind = { cred_find, cred_put };
+
 void
 flapi_put_cred(struct tailnet *t, const char *id, const char *name, struct json_writer *w)
 {
-	const struct cred *c = tailnet_cred_find(t, id);
-
-	if (c == NULL) {
-		json_w_null(w, name);
-		return;
-	}
-	json_w_obj_open(w, name);
-	cred_put(t, c, w);
-	json_w_obj_close(w);
+	flapi_put_thing(t, &kind, id, name, w);
 }
 
 struct cred_list {
@@ -95,46 +79,21 @@ creds_list(struct http_req *q)
 }
 
 static void
-reply_cred(struct http_req *q, const char *id, const char *secret)
-{
-	const struct cred *c = tailnet_cred_find(flapi_tailnet(q), id);
-	struct buf b = { .len = 0 };
-	struct json_writer w;
-
-	if (c == NULL) {
-		flapi_reply_empty(q);		/* removed, now or by somebody else meanwhile */
-		return;
-	}
-	json_w_init(&w, &b);
-	json_w_obj_open(&w, NULL);
-	cred_put(flapi_tailnet(q), c, &w);
-	if (secret != NULL)
-		json_w_str(&w, "key", secret);
-	json_w_obj_close(&w);
-	http_reply_json_take(q, 200, &b);
-}
-
-static void
 on_changed(void *arg, const struct tailnet_result *res)
 {
-	struct http_req *q = arg;
-
-	if (res->rc != ERR_OK)
-		http_reply_err(q, res->rc, &res->why);
-	else
-		reply_cred(q, res->key_id != NULL ? res->key_id : q->params[0], res->secret);
+	flapi_reply_changed(arg, &kind, res);
 }
 
 static bool
-kind_take(struct http_req *q, enum cred_kind *kind)
+kind_take(struct http_req *q, enum cred_kind *out)
 {
 	const char *word = json_get_str(q->json, "kind", "api");
 
-	if (!cred_kind_parse(word, kind) || (*kind != CRED_API && *kind != CRED_CLIENT)) {
+	if (!cred_kind_parse(word, out) || (*out != CRED_API && *out != CRED_CLIENT)) {
 		http_reply_error(q, 400, "kind is \"api\" or \"client\"");
 		return false;
 	}
-	if (creds_may(&q->who, *kind, true))
+	if (creds_may(&q->who, *out, true))
 		return true;
 	http_reply_error(q, 403, "you may not make this kind of credential");
 	return false;
@@ -194,7 +153,7 @@ creds_get(struct http_req *q)
 	const struct cred *c = cred_of(q, false);
 
 	if (c != NULL)
-		reply_cred(q, c->id, NULL);
+		flapi_reply_thing(q, &kind, c->id, NULL);
 }
 
 static void

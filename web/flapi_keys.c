@@ -21,20 +21,26 @@ plan_put(const struct authkey_plan *plan, struct json_writer *w)
 	json_w_str(w, "nodeIp6", net_ip_put(&plan->ip6, text));
 }
 
-/* The members of a key, without the braces. */
-static void
-key_put(struct tailnet *t, const struct authkey *k, struct json_writer *w)
+static const void *
+key_find(struct tailnet *t, const char *id)
 {
-	const struct user *u = map_find(&t->users, &k->user_id);
+	char key[AUTHKEY_ID_CHARS + 4] = "";	/* map keys are zero-padded */
+
+	if (strlen(id) >= sizeof(key))
+		return NULL;
+	memcpy(key, id, strlen(id));
+	return map_find(&t->authkeys, key);
+}
+
+static void
+key_put(const struct tailnet *t, const void *thing, struct json_writer *w)
+{
+	const struct authkey *k = thing;
 
 	json_w_str(w, "id", k->id);
 	json_w_str(w, "description", k->description);
-	json_w_str(w, "user", u != NULL ? u->name : "");
-	flapi_id(w, "userId", k->user_id);
-	json_w_arr_open(w, "tags");
-	for (unsigned i = 0; i < k->n_tags; i++)
-		json_w_str(w, NULL, k->tags[i]);
-	json_w_arr_close(w);
+	flapi_put_owner(t, k->user_id, w);
+	flapi_put_texts(w, "tags", k->tags, k->n_tags);
 	json_w_bool(w, "reusable", k->is_reusable);
 	json_w_bool(w, "ephemeral", k->is_ephemeral);
 	json_w_bool(w, "preauthorized", k->is_preauthorized);
@@ -47,29 +53,12 @@ key_put(struct tailnet *t, const struct authkey *k, struct json_writer *w)
 	flapi_time(w, "lastUsed", k->last_used_unix_s);
 }
 
-static struct authkey *
-key_find(struct tailnet *t, const char *id)
-{
-	char key[AUTHKEY_ID_CHARS + 4] = "";	/* map keys are zero-padded */
-
-	if (strlen(id) >= sizeof(key))
-		return NULL;
-	memcpy(key, id, strlen(id));
-	return map_find(&t->authkeys, key);
-}
+static const struct flapi_kind kind = { key_find, key_put };
 
 void
 flapi_put_key(struct tailnet *t, const char *id, const char *name, struct json_writer *w)
 {
-	const struct authkey *k = key_find(t, id);
-
-	if (k == NULL) {
-		json_w_null(w, name);
-		return;
-	}
-	json_w_obj_open(w, name);
-	key_put(t, k, w);
-	json_w_obj_close(w);
+	flapi_put_thing(t, &kind, id, name, w);
 }
 
 struct key_ref {
@@ -96,13 +85,9 @@ static void
 list_put(void *arg, size_t i, struct json_writer *w)
 {
 	struct key_list *l = arg;
-	const struct authkey *k = map_find(&l->t->authkeys, l->refs[i].id);
 
-	if (k == NULL)
-		return;
-	json_w_obj_open(w, NULL);
-	key_put(l->t, k, w);
-	json_w_obj_close(w);
+	if (key_find(l->t, l->refs[i].id) != NULL)
+		flapi_put_key(l->t, l->refs[i].id, NULL, w);
 }
 
 static void
@@ -124,35 +109,10 @@ keys_list(struct http_req *q)
 	});
 }
 
-/* secret: NULL except right after creation. */
-static void
-reply_key(struct http_req *q, const struct authkey *k, const char *secret)
-{
-	struct buf b = { .len = 0 };
-	struct json_writer w;
-
-	json_w_init(&w, &b);
-	json_w_obj_open(&w, NULL);
-	key_put(flapi_tailnet(q), k, &w);
-	if (secret != NULL)
-		json_w_str(&w, "key", secret);
-	json_w_obj_close(&w);
-	http_reply_json_take(q, 200, &b);
-}
-
 static void
 on_changed(void *arg, const struct tailnet_result *res)
 {
-	struct http_req *q = arg;
-	const char *id = res->key_id != NULL ? res->key_id : q->params[0];
-	const struct authkey *k;
-
-	if (res->rc != ERR_OK)
-		http_reply_err(q, res->rc, &res->why);
-	else if ((k = key_find(flapi_tailnet(q), id)) != NULL)
-		reply_key(q, k, res->secret);
-	else
-		flapi_reply_empty(q);
+	flapi_reply_changed(arg, &kind, res);
 }
 
 /* The owner of a new key: the user named, or the only one there is. NULL: answered 400. */
@@ -239,7 +199,7 @@ keys_get(struct http_req *q)
 	const struct authkey *k = key_of(q);
 
 	if (k != NULL)
-		reply_key(q, k, NULL);
+		flapi_reply_thing(q, &kind, k->id, NULL);
 }
 
 static void

@@ -17,23 +17,6 @@ key_texts_put(const struct node *n, struct json_writer *w)
 }
 
 static void
-addresses_put(const struct node *n, struct json_writer *w)
-{
-	char text[NET_TEXT_MAX];
-
-	json_w_arr_open(w, "addresses");
-	if (n->ip4.family != 0)
-		json_w_str(w, NULL, net_ip_put(&n->ip4, text));
-	if (n->ip6.family != 0)
-		json_w_str(w, NULL, net_ip_put(&n->ip6, text));
-	json_w_arr_close(w);
-	json_w_arr_open(w, "endpoints");
-	for (unsigned i = 0; i < n->n_endpoints; i++)
-		json_w_str(w, NULL, net_addr_put(&n->endpoints[i].addr, text));
-	json_w_arr_close(w);
-}
-
-static void
 times_put(const struct node *n, struct json_writer *w)
 {
 	int64_t now = clock_wall_s();
@@ -49,7 +32,6 @@ times_put(const struct node *n, struct json_writer *w)
 static void
 node_put(const struct tailnet *t, const struct node *n, const char *name, struct json_writer *w)
 {
-	const struct user *u = map_find(&t->users, &n->user_id);
 	char fqdn[320];
 
 	json_w_obj_open(w, name);
@@ -57,13 +39,10 @@ node_put(const struct tailnet *t, const struct node *n, const char *name, struct
 	json_w_str(w, "name", n->name);
 	json_w_str(w, "fqdn", tailnet_node_fqdn(t, n, fqdn));
 	json_w_str(w, "hostname", n->host->hostname);
-	json_w_str(w, "user", u != NULL ? u->name : "");
-	flapi_id(w, "userId", n->user_id);
-	json_w_arr_open(w, "tags");
-	for (unsigned i = 0; i < n->n_tags; i++)
-		json_w_str(w, NULL, n->tags[i]);
-	json_w_arr_close(w);
-	addresses_put(n, w);
+	flapi_put_owner(t, n->user_id, w);
+	flapi_put_texts(w, "tags", n->tags, n->n_tags);
+	flapi_put_addresses(n, w);
+	flapi_put_endpoints(n, w);
 	json_w_str(w, "os", n->host->os);
 	json_w_str(w, "clientVersion", n->host->client_version);
 	json_w_int(w, "capabilityVersion", n->cap_version);

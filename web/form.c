@@ -4,14 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int
-hex_value(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c = (char)(c | 0x20);
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
+#include "base/key.h"
 
 /* [p, end) decoded to *to, which moves behind the NUL. */
 static enum err
@@ -20,15 +13,12 @@ piece_decode(const char *p, const char *end, char **to)
 	char *out = *to;
 
 	for (; p < end; p++) {
-		int c = (unsigned char)*p;
+		uint8_t c = (uint8_t)*p;
 		if (c == '+') {
 			c = ' ';
 		} else if (c == '%') {
-			int hi = end - p > 2 ? hex_value(p[1]) : -1,
-			    lo = end - p > 2 ? hex_value(p[2]) : -1;
-			if (hi < 0 || lo < 0)
+			if (end - p < 3 || key_hex_parse(p + 1, 2, &c) != ERR_OK)
 				return ERR_INVAL;
-			c = hi << 4 | lo;
 			p += 2;
 		}
 		if (c == 0)

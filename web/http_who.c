@@ -46,10 +46,28 @@ http_who_peer(struct http_req *q, const struct http_peer *peer)
 	});
 }
 
-static bool
-may_be_wrong(struct http *h, const struct net_ip *ip)
+bool
+http_who_may_be_wrong(struct http_req *q)
 {
-	return ratelimit_take_ip(h->wrong, ip, clock_mono_ms());
+	return ratelimit_take_ip(q->_http->wrong, &q->peer->addr.ip, clock_mono_ms());
+}
+
+/* With this status, unless the source had enough wrong ones. */
+static void
+refuse_wrong(struct http_req *q, int status, const char *message)
+{
+	if (http_who_may_be_wrong(q)) {
+		http_reply_error(q, status, "%s", message);
+		return;
+	}
+	http_add_field(q, "Retry-After", "60");
+	http_reply_error(q, 429, "too many wrong credentials from your address: wait a minute");
+}
+
+void
+http_who_wrong(struct http_req *q, const char *message)
+{
+	refuse_wrong(q, 401, message);
 }
 
 enum err
@@ -74,30 +92,11 @@ http_who(struct http_req *q, const char *method)
 
 	if (auth_check(h->tailnet, &r, q->route->access, &q->who, &status, &why) == ERR_OK)
 		return ERR_OK;
-	if (q->who.was_wrong && !may_be_wrong(h, &q->peer->addr.ip)) {
-		http_add_field(q, "Retry-After", "60");
-		http_reply_error(q, 429, "too many wrong credentials from your address: wait a minute");
-	} else {
+	if (q->who.was_wrong)
+		refuse_wrong(q, status, why.s);
+	else
 		http_reply_error(q, status, "%s", why.s);
-	}
 	return ERR_DENIED;
-}
-
-bool
-http_who_may_be_wrong(struct http_req *q)
-{
-	return may_be_wrong(q->_http, &q->peer->addr.ip);
-}
-
-void
-http_who_wrong(struct http_req *q, const char *message)
-{
-	if (http_who_may_be_wrong(q)) {
-		http_reply_error(q, 401, "%s", message);
-		return;
-	}
-	http_add_field(q, "Retry-After", "60");
-	http_reply_error(q, 429, "too many wrong credentials from your address: wait a minute");
 }
 
 enum err

@@ -5,14 +5,7 @@
 #include <string.h>
 #include <strings.h>
 
-static int
-hex_value(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c = (char)(c | 0x20);
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
+#include "base/key.h"
 
 static enum err
 element_decode(const char *p, size_t n, char out[ROUTER_PARAM_BYTES])
@@ -20,13 +13,10 @@ element_decode(const char *p, size_t n, char out[ROUTER_PARAM_BYTES])
 	size_t len = 0;
 
 	for (size_t i = 0; i < n; i++) {
-		int c = (unsigned char)p[i];
+		uint8_t c = (uint8_t)p[i];
 		if (c == '%') {
-			int hi = i + 2 < n ? hex_value(p[i + 1]) : -1;
-			int lo = hi >= 0 ? hex_value(p[i + 2]) : -1;
-			if (hi < 0 || lo < 0)
+			if (n - i < 3 || key_hex_parse(p + i + 1, 2, &c) != ERR_OK)
 				return ERR_INVAL;
-			c = hi << 4 | lo;
 			i += 2;
 		}
 		if (c < 0x20 || c == 0x7f || len + 1 >= ROUTER_PARAM_BYTES)
