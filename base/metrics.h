@@ -28,6 +28,8 @@
 	X(MAP_DELTA, "fairlead_map_delta_total", "counter", "map deltas sent") \
 	X(MAP_BYTES, "fairlead_map_bytes_total", "counter", "map bytes handed to workers") \
 	X(CHUNKS_MADE, "fairlead_map_chunks_compressed_total", "counter", "map chunks compressed") \
+	X(POLICY_INVALID, "fairlead_policy_invalid", "gauge", \
+	    "1: the newest stored policy is not understood, an older one is in force") \
 	X(STORE_COMMITS, "fairlead_store_commits_total", "counter", "transactions committed") \
 	X(STORE_FAILED, "fairlead_store_failures_total", "counter", "transactions failed") \
 	X(NODES, "fairlead_nodes", "gauge", "nodes registered") \

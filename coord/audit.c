@@ -250,3 +250,33 @@ audit_dns(struct txn *x, const struct actor *by, char *before_taken, char *after
 	a->before = before_taken;
 	a->after = after_taken;
 }
+
+static char *
+policy_text(const struct policy_version *v)
+{
+	struct buf b = { 0 };
+	struct json_writer w;
+
+	if (v->version == 0)
+		return NULL;
+	json_w_init(&w, &b);
+	json_w_obj_open(&w, NULL);
+	json_w_int(&w, "version", v->version);
+	json_w_str(&w, "comment", v->comment);
+	json_w_str(&w, "sha256", v->hash);
+	if (v->confirm_by_unix_s != 0)
+		json_w_time(&w, "confirmBy", v->confirm_by_unix_s);
+	json_w_obj_close(&w);
+	return take_text(&b);
+}
+
+void
+audit_policy(struct txn *x, const struct actor *by, const char *what, const struct policy_version *before,
+	const struct policy_version *after)
+{
+	struct audit *a = record_add(x, by, what);
+
+	memcpy(a->target, "policy", sizeof("policy"));
+	a->before = policy_text(before);
+	a->after = policy_text(after);
+}

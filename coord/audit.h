@@ -15,6 +15,7 @@ struct authkey;
 struct cred;
 struct login;
 struct node;
+struct policy_version;
 struct txn;
 struct tailnet_settings;
 struct user;
@@ -40,6 +41,9 @@ void audit_cred(struct txn *x, const struct actor *by, const char *what, const s
 	const struct cred *after);
 /* What a rejected device said of itself. */
 void audit_login(struct txn *x, const struct actor *by, const char *what, const struct login *l);
+/* Numbers, not texts. */
+void audit_policy(struct txn *x, const struct actor *by, const char *what,
+	const struct policy_version *before, const struct policy_version *after);
 void audit_settings(struct txn *x, const struct actor *by, const struct tailnet_settings *before,
 	const struct tailnet_settings *after);
 /* Members of the DNS settings that are different; both texts are taken. */

@@ -9,6 +9,7 @@
 
 struct tailnet;
 struct node;
+struct policy;
 
 /* What peers or the node itself must be told. */
 enum change_what {
@@ -32,5 +33,7 @@ enum change_all {
 	CHANGE_ALL_DNS = 1, CHANGE_ALL_DERP = 2, CHANGE_ALL_POLICY = 4, CHANGE_ALL_USERS = 8
 };
 void change_note_all(struct tailnet *t, uint32_t what);
+/* Another policy is in force (held; NULL: everything is allowed): everybody is told what it changes for them. */
+void change_policy_set(struct tailnet *t, struct policy *p);
 
 #endif

@@ -379,6 +379,12 @@ fini_dns(struct mutation *m)
 }
 
 static void
+fini_policy(struct mutation *m)
+{
+	policy_version_fini(&m->u.policy);
+}
+
+static void
 fini_audit(struct mutation *m)
 {
 	free(m->u.audit.before);
@@ -415,6 +421,8 @@ static const struct {
 	[MUTATION_PRUNE] = { tailnet_cred_apply, fini_none },
 	[MUTATION_SETTING] = { setting_set, fini_none },
 	[MUTATION_DNS] = { tailnet_dns_apply, fini_dns },
+	[MUTATION_POLICY_ADD] = { tailnet_policy_apply, fini_policy },
+	[MUTATION_POLICY_CONFIRM] = { tailnet_policy_apply, fini_policy },
 	[MUTATION_AUDIT] = { stay, fini_audit },
 };
 

@@ -16,6 +16,7 @@
 #include "coord/authkey.h"
 #include "coord/cred.h"
 #include "coord/node.h"
+#include "coord/tailnet_policy.h"
 #include "coord/user.h"
 
 struct tailnet;
@@ -45,6 +46,8 @@ struct tailnet;
 	X(PRUNE, prune)		/* credentials ended by at_unix_s, and old audit records */ \
 	X(SETTING, setting)	/* whole */ \
 	X(DNS, dns)		/* whole */ \
+	X(POLICY_ADD, policy)	/* whole */ \
+	X(POLICY_CONFIRM, policy) /* version: it stays */ \
 	X(AUDIT, audit)		/* whole; kept in the database only */
 
 enum mutation_kind {
@@ -78,6 +81,7 @@ struct mutation {
 		struct { int64_t audit_before_unix_s; } prune;
 		struct { const char *name; int64_t value; } setting;	/* name is static */
 		struct { char *json; } dns;	/* owned; as coord/dns_spec.h has it */
+		struct policy_version policy;
 		struct audit audit;
 	} u;				/* owns what its records own */
 };

@@ -318,6 +318,29 @@ load_setting(struct row *r)
 	}
 }
 
+/* The newest comes first. */
+static struct policy_stored
+policy_text(void *arg)
+{
+	struct row *r = arg;
+	const void *p = sqlite3_column_blob(r->q, r->column);
+
+	return (struct policy_stored){ p, (size_t)sqlite3_column_bytes(r->q, r->column) };
+}
+
+static void
+load_policy(struct row *r)
+{
+	struct policy_version v = { .version = next_int(r) };
+
+	v.made_unix_s = next_int(r);
+	next_chars(r, v.author, sizeof(v.author));
+	next_chars(r, v.comment, sizeof(v.comment));
+	v.confirm_by_unix_s = next_int(r);
+	v.reverts_to = next_int(r);
+	tailnet_policy_load(r->t, &v, policy_text, r);
+}
+
 /* In this order: later rows name earlier ones. */
 static const struct {
 	void (*load)(struct row *r);
@@ -338,6 +361,8 @@ static const struct {
 	    " is_expiry_off, is_expiry_warned, hostinfo, disco_key, endpoints, home_derp, cap_version,"
 	    " last_seen_unix_s, is_online"
 	    " FROM nodes LEFT JOIN node_state ON node_id = id WHERE tailnet_id = ? ORDER BY id" },
+	{ load_policy, "SELECT version, made_unix_s, author, comment, confirm_by_unix_s, reverts_to, text"
+	    " FROM policies WHERE tailnet_id = ? ORDER BY version DESC" },
 	{ load_cred, "SELECT id, kind, user_id, role, parent, secret_hash, name, description, scopes,"
 	    " tags, created_unix_s, expires_unix_s, revoked_unix_s, last_used_unix_s FROM credentials"
 	    " WHERE tailnet_id = ?" },

@@ -9,6 +9,7 @@
 #include "base/json.h"
 #include "coord/store_cred.h"
 #include "coord/store_join.h"
+#include "coord/store_policy.h"
 
 /* X(name, SQL). ?1 is the tailnet where it is named. */
 #define STATEMENT_TABLE(X) \
@@ -71,7 +72,7 @@ static const char *const sql_of[] = {
 struct store_sql {
 	uint32_t magic;
 	struct store_conn conn;
-	struct store_stmt stmt, cred, join;
+	struct store_stmt stmt, cred, join, policy;
 };
 
 enum err
@@ -83,7 +84,8 @@ store_sql_new(sqlite3 *db, struct store_sql **out, struct err_text *why)
 	q->conn.db = db;
 	if (store_stmt_init(&q->stmt, &q->conn, sql_of, Q_COUNT, why) != ERR_OK ||
 	    store_cred_init(&q->cred, &q->conn, why) != ERR_OK ||
-	    store_join_init(&q->join, &q->conn, why) != ERR_OK) {
+	    store_join_init(&q->join, &q->conn, why) != ERR_OK ||
+	    store_policy_init(&q->policy, &q->conn, why) != ERR_OK) {
 		store_sql_free(q);
 		return ERR_IO;
 	}
@@ -100,6 +102,7 @@ store_sql_free(struct store_sql *q)
 	store_stmt_fini(&q->stmt);
 	store_stmt_fini(&q->cred);
 	store_stmt_fini(&q->join);
+	store_stmt_fini(&q->policy);
 	ASSERT(sqlite3_close(q->conn.db) == SQLITE_OK);
 	q->magic = 0;
 	free(q);
@@ -403,6 +406,12 @@ put_join(struct store_sql *q, const struct mutation *m, struct err_text *why)
 }
 
 static enum err
+put_policy(struct store_sql *q, const struct mutation *m, struct err_text *why)
+{
+	return store_policy_put(&q->policy, m, why);
+}
+
+static enum err
 put_audit(struct store_sql *q, const struct mutation *m, struct err_text *why)
 {
 	const struct audit *a = &m->u.audit;
@@ -445,6 +454,8 @@ static put_fn *const put[MUTATION_COUNT] = {
 	[MUTATION_CRED_REVOKE] = put_cred,
 	[MUTATION_CRED_DEL] = put_cred,
 	[MUTATION_PRUNE] = put_cred,
+	[MUTATION_POLICY_ADD] = put_policy,
+	[MUTATION_POLICY_CONFIRM] = put_policy,
 	[MUTATION_AUDIT] = put_audit,
 };
 

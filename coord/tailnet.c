@@ -38,6 +38,7 @@ tailnet_new(int64_t id, const char *name, const struct tailnet_deps *deps)
 	tailnet_dns_init(t);
 	t->priv = obj_alloc(sizeof(*t->priv));
 	tailnet_logins_init(t);
+	tailnet_policy_init(t);
 	MAP_INIT(&t->priv->machines, struct machine, key);
 	MAP_INIT(&t->priv->names_held, struct name_hold, name);
 	MAP_INIT(&t->priv->node_keys_held, struct registration, node_key);
@@ -95,6 +96,7 @@ tailnet_free(struct tailnet *t)
 	map_fini(&t->priv->waiting);
 	ratelimit_free(t->priv->refusals);
 	ipam_free(t->ipam);
+	tailnet_policy_fini(t);
 	free(t->priv);
 	t->magic = 0;
 	free(t);
@@ -115,6 +117,7 @@ tailnet_start(struct tailnet *t)
 			t->deps.admit(t->deps.arg, &n->node_key);
 	}
 	tailnet_dns_start(t);
+	tailnet_policy_start(t);	/* who sees whom, before anybody is there */
 	session_state_loaded(t);
 	tailnet_timers_start(t);
 	log_info(LOG_COORD, "tailnet loaded", "tailnet", t->name, "users",

@@ -27,6 +27,8 @@ struct ipam;
 struct map_state;
 struct tailnet_dns;
 struct dns_params;
+struct policy;
+struct tailnet_policy;
 
 /* What a tailnet needs from outside; function pointers are never NULL, may be called on the
  * coordinator thread only. */
@@ -86,6 +88,8 @@ struct tailnet {
 	struct tailnet_settings settings;
 	struct tailnet_dns *dns_live;	/* see tailnet_dns.h */
 	const struct dns_params *dns;	/* in effect; NULL before tailnet_start: as configured */
+	struct policy *policy;		/* in force; held; NULL: none, everything is allowed */
+	struct tailnet_policy *policies;	/* its version and history; see tailnet_policy.h */
 	struct ipam *ipam;
 	struct map_state *map;		/* distribution: session, change, map_* */
 	struct tailnet_private *priv;	/* reservations, pending registrations, timers: tailnet*.c only */

@@ -12,6 +12,8 @@ static struct fake_map {
 	int64_t node_id;		/* of the last one */
 	unsigned order_ended, order_removed_note, order_removed;	/* counted through */
 	unsigned order;
+	const struct policy *policy;	/* that came into force last */
+	unsigned n_policies;
 } fake_map;
 
 void
@@ -30,6 +32,14 @@ change_note_all(struct tailnet *t, uint32_t what)
 	(void)t;
 	(void)what;
 	fake_map.n_all++;
+}
+
+void
+change_policy_set(struct tailnet *t, struct policy *p)
+{
+	(void)t;
+	fake_map.policy = p;
+	fake_map.n_policies++;
 }
 
 void
