@@ -88,9 +88,11 @@ $(BUILD)/obj/gen/%.o: $(BUILD)/gen/%.c
 
 # --- unit tests -----------------------------------------------------------------------------------
 # The first line of tests/unit/test_x.c says what it is linked with besides base:
-# /* links: coord/noise relay/derp_frame */ — so a pure module that is not pure fails to link.
+# /* links: coord/noise relay/derp_frame */ — so a pure module that is not pure fails to link. coord/policy_parse* is
+# all of those.
 UNIT     := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test_*.c))
-links_of  = $(patsubst %,$(BUILD)/obj/%.o,$(shell sed -n '1s|^/\* links:\(.*\)\*/.*|\1|p' $(1)))
+links_in  = $(shell sed -n '1s|^/\* links:\(.*\)\*/.*|\1|p' $(1))
+links_of  = $(foreach m,$(links_in),$(patsubst %.c,$(BUILD)/obj/%.o,$(or $(wildcard $(m).c),$(m).c)))
 
 .SECONDEXPANSION:
 $(BUILD)/unit/%: $(BUILD)/obj/tests/unit/%.o $(BASE_OBJ) $$(call links_of,tests/unit/$$*.c)
