@@ -126,6 +126,14 @@ fuzz:
 .PHONY: fuzz-build corpus unit-build
 fuzz-build: $(FUZZ:%=$(BUILD)/fuzz/%)
 
+# --- faults -----------------------------------------------------------------------------------------
+# For LD_PRELOAD, by scenarios: memory, SQL steps and disks that fail.
+fault: $(BUILD)/fault.so
+.PHONY: fault
+$(BUILD)/fault.so: tests/tools/fault.c
+	@mkdir -p $(@D)
+	$(CC) -D_GNU_SOURCE $(filter-out -fPIE,$(CFLAGS)) -fPIC -shared -o $@ $< -ldl
+
 # --- the rest -------------------------------------------------------------------------------------
 run:
 	@sh tests/tools/deps.sh run

@@ -129,7 +129,7 @@ sql_err(struct store_conn *c, int sqlite_rc, struct err_text *why)
 		    sqlite3_errmsg(c->db));
 	default:
 		return err_say(why, ERR_IO, "the server cannot write its database (%s): nothing "
-		    "was changed", sqlite3_errstr(sqlite_rc));
+		    "was changed; look at its disk", sqlite3_errstr(sqlite_rc));
 	}
 }
 

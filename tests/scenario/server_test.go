@@ -134,8 +134,8 @@ func (s *server) args() []string {
 	return append(a, s.flags...)
 }
 
-// start runs the server and waits until it answers.
-func (s *server) start() {
+// launch runs the server.
+func (s *server) launch() (done chan struct{}) {
 	s.t.Helper()
 	if s.log == nil {
 		s.log = &logBuffer{}
@@ -147,7 +147,7 @@ func (s *server) start() {
 	if err := cmd.Start(); err != nil {
 		s.t.Fatal(err)
 	}
-	done := make(chan struct{})
+	done = make(chan struct{})
 	s.mu.Lock()
 	s.cmd, s.done = cmd, done
 	s.mu.Unlock()
@@ -158,6 +158,13 @@ func (s *server) start() {
 		s.mu.Unlock()
 		close(done)
 	}()
+	return done
+}
+
+// start runs the server and waits until it answers.
+func (s *server) start() {
+	s.t.Helper()
+	done := s.launch()
 	deadline := time.Now().Add(20 * time.Second)
 	for time.Now().Before(deadline) {
 		// The socket answers a moment before the first user is there.

@@ -86,7 +86,7 @@ second_look() { # sets f, u
 }
 
 scenario_stage() {
-	if ! build_or_fail scenario all; then
+	if ! build_or_fail scenario all fault; then
 		return
 	fi
 	go=$(sh tests/tools/go.sh 2>"$out/go.log") || { cat "$out/go.log"; result scenario 0 1; return; }

@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include <errno.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -84,6 +85,25 @@ test_check(void **state)
 }
 
 static void
+check_no_memory(void)
+{
+	errno = ENOMEM;
+	OBJ_CHECK((struct thing *)NULL, THING_MAGIC);
+}
+
+static void
+test_no_memory(void **state)
+{
+	char text[512];
+
+	(void)state;
+	assert_int_equal(signal_of(check_no_memory, text, sizeof(text)), SIGABRT);
+	assert_non_null(strstr(text, "fairlead: no memory is left"));
+	assert_non_null(strstr(text, "more memory"));
+	assert_non_null(strstr(text, "test_obj.c:"));
+}
+
+static void
 test_memory(void **state)
 {
 	uint8_t zero[100] = { 0 };
@@ -116,7 +136,7 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_check),
+		cmocka_unit_test(test_check), cmocka_unit_test(test_no_memory),
 		cmocka_unit_test(test_memory),
 		cmocka_unit_test(test_container_of),
 	};
