@@ -178,18 +178,7 @@ derp_conn_tick(struct derp_conn *c, int64_t now_ms)
 
 /* --- output ----------------------------------------------------------------------------------- */
 
-static void
-derp_conn_on_event(evutil_socket_t fd, short what, void *arg)
-{
-	struct derp_conn *c = arg;
-
-	(void)fd;
-	OBJ_CHECK(c, DERP_CONN_MAGIC);
-	if ((what & EV_WRITE) != 0)
-		derp_conn_flush(c);
-	if (c->state != DERP_CONN_CLOSED && (what & EV_READ) != 0)
-		derp_read_run(c);
-}
+static void derp_conn_on_event(evutil_socket_t fd, short what, void *arg);
 
 /* One event for both directions: an idle client waits to read only. */
 static void
@@ -253,7 +242,7 @@ derp_conn_seal(struct derp_conn *c)
 	return ERR_OK;
 }
 
-void
+static void
 derp_conn_flush(struct derp_conn *c)
 {
 	enum err rc;
@@ -274,6 +263,19 @@ derp_conn_flush(struct derp_conn *c)
 		derp_conn_block(c);
 	else
 		derp_conn_close(c, "it cannot be written to");
+}
+
+static void
+derp_conn_on_event(evutil_socket_t fd, short what, void *arg)
+{
+	struct derp_conn *c = arg;
+
+	(void)fd;
+	OBJ_CHECK(c, DERP_CONN_MAGIC);
+	if ((what & EV_WRITE) != 0)
+		derp_conn_flush(c);
+	if (c->state != DERP_CONN_CLOSED && (what & EV_READ) != 0)
+		derp_read_run(c);
 }
 
 static void

@@ -88,8 +88,6 @@ void derp_conn_note_preferred(struct derp_conn *c, bool is_home);
 void derp_conn_put(struct derp_conn *c, const struct derp_worker_run *run);
 /* A frame of our own, ahead of data. */
 void derp_conn_put_control(struct derp_conn *c, const uint8_t *frame, size_t n);
-/* May close c. */
-void derp_conn_flush(struct derp_conn *c);
 /* c has bytes pending that io_read put there (TLS): watch the socket for room. */
 void derp_conn_check_pending(struct derp_conn *c);
 /* Deadlines, keep-alive, stall. Puts c into the wheel again, or closes it. */

@@ -174,17 +174,6 @@ derp_route_conns(struct derp_route *rt, const struct node_key *key, struct conn_
 	return n;
 }
 
-bool
-derp_route_is_admitted(struct derp_route *rt, const struct node_key *key)
-{
-	struct shard *s = shard_lock(rt, key->b);
-	const struct derp_route_entry *e = map_find(&s->entries, key);
-	bool is_admitted = e != NULL && e->is_admitted;
-
-	shard_unlock(s);
-	return is_admitted;
-}
-
 /* --- counts ----------------------------------------------------------------------------------- */
 
 /* Changes the numbers of connections and links, and the metrics made of them. */

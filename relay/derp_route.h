@@ -35,8 +35,6 @@ void derp_route_admit(struct derp_route *rt, const struct node_key *key);
 /* No longer admitted. *refs: its connections, n of them, the caller's to close; the caller frees
  * the array (NULL when n is 0). */
 size_t derp_route_expel(struct derp_route *rt, const struct node_key *key, struct conn_ref **refs);
-/* Was it admitted, and not expelled since? */
-bool derp_route_is_admitted(struct derp_route *rt, const struct node_key *key);
 
 /* A connection that comes. */
 struct derp_route_join {

@@ -88,13 +88,6 @@ relay_admit(struct relay *r, const struct node_key *key)
 	derp_route_admit(r->shared.routes, key);
 }
 
-bool
-relay_is_admitted(struct relay *r, const struct node_key *key)
-{
-	OBJ_CHECK(r, RELAY_MAGIC);
-	return derp_route_is_admitted(r->shared.routes, key);
-}
-
 void
 relay_expel(struct relay *r, const struct node_key *key)
 {
@@ -107,29 +100,7 @@ relay_expel(struct relay *r, const struct node_key *key)
 	free(refs);
 }
 
-/* --- statistics and STUN ---------------------------------------------------------------------- */
-
-void
-relay_stats(const struct relay *r, struct relay_stats *out)
-{
-	static const enum metric drops[] = {
-		METRIC_DERP_DROP_UNKNOWN, METRIC_DERP_DROP_GONE, METRIC_DERP_DROP_HEAD,
-		METRIC_DERP_DROP_TAIL, METRIC_DERP_DROP_DUP, METRIC_DERP_DROP_HOP,
-		METRIC_DERP_DROP_FWD,
-	};
-
-	OBJ_CHECK(r, RELAY_MAGIC);
-	*out = (struct relay_stats){
-		.connections = (uint64_t)metric_get(METRIC_DERP_CONNS),
-		.home_connections = (uint64_t)metric_get(METRIC_DERP_HOME),
-		.packets_in = (uint64_t)metric_get(METRIC_DERP_PKT_IN),
-		.packets_out = (uint64_t)metric_get(METRIC_DERP_PKT_OUT),
-		.bytes_in = (uint64_t)metric_get(METRIC_DERP_BYTES_IN),
-		.bytes_out = (uint64_t)metric_get(METRIC_DERP_BYTES_OUT),
-	};
-	for (size_t i = 0; i < COUNT_OF(drops); i++)
-		out->dropped += (uint64_t)metric_get(drops[i]);
-}
+/* --- STUN ------------------------------------------------------------------------------------- */
 
 enum err
 relay_stun_listen(struct relay *r, struct err_text *why)

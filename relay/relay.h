@@ -46,13 +46,6 @@ enum err relay_mesh_open(struct relay *r, struct err_text *why) MUST_USE;
  * Any thread, never waits for longer than a table operation. */
 void relay_admit(struct relay *r, const struct node_key *key);
 void relay_expel(struct relay *r, const struct node_key *key);
-/* Is the key admitted? Any thread. */
-bool relay_is_admitted(struct relay *r, const struct node_key *key);
-
-struct relay_stats {
-	uint64_t connections, home_connections, packets_in, packets_out, bytes_in, bytes_out, dropped;
-};
-void relay_stats(const struct relay *r, struct relay_stats *out);	/* any thread */
 
 /* STUN on config.listen_stun: sockets polled by worker 0. ERR_IO with *why. Main thread, before
  * the workers start. */

@@ -175,7 +175,7 @@ static void
 test_admission_and_expulsion(void **state)
 {
 	int64_t refused = metric_get(METRIC_DERP_REFUSED);
-	struct peer a, b, stranger;
+	struct peer a, b, again, stranger;
 	uint8_t hello[256];
 
 	(void)state;
@@ -187,15 +187,20 @@ test_admission_and_expulsion(void **state)
 	assert_int_equal(metric_get(METRIC_DERP_REFUSED) - refused, 1);
 	peer_keys(&a);
 	relay_admit(net.relay, &a.key);
-	assert_true(relay_is_admitted(net.relay, &a.key));
 	peer_connect(&a, &net, 0);
 	b = a;
 	b.in = (struct buf){ .p = NULL };
 	peer_connect(&b, &net, 1);
+	again = a;
+	again.in = (struct buf){ .p = NULL };
 	relay_expel(net.relay, &a.key);
-	assert_false(relay_is_admitted(net.relay, &a.key));
 	peer_expect_closed(&a);
 	peer_expect_closed(&b);
+	peer_attach(&again, &net, 0, &(struct attach){ .is_fast_start = true });
+	peer_send(&again, hello, peer_hello_put(&again, net.public_key, hello));
+	peer_expect_closed(&again);
+	assert_int_equal(metric_get(METRIC_DERP_REFUSED) - refused, 2);
+	peer_close(&again);
 	peer_close(&a);
 	peer_close(&b);
 	peer_close(&stranger);
