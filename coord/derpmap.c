@@ -41,7 +41,7 @@ is_set(const char *s)
 }
 
 static void
-put_node(struct json_writer *w, const struct derpmap_params *p, unsigned id)
+put_node(struct json_writer *w, const struct derpmap_params *p)
 {
 	char literal[NET_TEXT_MAX] = "", other[NET_TEXT_MAX], name[16];
 	uint8_t family = literal_family(p->host, literal);
@@ -51,10 +51,10 @@ put_node(struct json_writer *w, const struct derpmap_params *p, unsigned id)
 		v4 = family == 4 ? literal : family == 6 ? "none" : NULL;
 	if (!is_set(v6))
 		v6 = family == 6 ? literal : "none";
-	snprintf(name, sizeof(name), "%ua", id);
+	snprintf(name, sizeof(name), "%ua", p->region_id);
 	json_w_obj_open(w, NULL);
 	json_w_str(w, "Name", name);
-	json_w_int(w, "RegionID", id);
+	json_w_int(w, "RegionID", p->region_id);
 	json_w_str(w, "HostName", family != 0 ? literal : p->host);
 	if (is_set(p->pin))
 		json_w_str(w, "CertName", p->pin);
@@ -77,21 +77,20 @@ void
 derpmap_put(struct buf *b, const struct derpmap_params *p)
 {
 	struct json_writer w;
-	unsigned id = p->region_id != 0 ? p->region_id : DERPMAP_REGION_ID;
 	char key[16];
 
-	snprintf(key, sizeof(key), "%u", id);
+	snprintf(key, sizeof(key), "%u", p->region_id);
 	json_w_init(&w, b);
 	json_w_obj_open(&w, NULL);
 	json_w_bool(&w, "omitDefaultRegions", true);
 	json_w_obj_open(&w, "Regions");
 	if (p->derp_port != 0 && is_set(p->host)) {
 		json_w_obj_open(&w, key);
-		json_w_int(&w, "RegionID", id);
-		json_w_str(&w, "RegionCode", is_set(p->region_code) ? p->region_code : "fairlead");
-		json_w_str(&w, "RegionName", is_set(p->region_name) ? p->region_name : "Fairlead");
+		json_w_int(&w, "RegionID", p->region_id);
+		json_w_str(&w, "RegionCode", p->region_code);
+		json_w_str(&w, "RegionName", p->region_name);
 		json_w_arr_open(&w, "Nodes");
-		put_node(&w, p, id);
+		put_node(&w, p);
 		json_w_arr_close(&w);
 		json_w_obj_close(&w);
 	}

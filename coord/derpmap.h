@@ -12,14 +12,12 @@ struct derpmap_params {
 	uint16_t derp_port;		/* 0: no relay here: the map has no region */
 	uint16_t stun_port;		/* 0: none */
 	uint16_t http_port;		/* of the plain port that answers /generate_204; 0: none */
-	unsigned region_id;		/* 0: DERPMAP_REGION_ID */
-	const char *region_code, *region_name;	/* NULL or "": a default */
+	unsigned region_id;		/* 900-999 are for private use */
+	const char *region_code, *region_name;
 	/* Addresses: "none" = clients shall not try this family. NULL or "" = what host says, and if that
 	 * is a name: IPv4 as DNS says, no IPv6. */
 	const char *ipv4, *ipv6;
 };
-
-#define DERPMAP_REGION_ID 900	/* 900-999 are for private use */
 
 /* Appends the DERPMap object. */
 void derpmap_put(struct buf *b, const struct derpmap_params *p);

@@ -150,7 +150,7 @@ drop(struct fs *f, int64_t id, bool is_told)
 static inline struct fs *
 fs_new(unsigned n_nodes)
 {
-	static char domain[] = "tail.example";
+	static char domain[] = "tail.example", region[] = "home";
 	struct fs *f = obj_alloc(sizeof(*f));
 
 	mono_ms = 0;
@@ -159,6 +159,9 @@ fs_new(unsigned n_nodes)
 	f->cfg.dns.base_domain = domain;
 	f->cfg.node.offline_grace_s = GRACE_S;
 	f->cfg.derp.is_enabled = true;
+	f->cfg.derp.region_id = 900;
+	f->cfg.derp.region_code = region;
+	f->cfg.derp.region_name = region;
 	f->t.magic = TAILNET_MAGIC;
 	f->t.deps.cfg = &f->cfg;
 	f->t.deps.base = event_base_new();

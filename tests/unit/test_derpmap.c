@@ -18,6 +18,8 @@
 #define TAIL "}]}}}"
 #define PIN "sha256-raw:00112233"
 
+#define OURS .region_id = 900, .region_code = "fairlead", .region_name = "Fairlead"
+
 static void
 maps(void **state)
 {
@@ -25,13 +27,13 @@ maps(void **state)
 		struct derpmap_params p;
 		const char *want;
 	} cases[] = {
-		{ { .host = "derp.example.com", .derp_port = 443, .stun_port = 3478, .http_port = 80 },
+		{ { OURS, .host = "derp.example.com", .derp_port = 443, .stun_port = 3478, .http_port = 80 },
 		    HEAD FAIRLEAD "\"HostName\":\"derp.example.com\",\"IPv6\":\"none\"" TAIL },
-		{ { .host = "192.0.2.1", .pin = PIN, .derp_port = 443, .stun_port = 3478,
+		{ { OURS, .host = "192.0.2.1", .pin = PIN, .derp_port = 443, .stun_port = 3478,
 		    .http_port = 80 },
 		    HEAD FAIRLEAD "\"HostName\":\"192.0.2.1\",\"CertName\":\"" PIN "\","
 		    "\"IPv4\":\"192.0.2.1\",\"IPv6\":\"none\",\"CanPort80\":true" TAIL },
-		{ { .host = "192.0.2.1", .pin = PIN, .derp_port = 8443, .stun_port = 0,
+		{ { OURS, .host = "192.0.2.1", .pin = PIN, .derp_port = 8443, .stun_port = 0,
 		    .http_port = 8080 },
 		    HEAD FAIRLEAD "\"HostName\":\"192.0.2.1\",\"CertName\":\"" PIN "\","
 		    "\"IPv4\":\"192.0.2.1\",\"IPv6\":\"none\",\"STUNPort\":-1,\"DERPPort\":8443" TAIL },
@@ -39,20 +41,20 @@ maps(void **state)
 		    .region_code = "x\"", .region_name = "X" },
 		    HEAD REGION("910", "x\\\"", "X") "\"HostName\":\"192.0.2.1\","
 		    "\"IPv4\":\"192.0.2.1\",\"IPv6\":\"none\",\"STUNPort\":13478" TAIL },
-		{ { .host = "[2001:db8::1]", .derp_port = 443, .stun_port = 3478, .http_port = 80 },
+		{ { OURS, .host = "[2001:db8::1]", .derp_port = 443, .stun_port = 3478, .http_port = 80 },
 		    HEAD FAIRLEAD "\"HostName\":\"2001:db8::1\",\"IPv4\":\"none\","
 		    "\"IPv6\":\"2001:db8::1\"" TAIL },
-		{ { .host = "d.example", .derp_port = 443, .stun_port = 3478, .http_port = 80,
+		{ { OURS, .host = "d.example", .derp_port = 443, .stun_port = 3478, .http_port = 80,
 		    .ipv4 = "198.51.100.1", .ipv6 = "2001:db8::2" },
 		    HEAD FAIRLEAD "\"HostName\":\"d.example\",\"IPv4\":\"198.51.100.1\","
 		    "\"IPv6\":\"2001:db8::2\",\"CanPort80\":true" TAIL },
-		{ { .host = "d.example", .derp_port = 443, .stun_port = 3478, .http_port = 80,
+		{ { OURS, .host = "d.example", .derp_port = 443, .stun_port = 3478, .http_port = 80,
 		    .ipv4 = "none", .ipv6 = "2001:db8::2" },
 		    HEAD FAIRLEAD "\"HostName\":\"d.example\",\"IPv4\":\"none\","
 		    "\"IPv6\":\"2001:db8::2\"" TAIL },
-		{ { .host = "d.example" }, HEAD "}}" },
-		{ { .host = "", .derp_port = 443 }, HEAD "}}" },
-		{ { .host = NULL, .derp_port = 443 }, HEAD "}}" },
+		{ { OURS, .host = "d.example" }, HEAD "}}" },
+		{ { OURS, .host = "", .derp_port = 443 }, HEAD "}}" },
+		{ { OURS, .host = NULL, .derp_port = 443 }, HEAD "}}" },
 	};
 
 	(void)state;
