@@ -236,6 +236,28 @@ is_in(const struct net_prefix *list, size_t n, const struct net_ip *ip)
 	return false;
 }
 
+enum err
+net_prefixes_parse(const char *name, char *const *texts, size_t n, struct net_prefixes *out,
+	struct err_text *why)
+{
+	out->n = 0;
+	if (n > NET_PREFIXES_MAX)
+		return err_say(why, ERR_LIMIT, "%s: more than %d prefixes", name, NET_PREFIXES_MAX);
+	for (size_t i = 0; i < n; i++) {
+		if (net_prefix_parse(texts[i], strlen(texts[i]), &out->v[i]) != ERR_OK)
+			return err_say(why, ERR_INVAL, "%s: \"%s\" is not an address or a prefix like "
+			    "10.0.0.0/8", name, texts[i]);
+	}
+	out->n = (unsigned)n;
+	return ERR_OK;
+}
+
+bool
+net_prefixes_have(const struct net_prefixes *p, const struct net_ip *ip)
+{
+	return is_in(p->v, p->n, ip);
+}
+
 bool
 net_ip_is_loopback(const struct net_ip *ip)
 {

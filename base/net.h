@@ -39,6 +39,17 @@ char *net_ip_put(const struct net_ip *ip, char out[NET_TEXT_MAX]);
 char *net_addr_put(const struct net_addr *a, char out[NET_TEXT_MAX]);
 char *net_prefix_put(const struct net_prefix *p, char out[NET_TEXT_MAX]);
 
+#define NET_PREFIXES_MAX 64
+/* Prefixes from a configuration. */
+struct net_prefixes {
+	struct net_prefix v[NET_PREFIXES_MAX];
+	unsigned n;
+};
+/* ERR_INVAL: a text is none; ERR_LIMIT: more than NET_PREFIXES_MAX; *why begins with name. */
+enum err net_prefixes_parse(const char *name, char *const *texts, size_t n,
+	struct net_prefixes *out, struct err_text *why) MUST_USE;
+bool net_prefixes_have(const struct net_prefixes *p, const struct net_ip *ip);
+
 /* Families differ: never equal, never inside. */
 bool net_ip_eq(const struct net_ip *a, const struct net_ip *b);
 bool net_prefix_has(const struct net_prefix *p, const struct net_ip *ip);

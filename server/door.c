@@ -94,10 +94,7 @@ door_answer_closes(const struct buf *out)
 bool
 door_is_trusted(const struct door *d, const struct net_ip *ip)
 {
-	for (unsigned i = 0; i < d->n_trusted; i++)
-		if (net_prefix_has(&d->trusted[i], ip))
-			return true;
-	return false;
+	return net_prefixes_have(&d->trusted, ip);
 }
 
 void
@@ -254,23 +251,6 @@ door_worker_new(struct door *d, struct worker *w)
 	return dw;
 }
 
-static enum err
-parse_trusted(struct door *d, struct err_text *why)
-{
-	for (unsigned i = 0; i < d->cfg->trusted_proxies.n; i++) {
-		const char *text = d->cfg->trusted_proxies.items[i];
-
-		if (i == CONFIG_LIST_MAX)
-			return err_say(why, ERR_LIMIT, "trusted_proxies: more than %d prefixes",
-			    CONFIG_LIST_MAX);
-		if (net_prefix_parse(text, strlen(text), &d->trusted[i]) != ERR_OK)
-			return err_say(why, ERR_INVAL, "trusted_proxies: \"%s\" is not an address "
-			    "or prefix like 10.0.0.0/8", text);
-		d->n_trusted = i + 1;
-	}
-	return ERR_OK;
-}
-
 enum err
 door_new(const struct config *cfg, struct worker_group *g, struct tls *tls, struct door **out,
 	struct err_text *why)
@@ -284,7 +264,9 @@ door_new(const struct config *cfg, struct worker_group *g, struct tls *tls, stru
 	d->tls = tls;
 	atomic_init(&d->said_full_ms, INT64_MIN / 2);
 	atomic_init(&d->accept_due_us, 0);
-	if ((rc = parse_trusted(d, why)) != ERR_OK) {
+	rc = net_prefixes_parse("trusted_proxies", cfg->trusted_proxies.items, cfg->trusted_proxies.n,
+	    &d->trusted, why);
+	if (rc != ERR_OK) {
 		free(d);
 		return rc;
 	}

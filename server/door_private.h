@@ -70,8 +70,7 @@ struct door {
 	void *pass_arg;
 	struct door_listener listeners[DOOR_LISTENERS_MAX];
 	unsigned n_listeners;
-	struct net_prefix trusted[CONFIG_LIST_MAX];
-	unsigned n_trusted;
+	struct net_prefixes trusted;	/* config trusted_proxies */
 	struct door_source *sources;
 	struct door_source *guests;	/* connections beyond the door of peers that are not known */
 	struct door_worker *workers[WORKER_MAX];

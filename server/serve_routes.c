@@ -6,7 +6,6 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/metrics.h"
-#include "base/metrics.h"
 #include "base/ws.h"
 #include "relay/captive.h"
 #include "server/serve_private.h"
@@ -266,14 +265,6 @@ pass_on(void *arg, int fd, const struct net_addr *peer, bool is_tls, struct conn
 		pass_discard(&p->msg);		/* the client sees its connection end */
 }
 
-static void
-pass_back(void *arg, struct conn_ref pass, const struct buf *head, const struct buf *rest)
-{
-	struct serve *s = arg;
-
-	door_pass_upgrade(s->door, pass, head, rest);
-}
-
 void
 serve_routes(struct serve *s)
 {
@@ -289,19 +280,19 @@ serve_routes(struct serve *s)
 	/* On a connection that libmicrohttpd has, each of these goes back to the door. */
 	for (size_t i = 0; i < COUNT_OF(answers); i++) {
 		door_on_answer(s->door, "GET", answers[i].path, answers[i].fn, s);
-		http_on_upgrade(s->http, answers[i].path, pass_back, s);
+		http_on_upgrade(s->http, answers[i].path, door_pass_upgrade, s->door);
 	}
 	if (s->cfg->derp.is_enabled) {
 		door_on_upgrade(s->door, "/derp", "DERP", upgrade_derp, s);
 		door_on_websocket(s->door, "/derp", "derp", websocket_derp, s);
-		http_on_upgrade(s->http, "/derp", pass_back, s);
+		http_on_upgrade(s->http, "/derp", door_pass_upgrade, s->door);
 	}
 	door_on_upgrade(s->door, "/ts2021", "tailscale-control-protocol", upgrade_ts2021, s);
 	door_on_websocket(s->door, "/ts2021", "tailscale-control-protocol", websocket_ts2021, s);
-	http_on_upgrade(s->http, "/ts2021", pass_back, s);
+	http_on_upgrade(s->http, "/ts2021", door_pass_upgrade, s->door);
 	if (s->acme != NULL) {
 		door_on_answer(s->door, "GET", ACME_CHALLENGE_PATH, answer_challenge, s);
-		http_on_upgrade(s->http, ACME_CHALLENGE_PATH, pass_back, s);
+		http_on_upgrade(s->http, ACME_CHALLENGE_PATH, door_pass_upgrade, s->door);
 	}
 	door_on_pass(s->door, pass_on, s);
 }

@@ -215,22 +215,13 @@ auth_still(const struct tailnet *t, const struct auth *a, unsigned access)
 	return access_is_allowed(&now, access);
 }
 
-static bool
-is_trusted(const struct auth_forwarded *f, const struct net_ip *ip)
-{
-	for (unsigned i = 0; i < f->n_trusted; i++)
-		if (net_prefix_has(&f->trusted[i], ip))
-			return true;
-	return false;
-}
-
 void
 auth_forwarded(struct http_peer *peer, const struct auth_forwarded *f)
 {
 	const char *p;
 	size_t n;
 
-	if (peer->origin != HTTP_FROM_DOOR || !is_trusted(f, &peer->addr.ip))
+	if (peer->origin != HTTP_FROM_DOOR || !net_prefixes_have(f->trusted, &peer->addr.ip))
 		return;
 	if (f->proto != NULL) {
 		size_t end = strlen(f->proto);
@@ -239,7 +230,8 @@ auth_forwarded(struct http_peer *peer, const struct auth_forwarded *f)
 	}
 	for (unsigned i = f->n_lists; i-- > 0;) {
 		size_t end = strlen(f->lists[i]);
-		while (is_trusted(f, &peer->addr.ip) && auth_text_last(f->lists[i], &end, &p, &n)) {
+		while (net_prefixes_have(f->trusted, &peer->addr.ip) &&
+		    auth_text_last(f->lists[i], &end, &p, &n)) {
 			struct net_addr a = { .port = 0 };
 			if (net_ip_parse(p, n, &a.ip) != ERR_OK && net_addr_parse(p, n, &a) != ERR_OK)
 				return;

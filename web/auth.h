@@ -74,8 +74,7 @@ scope_set auth_role_scopes(enum user_role role);
  * as the addresses are trusted. Each list is one field, in order; X-Forwarded-Proto: https of the last
  * proxy makes it TLS. */
 struct auth_forwarded {
-	const struct net_prefix *trusted;
-	unsigned n_trusted;
+	const struct net_prefixes *trusted;
 	const char *const *lists;	/* values of X-Forwarded-For */
 	unsigned n_lists;
 	const char *proto;		/* X-Forwarded-Proto; NULL: none */

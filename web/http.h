@@ -32,6 +32,7 @@
 
 struct http;
 struct coord;
+struct door;
 struct event_base;
 struct http_req;
 struct events;
@@ -83,10 +84,10 @@ void http_add_take(struct http *h, int fd, const struct net_addr *peer, bool is_
  * out of it belongs to earlier answers. Our end is closed when the door has closed its end. A
  * request with a body is answered 400 here and does not go back.
  */
-typedef void http_upgrade_fn(void *arg, struct conn_ref pass, const struct buf *head,
+typedef void http_upgrade_fn(struct door *door, struct conn_ref pass, const struct buf *head,
 	const struct buf *rest);
 /* path exactly as given, or, if it ends with a slash, everything below it; at most 16 of them, before
  * the loop runs. */
-void http_on_upgrade(struct http *h, const char *path, http_upgrade_fn *fn, void *arg);
+void http_on_upgrade(struct http *h, const char *path, http_upgrade_fn *fn, struct door *door);
 
 #endif

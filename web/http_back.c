@@ -78,16 +78,16 @@ http_back_start(struct http_req *q, const char *method)
 	http_wait_start(q, HTTP_BACK);
 	q->_link->ev_back = event_new(h->base, q->_link->fd, EV_READ | EV_PERSIST, on_back_end, q);
 	ASSERT(event_add(q->_link->ev_back, NULL) == 0);
-	h->upgrades[i].fn(h->upgrades[i].arg, q->peer->pass, &head, &none);
+	h->upgrades[i].fn(h->upgrades[i].door, q->peer->pass, &head, &none);
 	buf_fini(&head);
 	return true;
 }
 
 void
-http_on_upgrade(struct http *h, const char *path, http_upgrade_fn *fn, void *arg)
+http_on_upgrade(struct http *h, const char *path, http_upgrade_fn *fn, struct door *door)
 {
 	ASSERT(h->n_upgrades < HTTP_UPGRADES_MAX);
 	h->upgrades[h->n_upgrades].path = obj_strdup(path);
 	h->upgrades[h->n_upgrades].fn = fn;
-	h->upgrades[h->n_upgrades++].arg = arg;
+	h->upgrades[h->n_upgrades++].door = door;
 }

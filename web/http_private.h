@@ -41,13 +41,12 @@ struct http {
 	bool is_stopping;
 	struct { const struct http_route *routes; size_t n; void *arg; } tables[HTTP_TABLES_MAX];
 	unsigned n_tables;
-	struct { char *path; http_upgrade_fn *fn; void *arg; } upgrades[HTTP_UPGRADES_MAX];
+	struct { char *path; http_upgrade_fn *fn; struct door *door; } upgrades[HTTP_UPGRADES_MAX];
 	unsigned n_upgrades;
 	struct ratelimit *complaints;	/* of libmicrohttpd, to the log */
 	/* http_who */
 	struct tailnet *tailnet;	/* borrowed: credentials are its */
-	struct net_prefix trusted[CONFIG_LIST_MAX];
-	unsigned n_trusted;
+	struct net_prefixes trusted;	/* config trusted_proxies */
 	struct ratelimit *wrong;	/* credentials, by source */
 	struct { void (*fn)(void *arg); void *arg; } at_end[HTTP_AT_END_MAX];
 	unsigned n_at_end;

@@ -37,11 +37,11 @@ http_who_peer(struct http_req *q, const struct http_peer *peer)
 
 	q->_peer = *peer;
 	q->peer = &q->_peer;
-	if (h->n_trusted == 0 || peer->origin != HTTP_FROM_DOOR)
+	if (h->trusted.n == 0 || peer->origin != HTTP_FROM_DOOR)
 		return;
 	(void)MHD_get_connection_values(q->_conn, MHD_HEADER_KIND, take_list, &lists);
 	auth_forwarded(&q->_peer, &(struct auth_forwarded){
-		.trusted = h->trusted, .n_trusted = h->n_trusted, .lists = lists.v, .n_lists = lists.n,
+		.trusted = &h->trusted, .lists = lists.v, .n_lists = lists.n,
 		.proto = http_field(q, "X-Forwarded-Proto"),
 	});
 }
@@ -102,13 +102,8 @@ http_who(struct http_req *q, const char *method)
 enum err
 http_who_init(struct http *h, struct err_text *why)
 {
-	for (unsigned i = 0; i < h->cfg->trusted_proxies.n; i++) {
-		const char *text = h->cfg->trusted_proxies.items[i];
-		if (net_prefix_parse(text, strlen(text), &h->trusted[i]) != ERR_OK)
-			return err_say(why, ERR_INVAL,
-			    "trusted_proxies: \"%s\" is not an address or prefix", text);
-		h->n_trusted = i + 1;
-	}
+	const struct config_list *proxies = &h->cfg->trusted_proxies;
+
 	h->wrong = ratelimit_new(WRONG_PER_S, WRONG_BURST, WRONG_SOURCES);
-	return ERR_OK;
+	return net_prefixes_parse("trusted_proxies", proxies->items, proxies->n, &h->trusted, why);
 }

@@ -238,16 +238,18 @@ test_forwarded(void **state)
 		{ "10.0.0.1", { "10.0.0.9, 10.0.0.8" }, NULL, "10.0.0.9", false },
 		{ "192.0.2.1", { "203.0.113.5" }, "https", "192.0.2.1", false },	/* not trusted */
 	};
-	struct net_prefix trusted;
-	(void)state;
+	static char ten[] = "10.0.0.0/8";
+	char *const texts[] = { ten };
+	struct net_prefixes trusted;
 
-	assert_int_equal(net_prefix_parse("10.0.0.0/8", 10, &trusted), ERR_OK);
+	(void)state;
+	assert_int_equal(net_prefixes_parse("x", texts, 1, &trusted, NULL), ERR_OK);
 	for (size_t i = 0; i < COUNT_OF(cases); i++) {
 		struct http_peer peer = { .origin = HTTP_FROM_DOOR };
 		char text[NET_TEXT_MAX];
 
 		assert_int_equal(net_ip_parse(cases[i].from, strlen(cases[i].from), &peer.addr.ip), ERR_OK);
-		auth_forwarded(&peer, &(struct auth_forwarded){ .trusted = &trusted, .n_trusted = 1,
+		auth_forwarded(&peer, &(struct auth_forwarded){ .trusted = &trusted,
 			.lists = cases[i].lists,
 			    .n_lists = cases[i].lists[0] == NULL ? 0 : cases[i].lists[1] == NULL ? 1 : 2,
 			.proto = cases[i].proto });

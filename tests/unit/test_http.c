@@ -125,9 +125,9 @@ flapi_attach(struct http *h)
 }
 
 static void
-on_back(void *arg, struct conn_ref pass, const struct buf *head, const struct buf *rest)
+on_back(struct door *door, struct conn_ref pass, const struct buf *head, const struct buf *rest)
 {
-	(void)arg;
+	(void)door;
 	n_back++;
 	back_pass = pass;
 	buf_clear(&back_head);

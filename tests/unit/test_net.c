@@ -218,6 +218,28 @@ test_kinds(void **state)
 }
 
 static void
+test_prefixes(void **state)
+{
+	static char ten[] = "10.0.0.0/8", six[] = "2001:db8::1", wrong[] = "10.0.0.1/8";
+	char *good[] = { ten, six }, *bad[] = { ten, wrong }, *many[NET_PREFIXES_MAX + 1];
+	struct net_ip in = ip_of("10.1.2.3"), one = ip_of("2001:db8::1"), out = ip_of("11.0.0.1");
+	struct net_prefixes p;
+	struct err_text why;
+
+	(void)state;
+	assert_int_equal(net_prefixes_parse("x", good, 2, &p, NULL), ERR_OK);
+	assert_true(net_prefixes_have(&p, &in) && net_prefixes_have(&p, &one));
+	assert_false(net_prefixes_have(&p, &out));
+	assert_int_equal(net_prefixes_parse("x", bad, 2, &p, &why), ERR_INVAL);
+	assert_string_equal(why.s, "x: \"10.0.0.1/8\" is not an address or a prefix like 10.0.0.0/8");
+	assert_false(net_prefixes_have(&p, &in));
+	for (size_t i = 0; i < COUNT_OF(many); i++)
+		many[i] = ten;
+	assert_int_equal(net_prefixes_parse("x", many, NET_PREFIXES_MAX, &p, NULL), ERR_OK);
+	assert_int_equal(net_prefixes_parse("x", many, NET_PREFIXES_MAX + 1, &p, NULL), ERR_LIMIT);
+}
+
+static void
 test_source(void **state)
 {
 	static const struct { const char *ip, *source; } cases[] = {
@@ -287,7 +309,7 @@ main(void)
 		cmocka_unit_test(test_prefix),
 		cmocka_unit_test(test_has),
 		cmocka_unit_test(test_kinds),
-		cmocka_unit_test(test_source), cmocka_unit_test(test_eq),
+		cmocka_unit_test(test_prefixes), cmocka_unit_test(test_source), cmocka_unit_test(test_eq),
 		cmocka_unit_test(test_sockaddr),
 	};
 
