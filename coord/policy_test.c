@@ -15,7 +15,6 @@
 #define PROTO_TCP	6
 #define PROTO_UDP	17
 #define PROTO_ICMP6	58
-#define PROTO_SCTP	132
 
 /* A way through: one destination of a rule, with one protocol and its ports. */
 struct entry {
@@ -199,21 +198,13 @@ is_allowed(struct run *r, const struct policy_test *t, const struct policy_dst *
 	return is_through;
 }
 
-/* Why the destination cannot be tested, or NULL. */
+/* Why the destination cannot be tested, or NULL. What is wrong with its form the parser has said. */
 static const char *
 dst_problem(struct run *r, const struct policy_dst *dst)
 {
-	const struct policy_sel *sel = &r->w->policy->sels[dst->sel];
-
-	if (dst->n_ports != 1 || dst->ports[0].first != dst->ports[0].last)
-		return "a test takes exactly one port";
-	if (sel->kind == POLICY_SEL_INTERNET || sel->kind == POLICY_SEL_SELF)
-		return "cannot be the destination of a test";
-	if (sel->kind == POLICY_SEL_SET && !sel->is_single && !sel->is_ipset)
-		return "a test takes one address, not a range of them";
-	if (dst_set(r, dst->sel)->n == 0)
-		return "destination resolved to no IP addresses";
-	return NULL;
+	if (r->w->policy->sels[dst->sel].kind == POLICY_SEL_SELF)
+		return "autogroup:self cannot be tested";
+	return dst_set(r, dst->sel)->n == 0 ? "destination resolved to no IP addresses" : NULL;
 }
 
 static const char *
@@ -252,10 +243,6 @@ run_test(struct run *r, const struct policy_test *t)
 
 	if (t->problem != NULL) {
 		fail(r, t->line, t->problem);
-	} else if (t->n_accept == 0 && t->n_deny == 0) {
-		fail(r, t->line, "a test needs accept or deny");
-	} else if (t->proto >= 0 && t->proto != PROTO_TCP && t->proto != PROTO_UDP && t->proto != PROTO_SCTP) {
-		fail(r, t->line, "a test takes tcp, udp or sctp as proto");
 	} else if (dst_set(r, t->src)->n == 0) {
 		buf_printf(&b, "source \"%s\" resolved to no IP addresses", sel_text(r, t->src));
 		fail(r, t->line, buf_cstr(&b));
@@ -427,16 +414,14 @@ dst_is_there(struct run *r, const struct policy_ssh_test *t, const struct classe
 	return is_there;
 }
 
-/* The service takes IPv4 addresses and names of addresses, nothing wider and no IPv6 address. */
+/* The service takes IPv4 addresses and names of addresses, but no IPv6 address as such. */
 static bool
 dst_is_fit(struct run *r, const struct policy_ssh_test *t, uint32_t sel)
 {
 	const struct policy_sel *s = &r->w->policy->sels[sel];
-	bool is_fit = s->kind != POLICY_SEL_INTERNET;
+	bool is_fit = s->kind != POLICY_SEL_SET || s->is_host || s->set.v[0].lo.family == 4;
 	struct buf b = { 0 };
 
-	if (s->kind == POLICY_SEL_SET)
-		is_fit = s->is_single && (s->is_host || s->set.v[0].lo.family == 4);
 	if (!is_fit) {
 		buf_printf(&b, "SSH tests dst contains disallowed element \"%s\"", s->text);
 		fail(r, t->line, buf_cstr(&b));
@@ -462,8 +447,6 @@ run_ssh_test(struct run *r, const struct policy_ssh_test *t)
 	}
 	if (t->n_accept == 0 && t->n_deny == 0 && t->n_check == 0)
 		fail(r, t->line, "an SSH test needs accept, deny or check");
-	if (t->dst.n == 0)
-		fail(r, t->line, "an SSH test needs dst");
 	for (unsigned i = 0; i < t->dst.n && src.n > 0; i++) {
 		if (!dst_is_fit(r, t, t->dst.v[i]) || !dst_is_there(r, t, &src, t->dst.v[i]))
 			continue;
