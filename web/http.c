@@ -19,7 +19,10 @@
 #include "web/http_private.h"
 
 #define CONN_IDLE_S		120	/* above the keep-alive of common reverse proxies (60-75 s) */
-#define CONN_MEMORY_BYTES	(32u << 10)	/* head of a request, and one write's worth of an answer */
+/* Memory of a connection, in heads: the largest, cookies again (it copies them), and room for its fields and
+ * for one write's worth of an answer. With less, it answers the largest heads itself, in HTML. */
+#define CONN_MEMORY_HEADS	3u
+#define CONN_MEMORY_MIN_BYTES	(32u << 10)
 #define COMPLAINTS_PER_S	1.0
 
 static void
@@ -170,6 +173,7 @@ static enum err
 daemon_start(struct http *h, struct err_text *why)
 {
 	unsigned conns = h->cfg->limits.conns + 64;	/* and the Unix socket's */
+	size_t memory = CONN_MEMORY_HEADS * h->cfg->limits.head_bytes;
 
 	h->daemon = MHD_start_daemon(
 	    MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG,
@@ -178,7 +182,8 @@ daemon_start(struct http *h, struct err_text *why)
 	    MHD_OPTION_EXTERNAL_LOGGER, on_log, h,
 	    MHD_OPTION_CONNECTION_LIMIT, conns,
 	    MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)CONN_IDLE_S,
-	    MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONN_MEMORY_BYTES,
+	    MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+	    memory > CONN_MEMORY_MIN_BYTES ? memory : (size_t)CONN_MEMORY_MIN_BYTES,
 	    MHD_OPTION_NOTIFY_CONNECTION, on_connection, h,
 	    MHD_OPTION_NOTIFY_COMPLETED, http_on_completed, h,
 	    MHD_OPTION_URI_LOG_CALLBACK, http_on_uri, h,

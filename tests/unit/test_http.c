@@ -141,6 +141,7 @@ setup(void **state)
 	struct fixture *f = obj_alloc(sizeof(*f));
 
 	f->cfg.limits.conns = 100;
+	f->cfg.limits.head_bytes = 16384;
 	f->base = event_base_new();
 	if (http_new(f->base, &f->cfg, NULL, &f->h, NULL) != ERR_OK)
 		return -1;
@@ -452,6 +453,40 @@ test_refused_at_once(void **state)
 	assert_true(wait_no_connections(f));
 }
 
+/* The largest heads that the door lets through (16 KiB, 64 fields) are answered by us: what is too much
+ * for libmicrohttpd it answers itself, with a page of HTML. */
+static void
+test_largest_heads(void **state)
+{
+	static const char *const fields[] = { "Cookie: a=1; b=", "X-Forwarded-For: 1", "Authorization: " };
+	struct fixture *f = *state;
+
+	for (size_t i = 0; i < COUNT_OF(fields); i++) {
+		unsigned n_fields = i == 0 ? 1 : 63;
+		struct client c = from_door(f, 0);
+		struct buf head = { .len = 0 };
+
+		buf_printf(&head, "GET /api/things/1 HTTP/1.1\r\nHost: x\r\n");
+		for (unsigned k = 0; k < n_fields; k++) {
+			size_t end = 40 + (16384 - 40) / n_fields * (k + 1);
+
+			buf_str(&head, fields[i]);
+			while (head.len < end - 4)
+				buf_byte(&head, 'x');
+			buf_str(&head, "\r\n");
+		}
+		buf_str(&head, "\r\n");
+		assert_true(head.len > 16000 && head.len <= 16384);
+		client_send(&c, (const char *)head.p, head.len);
+		wait_answer(f, &c);
+		assert_memory_equal(c.in.p + 9, "401", 3);
+		assert_non_null(strstr(buf_cstr(&c.in), "application/json"));
+		buf_fini(&head);
+		client_close(&c);
+	}
+	assert_true(wait_no_connections(f));
+}
+
 static void
 park(struct fixture *f, struct client *c)
 {
@@ -676,7 +711,8 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_routing), TEST(test_head), TEST(test_body_too_long), TEST(test_refused_body),
-		TEST(test_refused_at_once), TEST(test_answered_later),
+		TEST(test_refused_at_once), TEST(test_largest_heads),
+		TEST(test_answered_later),
 		TEST(test_client_leaves_while_waiting), TEST(test_end_while_waiting),
 		TEST(test_back_to_the_door), TEST(test_back_then_end), TEST(test_not_back), TEST(test_list),
 		TEST(test_idle),
