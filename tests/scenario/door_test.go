@@ -290,10 +290,10 @@ func TestProxyHeaders(t *testing.T) {
 	plain, https := dialPlain(fmt.Sprintf("127.0.0.1:%d", s.http)), dialPlain(fmt.Sprintf("127.0.0.1:%d", s.https))
 	for _, c := range []struct{ name, header, source string }{
 		{"v1-tcp4", "PROXY TCP4 198.51.100.21 203.0.113.1 50000 443\r\n", "198.51.100.21"},
-		{"v1-tcp6", "PROXY TCP6 2001:db8::21 2001:db8::1 50000 443\r\n", "2001:db8::21"},
+		{"v1-tcp6", "PROXY TCP6 2001:db8:0:21::1 2001:db8::1 50000 443\r\n", "2001:db8:0:21::1"},
 		{"v1-unknown", "PROXY UNKNOWN\r\n", ""},
 		{"v2-tcp4", proxyV2(1, "198.51.100.22", "203.0.113.1"), "198.51.100.22"},
-		{"v2-tcp6", proxyV2(1, "2001:db8::22", "2001:db8::1"), "2001:db8::22"},
+		{"v2-tcp6", proxyV2(1, "2001:db8:0:22::1", "2001:db8::1"), "2001:db8:0:22::1"},
 		{"v2-local", proxyV2(0, "", ""), ""},
 		{"none", "", ""},
 	} {
