@@ -177,7 +177,7 @@ value_check(struct dns_record *r, struct err_text *why)
 	char *folded = name_fold(r->value);
 	free(r->value);
 	r->value = folded;
-	if (is_ip || !dns_name_is_valid(r->value))
+	if (net_ip_parse(r->value, strlen(r->value), &ip) == ERR_OK || !dns_name_is_valid(r->value))
 		return err_say(why, ERR_INVAL, "record %.100s: \"%.100s\" is not a name", r->name, r->value);
 	if (strcmp(r->value, r->name) == 0)
 		return err_say(why, ERR_INVAL, "record %.100s is a CNAME of itself", r->name);

@@ -12,7 +12,7 @@
 
 static const struct cmd *const cmds[] = {
 	&cmd_serve, &cmd_console, &cmd_users, &cmd_keys, &cmd_nodes, &cmd_auth, &cmd_apikeys,
-	&cmd_oauth_clients, &cmd_settings, &cmd_audit, &cmd_status, &cmd_health, &cmd_backup,
+	&cmd_oauth_clients, &cmd_settings, &cmd_dns, &cmd_audit, &cmd_status, &cmd_health, &cmd_backup,
 	&cmd_restore, &cmd_config, &cmd_version,
 };
 

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "web/api.h"
+#include "web/api_dns.h"
 #include "web/assets.h"
 #include "web/events.h"
 #include "web/pages.h"
@@ -22,6 +23,7 @@ flapi_attach(struct http *h)
 	http_routes(h, flapi_audit_routes, flapi_audit_routes_count);
 	flapi_logins_attach(h);
 	flapi_settings_attach(h);
+	flapi_dns_attach(h);
 	events_attach(h);
 	api_attach(h);
 	assets_attach(h);

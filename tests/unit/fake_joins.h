@@ -3,6 +3,8 @@
 #ifndef TESTS_UNIT_FAKE_JOINS_H
 #define TESTS_UNIT_FAKE_JOINS_H
 
+#include "web/api_dns.h"
+
 void
 tailnet_user_create(struct tailnet *t, const struct actor *by, const struct tailnet_user_spec *s,
     tailnet_done_fn *done, void *arg)
@@ -104,6 +106,12 @@ flapi_logins_attach(struct http *h)
 
 void
 flapi_settings_attach(struct http *h)
+{
+	(void)h;
+}
+
+void
+flapi_dns_attach(struct http *h)
 {
 	(void)h;
 }

@@ -140,6 +140,7 @@ static struct fake {
 } fake;
 
 static int64_t fake_start_at = T0;	/* the clock at the next start */
+static char *fake_cfg_records_file;	/* dns.extra_records_path at the next start */
 static const struct actor fake_actor = { .name = "test" };
 
 #ifdef FAKE_REAL_STORE
@@ -230,6 +231,7 @@ fake_start(void)
 	fake.cfg.prefixes.v4 = "100.64.0.0/24";
 	fake.cfg.prefixes.v6 = "fd7a:115c:a1e0::/48";
 	fake.cfg.dns.base_domain = "example.net";
+	fake.cfg.dns.records_file = fake_cfg_records_file;
 	fake.cfg.node.key_expiry_days = 180;
 	fake.cfg.node.ephemeral_timeout_s = 1800;
 	fake.cfg.limits.register_fail_per_min = 1000;

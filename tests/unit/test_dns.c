@@ -305,6 +305,7 @@ records(void **state)
 		{ "g", "A", "web", "not an IPv4 address", true },
 		{ "g", "MX", "web", "type \"MX\" is not possible", true },
 		{ "g", "CNAME", "1.2.3.4", "is not a name", true },
+		{ "g", "CNAME", "1.2.3.4.", "is not a name", true },
 		{ "g", "CNAME", "*.x", "is not a name", true },
 		{ "g.example", "CNAME", "G.example", "CNAME of itself", true },
 	};

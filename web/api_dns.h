@@ -1,0 +1,10 @@
+/* /api/v2/tailnet/{t}/dns and /api/fairlead/v1/dns: the same state in the forms of both. */
+#ifndef WEB_API_DNS_H
+#define WEB_API_DNS_H
+
+#include "web/http_req.h"
+
+void api_dns_attach(struct http *h);
+void flapi_dns_attach(struct http *h);
+
+#endif
