@@ -240,7 +240,7 @@ func attackBodies(a *attacker) {
 	const path = "/api/fairlead/v1/keys"
 	got := a.sayClosed("a huge length", a.s.plain(), "127.0.1.1", []byte("POST "+path+
 		" HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999\r\nConnection: close\r\n\r\n"), 5*time.Second)
-	if !bytes.Contains(got, []byte(" 413 ")) {
+	if !bytes.Contains(got, []byte(" 401 ")) { // who asks comes before how much
 		a.t.Errorf("a huge length: %.60q", got)
 	}
 	chunk := []byte("10000\r\n" + strings.Repeat("x", 0x10000) + "\r\n")
