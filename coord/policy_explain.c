@@ -114,10 +114,12 @@ take_route(struct side *best, const struct policy_class *c, const struct policy_
 
 typedef bool accepts_fn(const struct explain *x, const struct policy_class *c);
 
-/* Whose the address is. accepts (NULL: anybody): who may be the router. */
+/* Whose the address is. is_dst: exit nodes have what is in the internet; private addresses that nobody routes are
+ * nobody's. accepts (NULL: anybody): who may be the router. */
 static struct side
-find_owner(const struct explain *x, const struct net_ip *ip, bool has_exit, accepts_fn *accepts)
+find_owner(const struct explain *x, const struct net_ip *ip, bool is_dst, accepts_fn *accepts)
 {
+	bool has_exit = is_dst && ipset_has(&x->view.internet, ip);
 	struct side best = { .s = { POLICY_REACH_FOREIGN, NULL, *ip } };
 	size_t cursor = 0;
 
@@ -420,6 +422,15 @@ put_postures(struct buf *b, const struct explain *x, const struct policy_rule *r
 	}
 }
 
+/* A rule that names no protocol is of these alone. */
+static const char *
+dflt_word(const struct policy_rule *r, int proto)
+{
+	bool is_dflt = r->is_grant ? r->n_ip > 0 && r->ip[0].proto < 0 : r->proto < 0;
+
+	return is_dflt && proto != 6 && proto != 17 && proto != 1 && proto != 58 ? " (TCP, UDP and ICMP)" : "";
+}
+
 static void
 say_near(struct explain *x, const struct near *near)
 {
@@ -437,7 +448,7 @@ say_near(struct explain *x, const struct near *near)
 		policy_reach_sort(&reach);
 		buf_str(&b, "has this source and destination, but allows ");
 		policy_reach_put(&b, &reach);
-		buf_str(&b, " only: add ");
+		buf_printf(&b, "%s only: add ", dflt_word(r, x->ask->proto));
 		put_what(&b, x->ask);
 		break;
 	case POLICY_FINDING_SOURCE:
