@@ -45,7 +45,7 @@ const (
 	faultSyncMS
 	faultCount
 	faultFired
-	faultSeen
+	faultBusy
 	faultBytes = 64 << 10
 )
 
@@ -119,7 +119,7 @@ func newFaultServer(t *testing.T, keepsImage bool, flags ...string) *faults {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { f.server.stop(); _ = unix.Munmap(b) })
-	f.words = unsafe.Slice((*int64)(unsafe.Pointer(&b[0])), faultSeen+1)
+	f.words = unsafe.Slice((*int64)(unsafe.Pointer(&b[0])), faultBusy+1)
 	f.set(faultDepth, 6)
 	f.prefix = []string{"env", "LD_PRELOAD=" + library, "FAULT_CONTROL=" + f.path, "FAULT_DATA=" + f.dir}
 	if keepsImage {
@@ -151,6 +151,7 @@ func (f *faults) arm(kind int, n int64, code int64) {
 	f.set(faultKind, 0)
 	f.set(faultCount, 0)
 	f.set(faultFired, 0)
+	f.set(faultBusy, 0) // who was killed there says no more
 	f.set(faultN, n)
 	f.set(faultError, code)
 	f.set(faultKind, int64(kind))
@@ -159,6 +160,12 @@ func (f *faults) arm(kind int, n int64, code int64) {
 // disarm says whether a call has failed.
 func (f *faults) disarm() bool {
 	f.set(faultKind, 0)
+	for range 1000 {
+		if f.get(faultBusy) == 0 || f.get(faultFired) > 0 {
+			break
+		}
+		time.Sleep(time.Millisecond)
+	}
 	return f.get(faultFired) > 0
 }
 
@@ -232,6 +239,10 @@ func (f *faults) state() (nodes []faultNode, keys []faultKey) {
 func (f *faults) serves() bool {
 	f.t.Helper()
 	err := f.api("GET", "/status", nil, nil)
+	if err == nil { // whom a failure ends may be about to
+		time.Sleep(5 * time.Millisecond)
+		err = f.api("GET", "/status", nil, nil)
+	}
 	if err == nil {
 		return true
 	}

@@ -53,6 +53,7 @@ struct control {
 	_Atomic int64_t lasting;	/* errno of every change of a file; 0: they work */
 	_Atomic int64_t sync_ms;	/* how much longer a sync takes */
 	_Atomic int64_t count, fired;	/* calls counted; how many of them failed */
+	_Atomic int64_t busy;		/* calls that are being judged */
 	_Atomic int64_t n_seen;
 	_Atomic uint64_t seen[SEEN_MAX];	/* places where an allocation failed */
 };
@@ -146,8 +147,11 @@ fails(int kind)
 	    atomic_load(&control->gate) != 0)
 		return false;
 	is_inside = true;
+	atomic_fetch_add(&control->busy, 1);
 	int64_t count = atomic_fetch_add(&control->count, 1) + 1;
-	if (atomic_load(&control->n) != 0) {
+	if (atomic_load(&control->kind) != kind) {
+		;	/* disarmed meanwhile: who sees that nobody is busy knows all that has failed */
+	} else if (atomic_load(&control->n) != 0) {
 		is_it = count == atomic_load(&control->n);
 	} else if (atomic_load(&control->fired) == 0) {
 		pthread_mutex_lock(&image_mu);
@@ -161,6 +165,7 @@ fails(int kind)
 		if (is_traced)
 			trace();
 	}
+	atomic_fetch_sub(&control->busy, 1);
 	is_inside = false;
 	return is_it;
 }
