@@ -134,6 +134,14 @@ $(BUILD)/fault.so: tests/tools/fault.c
 	@mkdir -p $(@D)
 	$(CC) -D_GNU_SOURCE $(filter-out -fPIE,$(CFLAGS)) -fPIC -shared -o $@ $< -ldl
 
+# --- the policy engine on one case: build/policy-case CASE.json -------------------------------------
+POLICY_CASE_OBJ := $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard tests/tools/policy_case*.c coord/policy*.c) \
+             $(patsubst %,coord/%.c,ipset hujson tag node hostinfo dns dns_params dns_label))
+
+$(BUILD)/policy-case: $(POLICY_CASE_OBJ) $(BASE_OBJ)
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS) -o $@ $(filter %.o,$^) $(PKG_LIBS)
+
 # --- the rest -------------------------------------------------------------------------------------
 run:
 	@sh tests/tools/deps.sh run
