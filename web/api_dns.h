@@ -4,7 +4,11 @@
 
 #include "web/http_req.h"
 
+struct tailnet;
+
 void api_dns_attach(struct http *h);
 void flapi_dns_attach(struct http *h);
+/* What GET of the second answers, as a member. */
+void flapi_put_dns(struct tailnet *t, const char *name, struct json_writer *w);
 
 #endif

@@ -10,6 +10,7 @@
 #include "base/list.h"
 #include "base/log.h"
 #include "base/rand.h"
+#include "web/api_dns.h"
 #include "web/flapi.h"
 #include "web/http_stream.h"
 
@@ -111,12 +112,19 @@ settings_put(struct tailnet *t, const char *id, const char *name, struct json_wr
 	flapi_put_settings(t, name, w);
 }
 
+static void
+dns_put(struct tailnet *t, const char *id, const char *name, struct json_writer *w)
+{
+	(void)id;
+	flapi_put_dns(t, name, w);
+}
+
 static const struct {
 	const char *noun;
 	void (*put)(struct tailnet *t, const char *id, const char *name, struct json_writer *w);
 } nouns[] = {
 	{ "node", NULL }, { "user", NULL }, { "key", flapi_put_key }, { "credential", flapi_put_cred },
-	{ "login", flapi_put_login }, { "settings", settings_put },
+	{ "login", flapi_put_login }, { "settings", settings_put }, { "dns", dns_put },
 };
 
 static void
@@ -204,7 +212,7 @@ on_change(void *arg, const struct tailnet_event *ev)
 	if (strncmp(ev->what, "session.", 8) == 0)
 		return;
 	size_t n = strcspn(ev->target, " ");
-	const char *id_text = ev->target[n] == ' ' ? ev->target + n + 1 : "";	/* "settings" has none */
+	const char *id_text = ev->target[n] == ' ' ? ev->target + n + 1 : "";	/* "settings" and "dns" have none */
 	while (noun < COUNT_OF(nouns) && (strlen(nouns[noun].noun) != n ||
 	    memcmp(nouns[noun].noun, ev->target, n) != 0))
 		noun++;

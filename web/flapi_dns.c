@@ -23,10 +23,10 @@ changed_names(const struct tailnet *t)
 	return out;
 }
 
-static void
-dns_get(struct http_req *q)
+/* Everything; the caller's reference. */
+static json_t *
+dns_all(const struct tailnet *t)
 {
-	const struct tailnet *t = flapi_tailnet(q);
 	const struct dns_params *p = t->dns;
 	const char *path = t->deps.cfg->dns.records_file;
 	json_t *v = json_pack("{s:s, s:b, s:b, s:o, s:o, s:o, s:o, s:o, s:o}", "baseDomain", p->base_domain,
@@ -40,7 +40,25 @@ dns_get(struct http_req *q)
 	if (path != NULL && *path != 0)
 		json_object_set_new(v, "recordsFile", json_pack("{s:s*, s:s*}", "path", path, "problem",
 		    tailnet_dns_file_problem(t)));
-	dns_body_reply_take(q, v);
+	return v;
+}
+
+void
+flapi_put_dns(struct tailnet *t, const char *name, struct json_writer *w)
+{
+	json_t *v = dns_all(t);
+	struct buf text = { .len = 0 };
+
+	json_dump_to(&text, v);
+	json_w_raw(w, name, text.p, text.len);
+	buf_fini(&text);
+	json_decref(v);
+}
+
+static void
+dns_get(struct http_req *q)
+{
+	dns_body_reply_take(q, dns_all(flapi_tailnet(q)));
 }
 
 static void

@@ -378,6 +378,17 @@ test_verbs(void **state)
 		run_case(&cases[i]);
 }
 
+#define DNS_ANSWER \
+	"{\"baseDomain\":\"t.ex\",\"magicDNS\":true,\"overrideLocalDNS\":false,\"nameservers\":[]," \
+	"\"splitDNS\":{\"corp.ex\":[{\"address\":\"10.0.0.1\",\"useWithExitNode\":true}]}," \
+	"\"searchPaths\":[\"a.ex\",\"b.ex\"],\"noDNSTags\":[\"tag:k3s\"],\"changed\":[\"splitDNS\",\"magicDNS\"]," \
+	"\"records\":[{}],\"recordsFile\":{\"path\":\"/r\",\"problem\":\"/r: no\"}}"
+#define DNS_TEXT \
+	"base domain         t.ex\nmagic-dns           on  (changed)\noverride-local-dns  off\n" \
+	"nameservers         none\nsearch-domains      a.ex, b.ex\nno-dns-tags         tag:k3s\n" \
+	"split DNS           corp.ex: 10.0.0.1 (also with an exit node)  (changed)\n" \
+	"records             1 (fairlead dns records)\nfile of records     /r\n                    /r: no\n"
+
 static void
 test_joining(void **state)
 {
@@ -418,6 +429,39 @@ test_joining(void **state)
 		  "configured)\n" },
 		{ { "settings", "set", "colour", "red" }, { { NULL, NULL, NULL } }, 2, "",
 		  "fairlead: there is no setting \"colour\": fairlead settings get lists them\n" },
+		{ { "dns", "get" }, { { "GET /api/fairlead/v1/dns", "200 OK", DNS_ANSWER } }, 0, DNS_TEXT, NULL },
+		{ { "dns", "set", "nameservers", "1.1.1.1,9.9.9.9", "https://d.ex/q" },
+		  { { "PATCH /api/fairlead/v1/dns {\"nameservers\":[\"1.1.1.1\",\"9.9.9.9\",\"https://d.ex/q\"]}",
+		  "200 OK", DNS_ANSWER } }, 0, DNS_TEXT, NULL },
+		{ { "dns", "set", "nameservers", "none" }, { { "PATCH /api/fairlead/v1/dns {\"nameservers\":[]}",
+		  "400 Bad Request", "{\"message\":\"no\"}" } }, 1, "", "fairlead: no\n" },
+		{ { "dns", "set", "no-dns-tags", "k3s", "tag:b" }, { { "PATCH /api/fairlead/v1/dns"
+		  " {\"noDNSTags\":[\"tag:k3s\",\"tag:b\"]}", "200 OK", DNS_ANSWER } }, 0, DNS_TEXT, NULL },
+		{ { "dns", "set", "magic-dns", "off" }, { { "PATCH /api/fairlead/v1/dns {\"magicDNS\":false}",
+		  "200 OK", DNS_ANSWER } }, 0, DNS_TEXT, NULL },
+		{ { "dns", "set", "magic-dns", "of" }, { { NULL, NULL, NULL } }, 2, "",
+		  "fairlead: magic-dns: \"of\" is neither on nor off\n" },
+		{ { "dns", "set", "colour", "red" }, { { NULL, NULL, NULL } }, 2, "",
+		  "fairlead: there is no setting \"colour\": fairlead dns get lists them\n" },
+		{ { "dns", "split", "a.ex", "10.0.0.2" }, { { "GET /api/fairlead/v1/dns", "200 OK", DNS_ANSWER },
+		  { "PATCH /api/fairlead/v1/dns {\"splitDNS\":{\"corp.ex\":[{\"address\":\"10.0.0.1\","
+		  "\"useWithExitNode\":true}],\"a.ex\":[\"10.0.0.2\"]}}", "200 OK", DNS_ANSWER } }, 0, DNS_TEXT,
+		  NULL },
+		{ { "dns", "reset", "split" }, { { "PATCH /api/fairlead/v1/dns {\"splitDNS\":null}", "200 OK",
+		  DNS_ANSWER } }, 0, DNS_TEXT, NULL },
+		{ { "dns", "reset", "magic-dns" }, { { "PATCH /api/fairlead/v1/dns {\"magicDNS\":null}", "200 OK",
+		  DNS_ANSWER } }, 0, DNS_TEXT, NULL },
+		{ { "dns", "records" }, { { "GET /api/fairlead/v1/dns/records", "200 OK", "{\"records\":[{\"id\":"
+		  "\"1\",\"name\":\"g.ex\",\"type\":\"CNAME\",\"value\":\"web\",\"source\":\"api\",\"comment\":"
+		  "\"c\",\"problem\":\"no node\"},{\"name\":\"f.ex\",\"type\":\"A\",\"value\":\"1.2.3.4\","
+		  "\"source\":\"file\"}]}" } }, 0, "ID  NAME  TYPE   VALUE    FROM  NOTE\n"
+		  "1   g.ex  CNAME  web      api   no node\n-   f.ex  A      1.2.3.4  file  -\n", NULL },
+		{ { "dns", "add", "g.ex", "A", "1.2.3.4", "--comment", "c" }, { { "POST /api/fairlead/v1/dns/records"
+		  " {\"name\":\"g.ex\",\"type\":\"A\",\"value\":\"1.2.3.4\",\"comment\":\"c\"}", "200 OK",
+		  "{\"id\":\"3\",\"name\":\"g.ex\",\"type\":\"A\",\"value\":\"1.2.3.4\"}" } }, 0,
+		  "Record g.ex A 1.2.3.4 is made (id 3).\n", NULL },
+		{ { "dns", "remove", "3" }, { { "DELETE /api/fairlead/v1/dns/records/3", "200 OK", "{}" } }, 0,
+		  "Record 3 is removed.\n", NULL },
 		{ { "nodes", "approve", "7" }, { { "POST /api/fairlead/v1/nodes/7/approve {\"approved\":true}",
 		  "200 OK", "{}" } }, 0, "Node 7 is approved.\n", NULL },
 		{ { "nodes", "expiry", "7", "off" }, { { "POST /api/fairlead/v1/nodes/7/expiry "

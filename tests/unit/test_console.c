@@ -418,6 +418,10 @@ test_settings_events(void **state)
 	rig_read(fd, &in,
 	    "event: settings\ndata: {\"what\":\"settings.change\",\"id\":\"\",\"by\":\"ann, API key ");
 	rig_read(fd, &in, "\"settings\":{\"devicesNeedApproval\":true,\"keyDays\":30,\"keyDaysInEffect\":30,");
+	rig_run(owner_line, &(struct rig_case){ "PATCH", "/api/fairlead/v1/dns",
+		"{\"searchPaths\":[\"corp.example\"]}", 200, "\"changed\":[\"searchPaths\"]" }, 1);
+	rig_read(fd, &in, "event: dns\ndata: {\"what\":\"dns.change\",\"id\":\"\",\"by\":\"ann, API key ");
+	rig_read(fd, &in, "\"dns\":{\"baseDomain\":\"example.net\",");
 	close(fd);
 	buf_fini(&in);
 	rig_stop();
