@@ -48,8 +48,9 @@ refuse(struct policy_case *c, const struct policy_errors *errors)
 static void
 users_read(struct policy_case *c)
 {
-	const json_t *list = json_object_get(c->json, "users");
-	const json_t *v;
+	const json_t *list = json_object_get(c->json, "users"), *v;
+	/* Cases tell no roles; in the tailnet that was captured the first user was the owner, the others admins. */
+	bool is_captured = strcmp(json_get_str(c->json, "origin", ""), "captured") == 0;
 	size_t i;
 
 	json_array_foreach(list, i, v) {
@@ -58,7 +59,7 @@ users_read(struct policy_case *c)
 		if (i == USERS_MAX)
 			case_die("too many users");
 		u->magic = USER_MAGIC;
-		u->role = USER_MEMBER;
+		u->role = !is_captured ? USER_MEMBER : i == 0 ? USER_OWNER : USER_ADMIN;
 		u->id = json_get_int(v, "id", 0);
 		snprintf(u->name, sizeof(u->name), "%s", json_get_str(v, "name", ""));
 		snprintf(u->email, sizeof(u->email), "%s", json_get_str(v, "email", ""));
