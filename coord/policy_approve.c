@@ -4,7 +4,8 @@
 #include <string.h>
 
 bool
-policy_approves(const struct policy_world *w, const struct policy_node *n, const struct net_prefix *route)
+policy_approves(const struct policy_world *w, const struct policy_node *n,
+    const struct net_prefix *route)
 {
 	const struct policy *p = w->policy;
 
@@ -23,12 +24,14 @@ policy_approves(const struct policy_world *w, const struct policy_node *n, const
 }
 
 bool
-policy_approves_service(const struct policy_world *w, const struct policy_node *n, const char *service)
+policy_approves_service(const struct policy_world *w, const struct policy_node *n,
+    const char *service)
 {
 	const struct policy *p = w->policy;
 
 	for (unsigned i = 0; i < p->n_services && !n->is_waiting; i++) {
-		if (strcmp(p->service_names[i], service) == 0 && policy_world_any_has(w, &p->services[i].who, n))
+		if (strcmp(p->service_names[i], service) == 0 &&
+		    policy_world_any_has(w, &p->services[i].who, n))
 			return true;
 	}
 	return false;

@@ -1,48 +1,18 @@
-/*
- * Explanations. The addresses are looked up among nodes, then routes (the longest prefix, its primary unless a via
- * grant says otherwise), then exit nodes; then every rule is tried, and those that fail by one thing are remembered.
- */
-#include "coord/policy_explain.h"
+/* Explanations: every rule is tried, and those that fail by one thing alone are remembered. */
+#include "coord/policy_explain_private.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "coord/policy_posture.h"
-#include "coord/policy_reach.h"
 
-#define NEAR_MAX	3	/* rules that came near */
 #define SOURCES_MAX	16	/* ranges of a filter entry that are shown */
 #define SELS_MAX	6	/* selectors of a rule that are shown */
 
-struct side {
-	struct policy_reach_side s;
-	int64_t node_id;		/* whose address or route it is; 0: nobody's */
-	struct net_prefix route;	/* family 0: none */
-	bool is_primary;
-};
-
-struct near {
-	enum policy_finding_kind kind;
-	const struct policy_rule *rule;
-	unsigned dst;
-};
-
-struct explain {
-	struct policy_world *w;
-	const struct policy_explain_ask *ask;
-	const struct policy_explain_facts *facts;
-	struct policy_reach_view view;
-	struct side src, dst;
-	const struct policy_rule *rule;	/* that allows it, or NULL */
-	unsigned rule_dst;
-	struct near near[NEAR_MAX];
-	unsigned n_near;
-	struct policy_explain *out;
-};
-
 static void
-find(struct explain *x, enum policy_finding_kind kind, const struct policy_rule *rule, const char *text)
+find(struct explain *x, enum policy_finding_kind kind, const struct policy_rule *rule,
+    const char *text)
 {
 	struct policy_explain *e = x->out;
 
@@ -71,7 +41,7 @@ put_name(struct buf *b, const struct explain *x, int64_t node_id)
 }
 
 static char *
-label_of(const struct explain *x, const struct side *s)
+label_of(const struct explain *x, const struct explain_side *s)
 {
 	char text[NET_TEXT_MAX], route[NET_TEXT_MAX];
 	struct buf b = { 0 };
@@ -93,158 +63,9 @@ label_of(const struct explain *x, const struct side *s)
 	return out;
 }
 
-/* The side of a route: who has it, if it is better than what *best is. */
-static void
-take_route(struct side *best, const struct policy_class *c, const struct policy_node *n,
-    const struct node_route *r)
-{
-	bool is_better = best->node_id == 0 || r->prefix.bits > best->route.bits;
-	bool is_equal = best->node_id != 0 && r->prefix.bits == best->route.bits;
-
-	if (is_equal && (r->is_primary != best->is_primary ? r->is_primary : n->id < best->node_id))
-		is_better = true;
-	if (!is_better)
-		return;
-	best->s.kind = r->prefix.bits == 0 ? POLICY_REACH_EXIT : POLICY_REACH_ROUTED;
-	best->s.class = c;
-	best->node_id = n->id;
-	best->route = r->prefix;
-	best->is_primary = r->is_primary;
-}
-
-typedef bool accepts_fn(const struct explain *x, const struct policy_class *c);
-
-/* Whose the address is. is_dst: exit nodes have what is in the internet; private addresses that nobody routes are
- * nobody's. accepts (NULL: anybody): who may be the router. */
-static struct side
-find_owner(const struct explain *x, const struct net_ip *ip, bool is_dst, accepts_fn *accepts)
-{
-	bool has_exit = is_dst && ipset_has(&x->view.internet, ip);
-	struct side best = { .s = { POLICY_REACH_FOREIGN, NULL, *ip } };
-	size_t cursor = 0;
-
-	for (const struct policy_class *c; (c = policy_world_next(x->w, &cursor)) != NULL; ) {
-		struct net_ip ip4, ip6;
-		int64_t id = 0;
-
-		while (policy_class_next(x->w, c, &id, &ip4, &ip6)) {
-			const struct policy_node *n = policy_world_node(x->w, id);
-
-			if (net_ip_eq(&ip4, ip) || net_ip_eq(&ip6, ip))
-				return (struct side){ { POLICY_REACH_OWN, c, *ip }, id, { { 0 }, 0 }, false };
-			if (policy_class_user(c) < 0 || n == NULL || (accepts != NULL && !accepts(x, c)))
-				continue;
-			for (unsigned i = 0; i < n->n_routes; i++) {
-				const struct node_route *r = &n->routes[i];
-
-				if (net_prefix_has(&r->prefix, ip) && (r->prefix.bits > 0 || has_exit))
-					take_route(&best, c, n, r);
-			}
-		}
-	}
-	return best;
-}
-
-static enum err
-resolve_node(struct explain *x, int64_t node_id, uint8_t family, struct side *out, struct err_text *why)
-{
-	const struct policy_node *n = policy_world_node(x->w, node_id);
-	const struct policy_class *c = policy_world_class_of(x->w, node_id);
-
-	if (n == NULL || c == NULL)
-		return err_say(why, ERR_NOTFOUND, "there is no node %lld", (long long)node_id);
-	const struct net_ip *ip = family == 6 || n->ip4.family == 0 ? &n->ip6 : &n->ip4;
-
-	if (ip->family == 0)
-		ip = &n->ip4;
-	*out = (struct side){ { POLICY_REACH_OWN, c, *ip }, node_id, { { 0 }, 0 }, false };
-	return ERR_OK;
-}
-
-/* Is the source in a via grant that leads to the destination through nodes of c? With c NULL: through any; in a rule
- * without via that leads there? */
-static bool
-is_led(const struct explain *x, const struct policy_class *c, bool with_via)
-{
-	struct policy_reach_side dst = x->dst.s;
-	const struct policy *p = x->w->policy;
-
-	dst.class = c;
-	for (unsigned i = 0; i < p->n_rules; i++) {
-		const struct policy_rule *r = &p->rules[i];
-
-		if ((r->via.n > 0) != with_via || !policy_reach_is_src(&x->view, r, &x->src.s, NULL) ||
-		    !policy_reach_meets(&x->view, r, &x->src.s))
-			continue;
-		for (unsigned d = 0; d < r->n_dst; d++) {
-			if (policy_reach_is_dst(&x->view, r, d, &dst))
-				return true;
-		}
-	}
-	return false;
-}
-
-static bool
-is_steered(const struct explain *x, const struct policy_class *c)
-{
-	return is_led(x, c, true);
-}
-
-static bool
-is_let_out(const struct explain *x, const struct policy_class *c)
-{
-	return is_led(x, c, false);
-}
-
-/* A via grant chooses another router than the primary, unless a rule without via leads there too. */
-static void
-choose_router(struct explain *x)
-{
-	if (x->dst.s.kind != POLICY_REACH_ROUTED && x->dst.s.kind != POLICY_REACH_EXIT)
-		return;
-	if (x->dst.s.kind == POLICY_REACH_ROUTED && is_led(x, x->dst.s.class, false))
-		return;
-	struct side other = find_owner(x, &x->dst.s.ip, true, is_steered);
-
-	if (other.node_id == 0 && x->dst.s.kind == POLICY_REACH_EXIT)
-		other = find_owner(x, &x->dst.s.ip, true, is_let_out);
-	if (other.node_id != 0)
-		x->dst = other;
-}
-
-static enum err
-resolve(struct explain *x, struct err_text *why)
-{
-	const struct policy_explain_ask *ask = x->ask;
-	uint8_t family = ask->src_node == 0 ? ask->src_ip.family : 0;
-	enum err rc;
-
-	if ((ask->src_node == 0 && ask->src_ip.family == 0) || (ask->dst_node == 0 && ask->dst_ip.family == 0))
-		return err_say(why, ERR_NOTFOUND, "no address is named");
-	if (ask->dst_node != 0) {
-		if ((rc = resolve_node(x, ask->dst_node, family, &x->dst, why)) != ERR_OK)
-			return rc;
-	} else {
-		x->dst.s.ip = ask->dst_ip;
-	}
-	if (ask->src_node != 0) {
-		if ((rc = resolve_node(x, ask->src_node, x->dst.s.ip.family, &x->src, why)) != ERR_OK)
-			return rc;
-	} else {
-		x->src = find_owner(x, &ask->src_ip, false, NULL);
-	}
-	if (ask->dst_node == 0) {
-		x->dst = find_owner(x, &ask->dst_ip, true, NULL);
-		choose_router(x);
-	} else if (x->src.s.ip.family != x->dst.s.ip.family) {
-		return resolve_node(x, ask->dst_node, x->src.s.ip.family, &x->dst, why);
-	}
-	return ERR_OK;
-}
-
 /* A node that may not talk whatever the policy says. */
 static bool
-check_node(struct explain *x, const struct side *s, const char *route_word)
+check_node(struct explain *x, const struct explain_side *s, const char *route_word)
 {
 	struct buf b = { 0 };
 
@@ -274,7 +95,8 @@ check_route(struct explain *x)
 	int64_t id;
 
 	if (x->src.s.ip.family != x->dst.s.ip.family) {
-		find(x, POLICY_FINDING_NO_ROUTE, NULL, "one side has no IPv4, the other no IPv6 address");
+		find(x, POLICY_FINDING_NO_ROUTE, NULL,
+		    "one side has no IPv4, the other no IPv6 address");
 		return false;
 	}
 	if (x->dst.node_id != 0)
@@ -282,11 +104,13 @@ check_route(struct explain *x)
 	net_ip_put(&x->dst.s.ip, text);
 	buf_printf(&b, "no node has the address %s or an approved route to it", text);
 	find(x, POLICY_FINDING_NO_ROUTE, NULL, buf_cstr(&b));
-	id = x->facts->advertiser != NULL ? x->facts->advertiser(x->facts->arg, &x->dst.s.ip, &prefix) : 0;
+	id = x->facts->advertiser != NULL
+	    ? x->facts->advertiser(x->facts->arg, &x->dst.s.ip, &prefix) : 0;
 	if (id != 0) {
 		buf_clear(&b);
 		put_name(&b, x, id);
-		buf_printf(&b, " advertises %s, which is not approved: approve it, or name it in autoApprovers",
+		buf_printf(&b,
+		    " advertises %s, which is not approved: approve it, or see autoApprovers",
 		    net_prefix_put(&prefix, route));
 		find(x, POLICY_FINDING_UNAPPROVED, NULL, buf_cstr(&b));
 	}
@@ -294,11 +118,12 @@ check_route(struct explain *x)
 	return false;
 }
 
-/* --- rules ---------------------------------------------------------------------------------------- */
+/* --- rules ------------------------------------------------------------------------------------ */
 
 /* Better ones first; of equal ones the earlier. Each rule once. */
 static void
-remember(struct explain *x, enum policy_finding_kind kind, const struct policy_rule *rule, unsigned dst)
+remember(struct explain *x, enum policy_finding_kind kind, const struct policy_rule *rule,
+    unsigned dst)
 {
 	unsigned at, same = 0;
 
@@ -312,20 +137,21 @@ remember(struct explain *x, enum policy_finding_kind kind, const struct policy_r
 	}
 	for (at = x->n_near; at > 0 && x->near[at - 1].kind > kind; at--)
 		;
-	if (at == NEAR_MAX)
+	if (at == EXPLAIN_NEAR_MAX)
 		return;
-	if (x->n_near < NEAR_MAX)
+	if (x->n_near < EXPLAIN_NEAR_MAX)
 		x->n_near++;
 	memmove(&x->near[at + 1], &x->near[at], (x->n_near - at - 1) * sizeof(*x->near));
-	x->near[at] = (struct near){ kind, rule, dst };
+	x->near[at] = (struct explain_near){ kind, rule, dst };
 }
 
-/* Returns whether the rule's destination allows it; else remembers it if one thing alone is missing. */
+/* Does the rule's destination allow it? If one thing alone is missing, it is remembered. */
 static bool
 try_dst(struct explain *x, const struct policy_rule *r, unsigned i, bool is_src, bool meets)
 {
 	bool is_dst = policy_reach_is_self(&x->view, r, i)
-	    ? policy_reach_is_same_user(&x->src.s, &x->dst.s) : policy_reach_is_dst(&x->view, r, i, &x->dst.s);
+	    ? policy_reach_is_same_user(&x->src.s, &x->dst.s)
+	    : policy_reach_is_dst(&x->view, r, i, &x->dst.s);
 	struct policy_reach reach = { 0 };
 	bool is_open;
 
@@ -365,7 +191,7 @@ try_rules(struct explain *x)
 	}
 }
 
-/* --- what is said of them ------------------------------------------------------------------------- */
+/* --- what is said of them --------------------------------------------------------------------- */
 
 static void
 put_sels(struct buf *b, const struct explain *x, const struct policy_list *l)
@@ -403,12 +229,14 @@ put_postures(struct buf *b, const struct explain *x, const struct policy_rule *r
 {
 	const struct policy *p = x->w->policy;
 	const struct policy_node *n = policy_world_node(x->w, x->src.node_id);
-	const struct hostinfo *host = x->facts->host != NULL ? x->facts->host(x->facts->arg, x->src.node_id)
+	const struct hostinfo *host = x->facts->host != NULL
+	    ? x->facts->host(x->facts->arg, x->src.node_id)
 	    : n != NULL ? n->host : NULL;
 
 	for (unsigned i = 0; i < r->postures.n && i < SELS_MAX; i++) {
 		const struct policy_posture *posture = &p->postures[r->postures.v[i]];
-		const struct policy_posture_test *t = policy_posture_failing(posture, policy_posture_of_host,
+		const struct policy_posture_test *t = policy_posture_failing(posture,
+		    policy_posture_of_host,
 		    (void *)(uintptr_t)host);
 
 		buf_printf(b, "%s%s", i > 0 ? "; " : "", posture->name);
@@ -428,11 +256,12 @@ dflt_word(const struct policy_rule *r, int proto)
 {
 	bool is_dflt = r->is_grant ? r->n_ip > 0 && r->ip[0].proto < 0 : r->proto < 0;
 
-	return is_dflt && proto != 6 && proto != 17 && proto != 1 && proto != 58 ? " (TCP, UDP and ICMP)" : "";
+	return is_dflt && proto != 6 && proto != 17 && proto != 1 && proto != 58
+	    ? " (TCP, UDP and ICMP)" : "";
 }
 
 static void
-say_near(struct explain *x, const struct near *near)
+say_near(struct explain *x, const struct explain_near *near)
 {
 	const struct policy_rule *r = near->rule;
 	struct policy_reach reach = { 0 };
@@ -599,7 +428,7 @@ policy_explain_new(struct policy_world *w, const struct policy_explain_ask *ask,
 	enum err rc;
 
 	policy_reach_view_init(&x.view, w);
-	if ((rc = resolve(&x, why)) != ERR_OK)
+	if ((rc = explain_resolve(&x, why)) != ERR_OK)
 		goto out;
 	x.out = obj_alloc(sizeof(*x.out));
 	x.out->src = label_of(&x, &x.src);

@@ -1,5 +1,6 @@
 /*
- * Why one address may reach another, or what would have to change so that it may: for the command and the API. Pure.
+ * Why one address may reach another, or what would have to change so that it may: for the command
+ * and the API. Pure.
  */
 #ifndef COORD_POLICY_EXPLAIN_H
 #define COORD_POLICY_EXPLAIN_H
@@ -18,10 +19,11 @@ struct policy_explain_ask {
 /* What the world does not know of nodes. Any may be NULL. */
 struct policy_explain_facts {
 	void *arg;
-	const char *(*name)(void *arg, int64_t node_id);	/* valid until the next call; NULL: no such node */
+	/* valid until the next call; NULL: no such node */
+	const char *(*name)(void *arg, int64_t node_id);
 	bool (*is_expired)(void *arg, int64_t node_id);
 	const struct hostinfo *(*host)(void *arg, int64_t node_id);
-	/* A node that advertises a route with ip in it which is not approved, and the route; 0: none. */
+	/* A node that advertises a route with ip in it that is not approved, and the route. */
 	int64_t (*advertiser)(void *arg, const struct net_ip *ip, struct net_prefix *route);
 };
 
@@ -62,20 +64,21 @@ struct policy_explain {
 	unsigned n;
 };
 
-/* Reads "web-1:22", "10.42.0.5:53/udp", "[fd7a::1]:80", "web-1/icmp" (TCP if it does not say): the host as written
- * goes to host, the rest into ask. ERR_INVAL with *why. */
+/* Reads "web-1:22", "10.42.0.5:53/udp", "[fd7a::1]:80", "web-1/icmp" (TCP if it does not say): the
+ * host as written goes to host, the rest into ask. ERR_INVAL with *why. */
 enum err policy_explain_parse(const char *text, char host[256], struct policy_explain_ask *ask,
 	struct err_text *why) MUST_USE;
 
 /* ERR_NOTFOUND with *why: a node that w does not know, or an address of no family. */
 enum err policy_explain_new(struct policy_world *w, const struct policy_explain_ask *ask,
-	const struct policy_explain_facts *facts, struct policy_explain **out, struct err_text *why) MUST_USE;
+	const struct policy_explain_facts *facts, struct policy_explain **out,
+	struct err_text *why) MUST_USE;
 void policy_explain_free(struct policy_explain *e);	/* NULL is fine */
 /* Lines for people; a JSON object. */
 void policy_explain_put_text(struct buf *b, const struct policy_explain *e);
 void policy_explain_put_json(struct buf *b, const struct policy_explain *e);
 
-/* The rule of the policy's text that begins there, on one line, cut when it is long: the caller's. */
+/* The rule of the text that begins there, on one line, cut when it is long: the caller's. */
 char *policy_explain_excerpt(const struct policy *p, unsigned line, unsigned column) MUST_USE;
 
 #endif

@@ -16,8 +16,8 @@ static const char *const words[POLICY_FINDING_COUNT] = {
 };
 
 static const struct { const char *word; int number; } protos[] = {
-	{ "tcp", 6 }, { "udp", 17 }, { "icmp", 1 }, { "icmpv6", 58 }, { "ipv6-icmp", 58 }, { "sctp", 132 },
-	{ "gre", 47 }, { "esp", 50 }, { "ah", 51 }, { "igmp", 2 },
+	{ "tcp", 6 }, { "udp", 17 }, { "icmp", 1 }, { "icmpv6", 58 }, { "ipv6-icmp", 58 },
+	{ "sctp", 132 }, { "gre", 47 }, { "esp", 50 }, { "ah", 51 }, { "igmp", 2 },
 };
 
 static bool
@@ -51,7 +51,8 @@ find_port(const char *text, size_t n)
 }
 
 enum err
-policy_explain_parse(const char *text, char host[256], struct policy_explain_ask *ask, struct err_text *why)
+policy_explain_parse(const char *text, char host[256], struct policy_explain_ask *ask,
+    struct err_text *why)
 {
 	const char *slash = strrchr(text, '/');
 	size_t n = slash != NULL ? (size_t)(slash - text) : strlen(text);
@@ -61,15 +62,19 @@ policy_explain_parse(const char *text, char host[256], struct policy_explain_ask
 	int proto = 6;
 
 	if (slash != NULL && !proto_parse(slash + 1, &proto))
-		return err_say(why, ERR_INVAL, "\"%.60s\" is no protocol: tcp, udp, icmp, … or a number", slash + 1);
+		return err_say(why, ERR_INVAL,
+		    "\"%.60s\" is no protocol: tcp, udp, icmp, … or a number", slash + 1);
 	bool has_ports = proto == 6 || proto == 17 || proto == 132;
 	uint16_t port = 0;
 
 	if (has_ports != (colon != NULL))
-		return err_say(why, ERR_INVAL, has_ports ? "\"%.100s\" names no port: web-1:22, 10.0.0.5:53/udp"
+		return err_say(why, ERR_INVAL, has_ports
+		    ? "\"%.100s\" names no port: web-1:22, 10.0.0.5:53/udp"
 		    : "\"%.100s\" names a port, but the protocol has none", text);
-	if (colon != NULL && (net_port_parse(colon + 1, n - n_host - 1, &port) != ERR_OK || port == 0))
-		return err_say(why, ERR_INVAL, "\"%.*s\" is no port", (int)(n - n_host - 1), colon + 1);
+	if (colon != NULL &&
+	    (net_port_parse(colon + 1, n - n_host - 1, &port) != ERR_OK || port == 0))
+		return err_say(why, ERR_INVAL, "\"%.*s\" is no port", (int)(n - n_host - 1),
+		    colon + 1);
 	if (is_bracketed) {
 		text++;
 		n_host -= 2;
@@ -92,7 +97,8 @@ offset_of(const struct policy *p, unsigned line, unsigned column)
 	for (; line > 1 && at < p->text_bytes; at++)
 		line -= p->text[at] == '\n';
 	for (; column > 1 && at < p->text_bytes; at++) {
-		bool is_last = at + 1 == p->text_bytes || ((unsigned char)p->text[at + 1] & 0xc0) != 0x80;
+		bool is_last = at + 1 == p->text_bytes ||
+		    ((unsigned char)p->text[at + 1] & 0xc0) != 0x80;
 
 		column -= is_last;
 	}
@@ -118,7 +124,8 @@ skip_comment(const struct policy *p, size_t at)
 {
 	const char *end;
 
-	if (p->text_bytes - at < 2 || p->text[at] != '/' || (p->text[at + 1] != '/' && p->text[at + 1] != '*'))
+	if (p->text_bytes - at < 2 || p->text[at] != '/' ||
+	    (p->text[at + 1] != '/' && p->text[at + 1] != '*'))
 		return at;
 	if (p->text[at + 1] == '/') {
 		end = memchr(p->text + at, '\n', p->text_bytes - at);
@@ -135,7 +142,9 @@ policy_explain_excerpt(const struct policy *p, unsigned line, unsigned column)
 	int depth = 0;
 	char *out;
 
-	for (size_t at = offset_of(p, line, column); at < p->text_bytes && b.len < EXCERPT_BYTES_MAX; ) {
+	size_t at = offset_of(p, line, column);
+
+	while (at < p->text_bytes && b.len < EXCERPT_BYTES_MAX) {
 		size_t next = skip_comment(p, at);
 		char c = p->text[at];
 
@@ -170,7 +179,8 @@ policy_explain_excerpt(const struct policy *p, unsigned line, unsigned column)
 void
 policy_explain_put_text(struct buf *b, const struct policy_explain *e)
 {
-	buf_printf(b, "%s: %s -> %s, %s\n", e->is_allowed ? "allowed" : "denied", e->src, e->dst, e->what);
+	buf_printf(b, "%s: %s -> %s, %s\n", e->is_allowed ? "allowed" : "denied", e->src, e->dst,
+	    e->what);
 	for (unsigned i = 0; i < e->n; i++) {
 		const struct policy_finding *f = &e->v[i];
 

@@ -1,4 +1,5 @@
-/* Plans: pairs of groups that changed rules are about, what each gains and loses, and what of that is told together. */
+/* Plans: pairs of groups that changed rules are about, what each gains and loses, and what of that
+ * is told together. */
 #include "coord/policy_plan.h"
 
 #include <stdlib.h>
@@ -29,12 +30,13 @@ struct pairs {
 	size_t n, cap;
 };
 
-/* --- pairs to look at ----------------------------------------------------------------------------- */
+/* --- pairs to look at ------------------------------------------------------------------------- */
 
 static void
-add_pair(struct plan *p, struct pairs *pairs, const struct plan_group *s, const struct plan_group *d)
+add_pair(struct plan *p, struct pairs *pairs, const struct plan_group *s,
+    const struct plan_group *d)
 {
-	if (s->family != d->family || !plan_step(p, 8))
+	if (!plan_step(p, 8))
 		return;
 	if (pairs->n == pairs->cap) {
 		pairs->cap = pairs->cap == 0 ? 256 : 2 * pairs->cap;
@@ -80,7 +82,8 @@ static void
 add_entry(struct plan *p, struct pairs *pairs, const struct plan_part *part, unsigned e)
 {
 	const struct plan_entry *entry = &part->entries[e];
-	bool is_self = policy_reach_is_self(&part->view, &part->view.w->policy->rules[entry->rule], entry->dst);
+	bool is_self = policy_reach_is_self(&part->view, &part->view.w->policy->rules[entry->rule],
+	    entry->dst);
 
 	for (unsigned i = 0; i < p->n_groups && plan_step(p, 1); i++) {
 		const struct plan_group *s = p->groups[i];
@@ -90,8 +93,10 @@ add_entry(struct plan *p, struct pairs *pairs, const struct plan_part *part, uns
 		for (unsigned k = 0; k < p->n_groups && plan_step(p, 1); k++) {
 			const struct plan_group *d = p->groups[k];
 
-			if (is_self ? s->family == d->family && plan_step(p, s->n_users + d->n_users) &&
-			    count_same_user(s, d) > 0 : plan_bit(d->dst, part->first_entry + e))
+			if (s->family != d->family)
+				continue;
+			if (is_self ? plan_step(p, s->n_users + d->n_users) && count_same_user(s, d) > 0
+			    : plan_bit(d->dst, part->first_entry + e))
 				add_pair(p, pairs, s, d);
 		}
 	}
@@ -125,11 +130,11 @@ find_pairs(struct plan *p, struct pairs *pairs)
 	pairs->n = n;
 }
 
-/* --- what changes between two groups -------------------------------------------------------------- */
+/* --- what changes between two groups ---------------------------------------------------------- */
 
 static void
-reach_of(struct plan *p, unsigned k, const struct plan_group *s, const struct plan_group *d, bool is_same_user,
-    struct policy_reach *out)
+reach_of(struct plan *p, unsigned k, const struct plan_group *s, const struct plan_group *d,
+    bool is_same_user, struct policy_reach *out)
 {
 	const struct plan_part *part = &p->part[k];
 
@@ -143,7 +148,8 @@ reach_of(struct plan *p, unsigned k, const struct plan_group *s, const struct pl
 			e += 63;		/* one word without any */
 			continue;
 		}
-		const struct policy_rule *rule = &part->view.w->policy->rules[part->entries[e].rule];
+		const struct policy_rule *rule =
+		    &part->view.w->policy->rules[part->entries[e].rule];
 		bool is_hit = plan_bit(d->dst, at) ||
 		    (is_same_user && policy_reach_is_self(&part->view, rule, part->entries[e].dst));
 
@@ -180,8 +186,8 @@ differ_fini(struct differ *x)
 }
 
 static void
-find_difference(struct plan *p, struct differ *x, const struct plan_group *s, const struct plan_group *d,
-    struct change *c)
+find_difference(struct plan *p, struct differ *x, const struct plan_group *s,
+    const struct plan_group *d, struct change *c)
 {
 	for (unsigned k = 0; k < 2; k++)
 		reach_of(p, k, s, d, c->is_same_user, &x->reach[k]);
@@ -194,7 +200,8 @@ find_difference(struct plan *p, struct differ *x, const struct plan_group *s, co
 }
 
 static void
-add_change(struct changes *all, struct change *c, const struct plan_group *s, const struct plan_group *d)
+add_change(struct changes *all, struct change *c, const struct plan_group *s,
+    const struct plan_group *d)
 {
 	if (c->n_pairs == 0 || (c->gains == NULL && c->loses == NULL)) {
 		free(c->gains);
@@ -221,8 +228,8 @@ is_equal(const char *a, const char *b)
 }
 
 static void
-look_at_pair(struct plan *p, struct differ *x, const struct plan_group *s, const struct plan_group *d,
-    struct changes *all)
+look_at_pair(struct plan *p, struct differ *x, const struct plan_group *s,
+    const struct plan_group *d, struct changes *all)
 {
 	uint64_t n_same_node = count_same_node(s, d), n_same_user = 0;
 	struct change others = { 0 }, own = { .is_same_user = true };
@@ -253,7 +260,7 @@ look_at_pair(struct plan *p, struct differ *x, const struct plan_group *s, const
 	add_change(all, &others, s, d);
 }
 
-/* --- what is told together ------------------------------------------------------------------------ */
+/* --- what is told together -------------------------------------------------------------------- */
 
 static int
 compare_texts(const struct change *a, const struct change *b)
@@ -263,7 +270,8 @@ compare_texts(const struct change *a, const struct change *b)
 	if (a->is_same_user != b->is_same_user)
 		return a->is_same_user ? 1 : -1;
 	order = strcmp(a->gains != NULL ? a->gains : "", b->gains != NULL ? b->gains : "");
-	return order != 0 ? order : strcmp(a->loses != NULL ? a->loses : "", b->loses != NULL ? b->loses : "");
+	return order != 0 ? order
+	    : strcmp(a->loses != NULL ? a->loses : "", b->loses != NULL ? b->loses : "");
 }
 
 static int
@@ -412,7 +420,8 @@ gather(struct plan *p, struct changes *all)
 
 	find_pairs(p, &pairs);
 	for (size_t i = 0; i < pairs.n && plan_step(p, 1); i++)
-		look_at_pair(p, &x, p->groups[pairs.v[i] >> 32], p->groups[pairs.v[i] & UINT32_MAX], all);
+		look_at_pair(p, &x, p->groups[pairs.v[i] >> 32], p->groups[pairs.v[i] & UINT32_MAX],
+		    all);
 	differ_fini(&x);
 	free(pairs.v);
 	if (all->n < 2)
@@ -425,7 +434,7 @@ gather(struct plan *p, struct changes *all)
 	qsort(all->v, all->n, sizeof(*all->v), compare_size);
 }
 
-/* --- names ---------------------------------------------------------------------------------------- */
+/* --- names ------------------------------------------------------------------------------------ */
 
 static void
 put_ranges(struct buf *b, const struct plan *p, const struct plan_group *g, const struct ipset *s)
@@ -548,8 +557,8 @@ fill_plan(const struct namer *x, struct changes *all, struct policy_plan *out)
 }
 
 struct policy_plan *
-policy_plan_new(const struct policy_world *old, const struct policy_world *new, policy_plan_name_fn *name,
-    void *arg)
+policy_plan_new(const struct policy_world *old, const struct policy_world *new,
+    policy_plan_name_fn *name, void *arg)
 {
 	struct policy_plan *out = obj_alloc(sizeof(*out));
 	struct changes all = { 0 };

@@ -1,10 +1,12 @@
 /*
- * What another policy would change: which nodes gain or lose which ports at which others, before it is saved. Pure.
+ * What another policy would change: which nodes gain or lose which ports at which others, before it
+ * is saved. Pure.
  *
- * Two worlds of the same nodes are compared, address by kind of address: nodes' own ones, those behind subnet routes,
- * and the internet behind exit nodes. Ends that every rule treats alike are one group, only pairs of groups that a
- * changed rule is about are looked at, and what changes alike is told together: ten thousand nodes under a few dozen
- * rules give a handful of lines. SSH rules and node attributes are not compared.
+ * Two worlds of the same nodes are compared, address by kind of address: nodes' own ones, those
+ * behind subnet routes, and the internet behind exit nodes. Ends that every rule treats alike are
+ * one group, only pairs of groups that a changed rule is about are looked at, and what changes
+ * alike is told together: ten thousand nodes under a few dozen rules give a handful of lines. SSH
+ * rules and node attributes are not compared.
  */
 #ifndef COORD_POLICY_PLAN_H
 #define COORD_POLICY_PLAN_H
@@ -17,8 +19,8 @@
 #define POLICY_PLAN_STEPS_MAX	(64u << 20)
 
 struct policy_plan_side {
-	char *names[POLICY_PLAN_NAMES_MAX];	/* owned: "web-1", "10.42.0.0/24 (gw-1)"; those of the lowest ids */
-	unsigned n_names, n;			/* n: of all of them */
+	char *names[POLICY_PLAN_NAMES_MAX];	/* owned: "web-1", "10.42.0.0/24 (gw-1)" */
+	unsigned n_names, n;			/* those of the lowest ids; all of them */
 };
 
 struct policy_plan_change {
@@ -36,7 +38,8 @@ struct policy_plan {
 	bool is_cut;			/* too much to compare: there may be other changes */
 };
 
-typedef const char *policy_plan_name_fn(void *arg, int64_t node_id);	/* valid until the next call; or NULL */
+/* Valid until the next call; NULL: no such node. */
+typedef const char *policy_plan_name_fn(void *arg, int64_t node_id);
 
 /* old NULL: there was no world, nothing was reached. */
 struct policy_plan *policy_plan_new(const struct policy_world *old, const struct policy_world *new,

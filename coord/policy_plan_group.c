@@ -1,6 +1,7 @@
 /*
- * Ends and groups. Nodes that are of one class in both worlds are looked at once, family by family. What lies behind a
- * route is cut wherever a literal of either policy begins or ends, so that each piece is in a literal or out of it.
+ * Ends and groups. Nodes that are of one class in both worlds are looked at once, family by family.
+ * What lies behind a route is cut wherever a literal of either policy begins or ends, so that each
+ * piece is in a literal or out of it.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -16,7 +17,7 @@ struct end {
 
 struct joint {
 	const struct policy_class *class[2];
-	struct plan_group *group[2];		/* of its own addresses, by family; NULL: not known yet, or none */
+	struct plan_group *group[2];		/* of its own addresses, by family; or NULL */
 	bool is_known[2];
 };
 
@@ -84,7 +85,8 @@ find_cuts(struct plan *p)
 
 	cut_at(p, &p->part[1].view.internet);
 	for (unsigned k = 0; k < 2; k++) {
-		const struct policy *pol = p->part[k].view.w != NULL ? p->part[k].view.w->policy : NULL;
+		const struct policy_world *w = p->part[k].view.w;
+		const struct policy *pol = w != NULL ? w->policy : NULL;
 
 		for (unsigned i = 0; pol != NULL && i < pol->n_sels; i++) {
 			if (pol->sels[i].kind == POLICY_SEL_SET)
@@ -99,7 +101,7 @@ find_cuts(struct plan *p)
 	p->n_cuts = n;
 }
 
-/* --- groups --------------------------------------------------------------------------------------- */
+/* --- groups ----------------------------------------------------------------------------------- */
 
 static bool
 is_src(const struct plan_part *part, unsigned rule, const struct policy_reach_side *s)
@@ -124,14 +126,16 @@ is_concerned(struct plan *p, const struct end *end)
 	for (unsigned k = 0; k < 2; k++) {
 		const struct plan_part *part = &p->part[k];
 		const struct policy_reach_side *s = &end->side[k];
+		const struct policy *pol = part->view.w != NULL ? part->view.w->policy : NULL;
 
 		for (unsigned e = 0; e < part->n_entries; e++) {
 			if (!part->is_changed[part->entries[e].rule])
 				continue;
 			if (!plan_step(p, 2))
 				return false;
-			if (is_src(part, part->entries[e].rule, s) || is_dst(part, &part->entries[e], s) ||
-			    policy_reach_is_self(&part->view, &part->view.w->policy->rules[part->entries[e].rule],
+			if (is_src(part, part->entries[e].rule, s) ||
+			    is_dst(part, &part->entries[e], s) ||
+			    policy_reach_is_self(&part->view, &pol->rules[part->entries[e].rule],
 			    part->entries[e].dst))
 				return true;
 		}
@@ -183,7 +187,7 @@ add_group(struct plan *p, uint64_t hash, uint64_t kind_and_family)
 static struct plan_group *
 find_group(struct plan *p, const struct end *end)
 {
-	const struct policy_reach_side *s = end->side[1].class != NULL ? &end->side[1] : &end->side[0];
+	const struct policy_reach_side *s = &end->side[end->side[1].class != NULL];
 	size_t n_src = p->n_rules / 64 + 1, n_dst = p->n_entries / 64 + 1;
 	struct plan_group key = { 0 }, *g;
 
@@ -209,7 +213,7 @@ find_group(struct plan *p, const struct end *end)
 static void
 add_member(struct plan_group *g, const struct end *end)
 {
-	const struct policy_class *c = end->side[1].class != NULL ? end->side[1].class : end->side[0].class;
+	const struct policy_class *c = end->side[end->side[1].class != NULL].class;
 	struct plan_member *m = g->n_members > 0 ? &g->members[g->n_members - 1] : NULL;
 
 	if (m == NULL || m->id != end->node_id) {
@@ -224,7 +228,7 @@ add_member(struct plan_group *g, const struct end *end)
 		ipset_add_range(&m->ranges, &end->range.lo, &end->range.hi);
 }
 
-/* --- ends ----------------------------------------------------------------------------------------- */
+/* --- ends ------------------------------------------------------------------------------------- */
 
 static void
 add_own(struct plan *p, struct joint *j, int64_t id, const struct net_ip *ip)
@@ -244,16 +248,17 @@ add_own(struct plan *p, struct joint *j, int64_t id, const struct net_ip *ip)
 }
 
 static void
-add_piece(struct plan *p, const struct joint *j, int64_t id, bool is_exit, const struct ipset_range *range)
+add_piece(struct plan *p, const struct joint *j, int64_t id, bool is_exit,
+    const struct ipset_range *range)
 {
+	enum policy_reach_kind kind = is_exit ? POLICY_REACH_EXIT : POLICY_REACH_ROUTED;
 	struct end end = { .node_id = id, .range = *range };
 	struct plan_group *g;
 
 	if (is_exit && !ipset_has(&p->part[1].view.internet, &range->lo))
 		return;
 	for (unsigned k = 0; k < 2; k++)
-		end.side[k] = (struct policy_reach_side){ is_exit ? POLICY_REACH_EXIT : POLICY_REACH_ROUTED,
-			j->class[k], range->lo };
+		end.side[k] = (struct policy_reach_side){ kind, j->class[k], range->lo };
 	if ((g = find_group(p, &end)) != NULL)
 		add_member(g, &end);
 }
@@ -355,8 +360,10 @@ add_nodes(struct plan *p)
 	for (unsigned k = 2; k-- > 0; ) {
 		const struct policy_world *w = p->part[k].view.w;
 
+		if (w == NULL)
+			continue;
 		cursor = 0;
-		for (const struct policy_class *c; w != NULL && (c = policy_world_next(w, &cursor)) != NULL; ) {
+		for (const struct policy_class *c; (c = policy_world_next(w, &cursor)) != NULL; ) {
 			struct net_ip ip4, ip6;
 			int64_t id = 0;
 
@@ -434,7 +441,8 @@ init_part(struct plan *p, unsigned k, const struct policy_world *w)
 	for (unsigned i = 0, n = 0; i < part->n_rules; i++) {
 		for (unsigned d = 0; d < pol->rules[i].n_dst; d++) {
 			part->entries[n++] = (struct plan_entry){ i, d };
-			part->has_self = part->has_self || policy_reach_is_self(&part->view, &pol->rules[i], d);
+			part->has_self = part->has_self ||
+			    policy_reach_is_self(&part->view, &pol->rules[i], d);
 		}
 	}
 	p->n_rules += part->n_rules;

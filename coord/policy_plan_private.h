@@ -1,4 +1,4 @@
-/* Inside of plans: ends, and groups of ends that every rule treats alike. For policy_plan*.c only. */
+/* Inside of plans: ends, and groups of ends that rules treat alike. For policy_plan*.c only. */
 #ifndef COORD_POLICY_PLAN_PRIVATE_H
 #define COORD_POLICY_PLAN_PRIVATE_H
 
@@ -9,7 +9,8 @@ struct plan_entry {
 	uint32_t rule, dst;
 };
 
-/* One of the two worlds. Its rules and entries (destinations of rules) have bits in every group, old ones first. */
+/* One of the two worlds. Its rules and entries (destinations of rules) have bits in every group,
+ * old ones first. */
 struct plan_part {
 	struct policy_reach_view view;	/* view.w NULL: no world */
 	struct plan_entry *entries;	/* owned */
@@ -38,7 +39,8 @@ struct plan_group {
 	uint32_t index;
 	enum policy_reach_kind kind;
 	uint8_t family;
-	uint64_t *src, *dst;		/* owned: bits of rules that have it as a source, entries as a destination */
+	uint64_t *src, *dst;		/* owned: bits of rules that it is a source, of entries
+					 * that it is a destination of */
 	struct plan_member *members;	/* owned, sorted by id */
 	unsigned n_members, cap_members;
 	struct plan_user *users;	/* owned, sorted; of OWN */

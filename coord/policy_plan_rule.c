@@ -1,4 +1,5 @@
-/* Which rules of two policies mean the same: by a text of all that they say, with groups, hosts and postures resolved. */
+/* Which rules of two policies mean the same: by a text of all that they say, with groups, hosts and
+ * postures resolved. */
 #include <stdlib.h>
 #include <string.h>
 

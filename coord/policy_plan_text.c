@@ -17,8 +17,8 @@ policy_plan_put_text(struct buf *b, const struct policy_plan *p)
 	if (p->n == 0 && !p->is_cut)
 		buf_str(b, "nobody gains or loses anything\n");
 	else
-		buf_printf(b, "%llu pairs of nodes gain, %llu lose\n", (unsigned long long)p->n_gaining,
-		    (unsigned long long)p->n_losing);
+		buf_printf(b, "%llu pairs of nodes gain, %llu lose\n",
+		    (unsigned long long)p->n_gaining, (unsigned long long)p->n_losing);
 	for (unsigned i = 0; i < p->n; i++) {
 		const struct policy_plan_change *c = &p->v[i];
 
@@ -26,7 +26,8 @@ policy_plan_put_text(struct buf *b, const struct policy_plan *p)
 		buf_str(b, " -> ");
 		put_side(b, &c->dst);
 		buf_printf(b, "%s%s (%llu):\n", c->is_same_user ? ", own devices only" : "",
-		    c->family == 0 ? "" : c->family == 4 ? ", IPv4" : ", IPv6", (unsigned long long)c->n_pairs);
+		    c->family == 0 ? "" : c->family == 4 ? ", IPv4" : ", IPv6",
+		    (unsigned long long)c->n_pairs);
 		if (c->gains != NULL)
 			buf_printf(b, "  + %s\n", c->gains);
 		if (c->loses != NULL)

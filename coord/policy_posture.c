@@ -1,4 +1,4 @@
-/* Device postures. Attributes: tailscale.com/kb/1288/device-posture, as far as a Hostinfo tells them. */
+/* Device postures. The attributes are those of tailscale.com/kb/1288/device-posture. */
 #include "coord/policy_posture.h"
 
 #include <ctype.h>
@@ -72,7 +72,8 @@ compare_values(const char *attribute, const char *a, const char *b)
 		return compare_versions(a, b);
 	double x = strtod(a, &a_end), y = strtod(b, &b_end);
 
-	if (a_end != a && b_end != b && *a_end == '\0' && *b_end == '\0' && isfinite(x) && isfinite(y))
+	if (a_end != a && b_end != b && *a_end == '\0' && *b_end == '\0' && isfinite(x) &&
+	    isfinite(y))
 		return (x > y) - (x < y);
 	/* Clients write macOS and iOS, policies macos and ios. */
 	return strcmp(attribute, "node:os") == 0 ? strcasecmp(a, b) : strcmp(a, b);
@@ -126,8 +127,8 @@ policy_posture_failing(const struct policy_posture *posture, policy_posture_get_
 }
 
 bool
-policy_posture_any(const struct policy *p, const struct policy_list *postures, policy_posture_get_fn *get,
-    void *arg)
+policy_posture_any(const struct policy *p, const struct policy_list *postures,
+    policy_posture_get_fn *get, void *arg)
 {
 	for (unsigned i = 0; i < postures->n; i++) {
 		if (policy_posture_failing(&p->postures[postures->v[i]], get, arg) == NULL)

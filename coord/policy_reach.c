@@ -1,4 +1,4 @@
-/* What one address may reach at another. The rules: reference policy.md section 4. */
+/* What one address may reach at another. */
 #include "coord/policy_reach.h"
 
 #include <stdio.h>
@@ -68,10 +68,12 @@ policy_reach_meets(const struct policy_reach_view *v, const struct policy_rule *
 {
 	/* A posture is a device's: addresses behind a router have none. */
 	return rule->postures.n == 0 ||
-	    (src->kind == POLICY_REACH_OWN && policy_class_meets(v->w, src->class, &rule->postures));
+	    (src->kind == POLICY_REACH_OWN &&
+	    policy_class_meets(v->w, src->class, &rule->postures));
 }
 
-/* Does an exit node get a destination of literal addresses? What lies in the internet, or has its own address. */
+/* Does an exit node get a destination of literal addresses? What lies in the internet, or has its
+ * own address. */
 static bool
 exit_gets(const struct policy_reach_view *v, uint32_t i, const struct policy_reach_side *dst)
 {
@@ -82,7 +84,8 @@ exit_gets(const struct policy_reach_view *v, uint32_t i, const struct policy_rea
 }
 
 static bool
-has_via(const struct policy_reach_view *v, const struct policy_rule *rule, const struct policy_class *c)
+has_via(const struct policy_reach_view *v, const struct policy_rule *rule,
+    const struct policy_class *c)
 {
 	for (unsigned i = 0; i < rule->via.n; i++) {
 		if (policy_class_in(v->w, c, rule->via.v[i]))
@@ -113,7 +116,8 @@ policy_reach_is_dst(const struct policy_reach_view *v, const struct policy_rule 
 	case POLICY_SEL_ALL:
 		return true;
 	case POLICY_SEL_SET:
-		return dst->kind == POLICY_REACH_EXIT ? exit_gets(v, at, dst) : ipset_has(&sel->set, &dst->ip);
+		return dst->kind == POLICY_REACH_EXIT
+		    ? exit_gets(v, at, dst) : ipset_has(&sel->set, &dst->ip);
 	case POLICY_SEL_INTERNET:
 		return ipset_has(&sel->set, &dst->ip);
 	default:
@@ -131,7 +135,8 @@ bool
 policy_reach_is_same_user(const struct policy_reach_side *src, const struct policy_reach_side *dst)
 {
 	return src->kind == POLICY_REACH_OWN && dst->kind == POLICY_REACH_OWN &&
-	    policy_class_user(src->class) > 0 && policy_class_user(src->class) == policy_class_user(dst->class);
+	    policy_class_user(src->class) > 0 &&
+	    policy_class_user(src->class) == policy_class_user(dst->class);
 }
 
 void
@@ -223,7 +228,8 @@ policy_reach_sort(struct policy_reach *r)
 	for (unsigned i = 0; i < r->n; i++) {
 		struct policy_reach_cap *last = n > 0 ? &r->v[n - 1] : NULL;
 
-		if (last != NULL && last->proto == r->v[i].proto && (unsigned)last->last + 1 >= r->v[i].first) {
+		if (last != NULL && last->proto == r->v[i].proto &&
+		    (unsigned)last->last + 1 >= r->v[i].first) {
 			if (r->v[i].last > last->last)
 				last->last = r->v[i].last;
 		} else {
@@ -261,7 +267,8 @@ cap_minus(const struct policy_reach_cap *c, const struct policy_reach *b, struct
 }
 
 void
-policy_reach_minus(const struct policy_reach *a, const struct policy_reach *b, struct policy_reach *out)
+policy_reach_minus(const struct policy_reach *a, const struct policy_reach *b,
+    struct policy_reach *out)
 {
 	unsigned k = 0;
 
@@ -287,7 +294,8 @@ policy_reach_has(const struct policy_reach *r, int proto, uint16_t port)
 		const struct policy_reach_cap *c = &r->v[i];
 
 		if (c->proto == proto &&
-		    (has_ports ? c->first <= port && port <= c->last : c->first == 0 && c->last == PORT_LAST))
+		    (has_ports ? c->first <= port && port <= c->last
+		    : c->first == 0 && c->last == PORT_LAST))
 			return true;
 	}
 	return false;
@@ -297,8 +305,8 @@ const char *
 policy_reach_proto(int proto, char out[8])
 {
 	static const struct { int number; const char *word; } words[] = {
-		{ PROTO_ICMP, "icmp" }, { 2, "igmp" }, { PROTO_TCP, "tcp" }, { PROTO_UDP, "udp" }, { 47, "gre" },
-		{ 50, "esp" }, { 51, "ah" }, { PROTO_ICMP6, "icmpv6" }, { PROTO_SCTP, "sctp" },
+		{ PROTO_ICMP, "icmp" }, { 2, "igmp" }, { PROTO_TCP, "tcp" }, { PROTO_UDP, "udp" },
+		{ 47, "gre" }, { 50, "esp" }, { 51, "ah" }, { PROTO_ICMP6, "icmpv6" }, { PROTO_SCTP, "sctp" },
 	};
 
 	snprintf(out, 8, "%d", proto);
@@ -326,12 +334,13 @@ run_of(const struct policy_reach *r, uint8_t proto, unsigned *n)
 	return first;
 }
 
-/* Are all four protocols of the default set there, TCP and UDP alike? Then it is written without protocol. */
+/* All four protocols of the default set, TCP and UDP alike, are written without protocol. */
 static bool
 is_default_set(const struct policy_reach *r)
 {
 	unsigned n_tcp, n_udp, n_icmp, n_icmp6;
-	const struct policy_reach_cap *tcp = run_of(r, PROTO_TCP, &n_tcp), *udp = run_of(r, PROTO_UDP, &n_udp);
+	const struct policy_reach_cap *tcp = run_of(r, PROTO_TCP, &n_tcp);
+	const struct policy_reach_cap *udp = run_of(r, PROTO_UDP, &n_udp);
 
 	run_of(r, PROTO_ICMP, &n_icmp);
 	run_of(r, PROTO_ICMP6, &n_icmp6);
@@ -367,7 +376,8 @@ policy_reach_put(struct buf *b, const struct policy_reach *r)
 
 	for (unsigned i = 0; i < r->n; i++) {
 		const struct policy_reach_cap *c = &r->v[i];
-		bool is_of_dflt = c->proto == PROTO_UDP || c->proto == PROTO_ICMP || c->proto == PROTO_ICMP6;
+		bool is_of_dflt = c->proto == PROTO_UDP || c->proto == PROTO_ICMP ||
+		    c->proto == PROTO_ICMP6;
 
 		if (is_dflt && is_of_dflt)
 			continue;

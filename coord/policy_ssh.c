@@ -1,12 +1,15 @@
 /*
  * SSH rules. The object that nodes get (tailcfg/tailcfg.go, SSHPolicy):
  *
- *   {"rules":[{"principals":[{"nodeIP":"100.64.0.1"}],"sshUsers":{"root":"root"},"action":{…},"acceptEnv":["LANG"]}]}
+ *   {"rules":[{"principals":[{"nodeIP":"100.64.0.1"}],"sshUsers":{"root":"root"},"action":{…},
+ *     "acceptEnv":["LANG"]}]}
  *
- * A client takes the first rule that names it and maps the wanted user to a text that is not empty; "=" is the
- * wanted name itself. So every rule says of root whether it is allowed ("" is no): "*" would let it in.
+ * A client takes the first rule that names it and maps the wanted user to a text that is not empty;
+ * "=" is the wanted name itself. So every rule says of root whether it is allowed ("" is no): "*"
+ * would let it in.
  *
- * A rule with localpart:*@domain is told user by user, because each of them maps to a name of their own.
+ * A rule with localpart:*@domain is told user by user, because each of them maps to a name of their
+ * own.
  */
 #include "coord/policy_ssh.h"
 
@@ -75,7 +78,8 @@ has_localpart(const struct policy_ssh *r)
 
 /* The local part of the user's e-mail, if a domain of the rule fits: bytes in out, or false. */
 static bool
-local_part(const struct policy_world *w, const struct policy_ssh *r, int64_t user_id, char out[USER_NAME_MAX])
+local_part(const struct policy_world *w, const struct policy_ssh *r, int64_t user_id,
+    char out[USER_NAME_MAX])
 {
 	const struct user *u = map_find(w->users, &user_id);
 
@@ -126,10 +130,11 @@ is_source(const struct policy_world *w, const struct policy_ssh *r, const struct
 	return is_listed(w, r, c) && policy_class_meets(w, c, &r->postures);
 }
 
-/* Of destinations other than autogroup:self; *has_self: that is one too, *has_other: there are any. */
+/* Of destinations other than autogroup:self; *has_self: that is one too, *has_other: there are
+ * any. */
 static bool
-is_destination(const struct policy_world *w, const struct policy_ssh *r, const struct policy_class *c,
-    bool *has_self, bool *has_other)
+is_destination(const struct policy_world *w, const struct policy_ssh *r,
+    const struct policy_class *c, bool *has_self, bool *has_other)
 {
 	bool is_in = false;
 
@@ -283,7 +288,8 @@ put_rule(struct policy_ssh_maker *m, struct json_writer *j, const struct policy_
 	json_w_obj_close(j);
 }
 
-/* The run of sources from *at on that are of one user (or tagged): their principals; *at is behind them. */
+/* The run of sources from *at on that are of one user (or tagged): their principals; *at is behind
+ * them. */
 static void
 put_run(struct policy_ssh_maker *m, struct json_writer *j, const struct policy_ssh *r,
     const struct rule_sources *s, unsigned *at)
@@ -441,7 +447,8 @@ policy_ssh_put(struct buf *b, struct policy_world *w, const struct policy_class 
 }
 
 static bool
-lets_user(const struct policy_world *w, const struct policy_ssh *r, int64_t user_id, const char *name)
+lets_user(const struct policy_world *w, const struct policy_ssh *r, int64_t user_id,
+    const char *name)
 {
 	char local[USER_NAME_MAX];
 
@@ -455,8 +462,8 @@ lets_user(const struct policy_world *w, const struct policy_ssh *r, int64_t user
 }
 
 bool
-policy_ssh_fits(const struct policy_world *w, const struct policy_ssh *rule, const struct policy_class *src,
-    const struct policy_class *dst, const char *local_user)
+policy_ssh_fits(const struct policy_world *w, const struct policy_ssh *rule,
+    const struct policy_class *src, const struct policy_class *dst, const char *local_user)
 {
 	int64_t src_user = policy_class_user(src), dst_user = policy_class_user(dst);
 	bool has_self, has_other;
@@ -470,10 +477,11 @@ policy_ssh_fits(const struct policy_world *w, const struct policy_ssh *rule, con
 }
 
 bool
-policy_ssh_lets(const struct policy_world *w, const struct policy_ssh *rule, const struct policy_class *src,
-    const struct policy_class *dst, const char *local_user)
+policy_ssh_lets(const struct policy_world *w, const struct policy_ssh *rule,
+    const struct policy_class *src, const struct policy_class *dst, const char *local_user)
 {
-	return policy_ssh_fits(w, rule, src, dst, local_user) && policy_class_meets(w, src, &rule->postures);
+	return policy_ssh_fits(w, rule, src, dst, local_user) &&
+	    policy_class_meets(w, src, &rule->postures);
 }
 
 const struct policy_ssh *

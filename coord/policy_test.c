@@ -1,7 +1,8 @@
 /*
- * The tests of a policy. What a selector stands for is looked up once, as a set of ranges; which destinations of
- * rules meet a test's destination once per pair of selectors. The sources of the rules that let a test through must
- * cover its source as a whole: one address that does not get through is a denial.
+ * The tests of a policy. What a selector stands for is looked up once, as a set of ranges; which
+ * destinations of rules meet a test's destination once per pair of selectors. The sources of the
+ * rules that let a test through must cover its source as a whole: one address that does not get
+ * through is a denial.
  */
 #include "coord/policy_test.h"
 
@@ -41,6 +42,12 @@ struct run {
 	uint64_t n_steps;
 	bool has_failed;
 };
+
+static bool
+is_over(const struct run *r)
+{
+	return r->n_steps >= POLICY_TEST_STEPS_MAX;
+}
 
 static void
 fail(struct run *r, unsigned line, const char *text)
@@ -120,7 +127,8 @@ proto_fits(int rule, int test)
 {
 	if (rule < 0 || rule == test)
 		return true;
-	return test < 0 && (rule == PROTO_TCP || rule == PROTO_UDP || rule == PROTO_ICMP || rule == PROTO_ICMP6);
+	return test < 0 && (rule == PROTO_TCP || rule == PROTO_UDP || rule == PROTO_ICMP ||
+	    rule == PROTO_ICMP6);
 }
 
 static bool
@@ -154,7 +162,8 @@ dst_fits(struct run *r, uint32_t rule_sel, uint32_t test_sel)
 }
 
 static bool
-facts_fit(const struct run *r, const struct policy_list *postures, const struct policy_fact *facts, unsigned n)
+facts_fit(const struct run *r, const struct policy_list *postures, const struct policy_fact *facts,
+    unsigned n)
 {
 	struct policy_posture_facts f = { facts, n };
 
@@ -182,11 +191,12 @@ is_allowed(struct run *r, const struct policy_test *t, const struct policy_dst *
 	bool is_through;
 
 	ipset_add_set(&left, dst_set(r, t->src));
-	for (unsigned i = 0; i < r->n_entries && left.n > 0 && r->n_steps < POLICY_TEST_STEPS_MAX; i++) {
+	for (unsigned i = 0; i < r->n_entries && left.n > 0 && !is_over(r); i++) {
 		const struct entry *e = &r->entries[i];
 
 		r->n_steps++;
-		if (e->rule == done || !proto_fits(e->proto, t->proto) || !ports_fit(e, dst->ports[0].first) ||
+		if (e->rule == done || !proto_fits(e->proto, t->proto) ||
+		    !ports_fit(e, dst->ports[0].first) ||
 		    !dst_fits(r, e->dst, dst->sel) ||
 		    !facts_fit(r, &e->rule->postures, t->facts, t->n_facts))
 			continue;
@@ -198,7 +208,7 @@ is_allowed(struct run *r, const struct policy_test *t, const struct policy_dst *
 	return is_through;
 }
 
-/* Why the destination cannot be tested, or NULL. What is wrong with its form the parser has said. */
+/* Why the destination cannot be tested, or NULL. Of its form, the parser has told. */
 static const char *
 dst_problem(struct run *r, const struct policy_dst *dst)
 {
@@ -210,7 +220,8 @@ dst_problem(struct run *r, const struct policy_dst *dst)
 static const char *
 proto_word(int proto)
 {
-	return proto < 0 ? "" : proto == PROTO_TCP ? " (tcp)" : proto == PROTO_UDP ? " (udp)" : " (sctp)";
+	return proto < 0 ? ""
+	    : proto == PROTO_TCP ? " (tcp)" : proto == PROTO_UDP ? " (udp)" : " (sctp)";
 }
 
 static void
@@ -220,17 +231,19 @@ check_dsts(struct run *r, const struct policy_test *t, bool is_wanted)
 	unsigned n = is_wanted ? t->n_accept : t->n_deny;
 	struct buf b = { 0 };
 
-	for (unsigned i = 0; i < n && r->n_steps < POLICY_TEST_STEPS_MAX; i++) {
+	for (unsigned i = 0; i < n && !is_over(r); i++) {
 		const char *problem = dst_problem(r, &dsts[i]);
 
 		buf_clear(&b);
-		buf_printf(&b, "%s -> %s%s: ", sel_text(r, t->src), dsts[i].text, proto_word(t->proto));
+		buf_printf(&b, "%s -> %s%s: ", sel_text(r, t->src), dsts[i].text,
+		    proto_word(t->proto));
 		if (problem != NULL)
 			buf_str(&b, problem);
 		else if (is_allowed(r, t, &dsts[i]) == is_wanted)
 			continue;
 		else
-			buf_str(&b, is_wanted ? "expected ALLOWED, got DENIED" : "expected DENIED, got ALLOWED");
+			buf_str(&b, is_wanted ? "expected ALLOWED, got DENIED"
+			    : "expected DENIED, got ALLOWED");
 		fail(r, t->line, buf_cstr(&b));
 	}
 	buf_fini(&b);
@@ -253,7 +266,7 @@ run_test(struct run *r, const struct policy_test *t)
 	buf_fini(&b);
 }
 
-/* --- sshTests ------------------------------------------------------------------------------------- */
+/* --- sshTests --------------------------------------------------------------------------------- */
 
 struct classes {
 	const struct policy_class **v;	/* owned */
@@ -332,7 +345,7 @@ judge_user(struct run *r, const struct policy_ssh_test *t, const struct classes 
 	const char *problem = *pair->user == '\0' ? "an empty user cannot log in" : NULL;
 
 	for (unsigned d = 0; problem == NULL && d < dst->n; d++) {
-		for (unsigned s = 0; problem == NULL && s < src->n && r->n_steps < POLICY_TEST_STEPS_MAX; s++) {
+		for (unsigned s = 0; problem == NULL && s < src->n && !is_over(r); s++) {
 			pair->src = src->v[s];
 			pair->dst = dst->v[d];
 			problem = judge(r, t, pair, want);
@@ -363,10 +376,11 @@ judge_self(struct run *r, const struct policy_ssh_test *t, const struct classes 
 }
 
 static void
-run_users(struct run *r, const struct policy_ssh_test *t, const struct classes *src, uint32_t dst_sel,
-    enum want want)
+run_users(struct run *r, const struct policy_ssh_test *t, const struct classes *src,
+    uint32_t dst_sel, enum want want)
 {
-	char *const *users = want == WANT_ACCEPT ? t->accept : want == WANT_DENY ? t->deny : t->check;
+	char *const *users = want == WANT_ACCEPT ? t->accept : want == WANT_DENY ? t->deny
+	    : t->check;
 	unsigned n = want == WANT_ACCEPT ? t->n_accept : want == WANT_DENY ? t->n_deny : t->n_check;
 	bool is_self = r->w->policy->sels[dst_sel].kind == POLICY_SEL_SELF;
 	struct classes dst = { 0 };
@@ -374,7 +388,7 @@ run_users(struct run *r, const struct policy_ssh_test *t, const struct classes *
 
 	if (n > 0)
 		find_classes(r, dst_sel, &dst);
-	for (unsigned i = 0; i < n && r->n_steps < POLICY_TEST_STEPS_MAX; i++) {
+	for (unsigned i = 0; i < n && !is_over(r); i++) {
 		struct pair pair = { .user = users[i] };
 		const char *problem = is_self ? judge_self(r, t, src, &dst, &pair, want)
 		    : judge_user(r, t, src, &dst, &pair, want);
@@ -382,8 +396,8 @@ run_users(struct run *r, const struct policy_ssh_test *t, const struct classes *
 		if (problem == NULL)
 			continue;
 		buf_clear(&b);
-		buf_printf(&b, "%s/%s -> %s: %s", sel_text(r, t->src), *users[i] != '\0' ? users[i] : "\"\"",
-		    sel_text(r, dst_sel), problem);
+		buf_printf(&b, "%s/%s -> %s: %s", sel_text(r, t->src),
+		    *users[i] != '\0' ? users[i] : "\"\"", sel_text(r, dst_sel), problem);
 		fail(r, t->line, buf_cstr(&b));
 	}
 	free(dst.v);
@@ -392,7 +406,8 @@ run_users(struct run *r, const struct policy_ssh_test *t, const struct classes *
 
 /* Is there a node that the destination means? */
 static bool
-dst_is_there(struct run *r, const struct policy_ssh_test *t, const struct classes *src, uint32_t sel)
+dst_is_there(struct run *r, const struct policy_ssh_test *t, const struct classes *src,
+    uint32_t sel)
 {
 	struct classes dst = { 0 };
 	bool is_there = false;
@@ -406,7 +421,8 @@ dst_is_there(struct run *r, const struct policy_ssh_test *t, const struct classe
 		is_there = dst.n > 0;
 	}
 	if (!is_there) {
-		buf_printf(&b, "%s: dst \"%s\" resolved to no nodes", sel_text(r, t->src), sel_text(r, sel));
+		buf_printf(&b, "%s: dst \"%s\" resolved to no nodes", sel_text(r, t->src),
+		    sel_text(r, sel));
 		fail(r, t->line, buf_cstr(&b));
 	}
 	free(dst.v);
@@ -469,12 +485,13 @@ policy_test_run(struct policy_world *w, struct policy_errors *errors)
 	r.sels = obj_alloc((p->n_sels + 1) * sizeof(*r.sels));
 	r.meets = obj_alloc(p->n_sels + 1);
 	list_entries(&r);
-	for (unsigned i = 0; i < p->n_tests && r.n_steps < POLICY_TEST_STEPS_MAX; i++)
+	for (unsigned i = 0; i < p->n_tests && !is_over(&r); i++)
 		run_test(&r, &p->tests[i]);
-	for (unsigned i = 0; i < p->n_ssh_tests && r.n_steps < POLICY_TEST_STEPS_MAX; i++)
+	for (unsigned i = 0; i < p->n_ssh_tests && !is_over(&r); i++)
 		run_ssh_test(&r, &p->ssh_tests[i]);
-	if (r.n_steps >= POLICY_TEST_STEPS_MAX)
-		fail(&r, 0, "tests and sshTests look at too many rules and nodes: have fewer of them");
+	if (is_over(&r))
+		fail(&r, 0,
+		    "tests and sshTests look at too many rules and nodes: have fewer of them");
 	for (unsigned i = 0; i < p->n_sels; i++) {
 		ipset_fini(&r.sels[i].src);
 		ipset_fini(&r.sels[i].dst);

@@ -1,6 +1,6 @@
 /*
- * A tailnet for tests of what stands on the policy engine: three users, servers, routers, a cluster, an exit node, one
- * node that waits. Every node has 100.64.0.<id> and fd7a:115c:a1e0::<id>.
+ * A tailnet for tests of what stands on the policy engine: three users, servers, routers, a cluster,
+ * an exit node, one node that waits. Every node has 100.64.0.<id> and fd7a:115c:a1e0::<id>.
  */
 #ifndef TESTS_POLICY_RIG_H
 #define TESTS_POLICY_RIG_H
@@ -19,7 +19,8 @@
 #include "coord/policy_world.h"
 
 #define RIG_URL "https://hq.example.com"
-#define RIG_TAGS "\"tagOwners\":{\"tag:web\":[],\"tag:router\":[],\"tag:spare\":[],\"tag:exit\":[],\"tag:k3s\":[]},"
+#define RIG_TAGS "\"tagOwners\":{\"tag:web\":[],\"tag:router\":[],\"tag:spare\":[]," \
+	"\"tag:exit\":[],\"tag:k3s\":[]},"
 #define RIG_ROUTES_MAX 3
 
 struct rig_node {
@@ -38,7 +39,8 @@ static const struct rig_node rig_nodes[] = {
 	{ .id = 4, .name = "web-1", .tags = { "tag:web" } },
 	{ .id = 5, .name = "web-2", .tags = { "tag:web" } },
 	{ .id = 6, .name = "gw-1", .tags = { "tag:router" }, .routes = { "10.20.0.0/16" } },
-	{ .id = 7, .name = "gw-2", .tags = { "tag:router", "tag:spare" }, .routes = { "-10.20.0.0/16" } },
+	{ .id = 7, .name = "gw-2", .tags = { "tag:router", "tag:spare" },
+	  .routes = { "-10.20.0.0/16" } },
 	{ .id = 8, .name = "exit-1", .tags = { "tag:exit" }, .routes = { "0.0.0.0/0", "::/0" } },
 	{ .id = 9, .name = "bob-new", .user_id = 2, .is_waiting = true },
 	{ .id = 10, .name = "k3s-1", .tags = { "tag:k3s" }, .routes = { "10.42.0.0/24" } },
@@ -75,7 +77,8 @@ rig_name(void *arg, int64_t node_id)
 static inline void
 rig_init(struct rig *r)
 {
-	static const char *const emails[] = { "alice@example.com", "bob@example.com", "carol@other.org" };
+	static const char *const emails[] = { "alice@example.com", "bob@example.com",
+	    "carol@other.org" };
 	static const char *const names[] = { "alice", "bob", "carol" };
 
 	*r = (struct rig){ 0 };
@@ -104,7 +107,8 @@ rig_fini(struct rig *r)
 static inline struct policy_node
 rig_policy_node(const struct rig_node *from, struct node_route *routes)
 {
-	struct policy_node n = { .id = from->id, .user_id = from->user_id, .is_waiting = from->is_waiting };
+	struct policy_node n = { .id = from->id, .user_id = from->user_id,
+	    .is_waiting = from->is_waiting };
 	char text[32];
 
 	snprintf(text, sizeof(text), "100.64.0.%d", (int)from->id);
@@ -119,7 +123,8 @@ rig_policy_node(const struct rig_node *from, struct node_route *routes)
 
 		routes[n.n_routes].is_primary = *route != '-';
 		route += *route == '-';
-		assert_int_equal(net_prefix_parse(route, strlen(route), &routes[n.n_routes].prefix), ERR_OK);
+		assert_int_equal(net_prefix_parse(route, strlen(route), &routes[n.n_routes].prefix),
+		    ERR_OK);
 	}
 	n.routes = routes;
 	return n;

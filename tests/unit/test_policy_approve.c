@@ -7,7 +7,8 @@
 static const char policy_text[] = "{" RIG_TAGS
 	"\"groups\":{\"group:net\":[\"bob@\"]},"
 	"\"autoApprovers\":{\"routes\":{"
-	"\"10.0.0.0/8\":[\"tag:router\"],\"10.20.0.0/16\":[\"tag:web\"],\"192.168.0.0/16\":[\"group:net\"],"
+	"\"10.0.0.0/8\":[\"tag:router\"],\"10.20.0.0/16\":[\"tag:web\"],"
+	    "\"192.168.0.0/16\":[\"group:net\"],"
 	"\"0.0.0.0/0\":[\"tag:k3s\"],\"fd00::/8\":[\"alice@\"]},"
 	"\"exitNode\":[\"tag:exit\",\"alice@\"],\"services\":{\"svc:db\":[\"tag:web\"]}}}";
 
@@ -46,7 +47,8 @@ test_routes(void **state)
 		struct node_route routes[RIG_ROUTES_MAX];
 		struct net_prefix p;
 
-		assert_int_equal(net_prefix_parse(cases[i].route, strlen(cases[i].route), &p), ERR_OK);
+		assert_int_equal(net_prefix_parse(cases[i].route, strlen(cases[i].route), &p),
+		    ERR_OK);
 		for (size_t k = 0; k < COUNT_OF(rig_nodes); k++) {
 			struct policy_node n = rig_policy_node(&rig_nodes[k], routes);
 
@@ -62,7 +64,8 @@ test_routes(void **state)
 static void
 test_former_user(void **state)
 {
-	const struct rig_node was = { .id = 50, .name = "was-alice", .user_id = 0, .tags = { "tag:router" } };
+	const struct rig_node was = { .id = 50, .name = "was-alice", .user_id = 0,
+	    .tags = { "tag:router" } };
 	struct node_route routes[RIG_ROUTES_MAX];
 	struct net_prefix p;
 	struct rig r;

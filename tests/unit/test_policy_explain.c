@@ -40,13 +40,18 @@ static const char policy_text[] = "{\n"				/* line 1 */
 	"\"acls\": [\n"
 	"  {\"action\": \"accept\", \"src\": [\"alice@\"], /* laptops } */\n"	/* line 5 */
 	"   \"dst\": [\"tag:web:22,80-90\"]},\n"
-	"  {\"action\": \"accept\", \"src\": [\"autogroup:member\"], \"dst\": [\"10.20.0.0/16:443\"]},\n"
-	"  {\"action\": \"accept\", \"src\": [\"tag:k3s\", \"10.42.0.0/16\"], \"dst\": [\"tag:k3s:*\", \"10.42.0.0/16:*\"]},\n"
-	"  {\"action\": \"accept\", \"proto\": \"udp\", \"src\": [\"autogroup:member\"], \"dst\": [\"autogroup:self:53\"]},\n"
-	"  {\"action\": \"accept\", \"src\": [\"bob@\"], \"srcPosture\": [\"posture:linux\"], \"dst\": [\"tag:web:443\"]},\n"
+	"  {\"action\": \"accept\", \"src\": [\"autogroup:member\"], \"dst\": "
+	    "[\"10.20.0.0/16:443\"]},\n"
+	"  {\"action\": \"accept\", \"src\": [\"tag:k3s\", \"10.42.0.0/16\"], \"dst\": "
+	    "[\"tag:k3s:*\", \"10.42.0.0/16:*\"]},\n"
+	"  {\"action\": \"accept\", \"proto\": \"udp\", \"src\": [\"autogroup:member\"], \"dst\": "
+	    "[\"autogroup:self:53\"]},\n"
+	"  {\"action\": \"accept\", \"src\": [\"bob@\"], \"srcPosture\": [\"posture:linux\"], "
+	    "\"dst\": [\"tag:web:443\"]},\n"
 	"],\n"
 	"\"grants\": [\n"						/* line 12 */
-	"  {\"src\": [\"bob@\"], \"dst\": [\"10.20.0.0/16\"], \"ip\": [\"8080\"], \"via\": [\"tag:spare\"]},\n"
+	"  {\"src\": [\"bob@\"], \"dst\": [\"10.20.0.0/16\"], \"ip\": [\"8080\"], \"via\": "
+	    "[\"tag:spare\"]},\n"
 	"  {\"src\": [\"alice@\"], \"dst\": [\"autogroup:internet\"], \"ip\": [\"*\"]},\n"
 	"]}";
 
@@ -96,9 +101,11 @@ check(struct policy_world *w, const struct explain_case *c)
 	policy_explain_put_text(&text, e);
 	if (e->is_allowed != c->is_allowed)
 		fail_msg("%s -> %s: %s", c->src, c->dst, buf_cstr(&text));
-	for (char *piece = strtok_r(want, "|", &save); piece != NULL; piece = strtok_r(NULL, "|", &save)) {
+	for (char *piece = strtok_r(want, "|", &save); piece != NULL; piece = strtok_r(NULL, "|",
+	    &save)) {
 		if (strstr(buf_cstr(&text), piece) == NULL)
-			fail_msg("%s -> %s: no \"%s\" in %s", c->src, c->dst, piece, buf_cstr(&text));
+			fail_msg("%s -> %s: no \"%s\" in %s", c->src, c->dst, piece,
+			    buf_cstr(&text));
 	}
 	if (c->want_not != NULL && strstr(buf_cstr(&text), c->want_not) != NULL)
 		fail_msg("%s -> %s: \"%s\" in %s", c->src, c->dst, c->want_not, buf_cstr(&text));
@@ -118,43 +125,60 @@ test_cases(void **state)
 {
 	static const struct explain_case cases[] = {
 		{ "alice-laptop", "web-1:22", true,
-		  "allowed: alice-laptop (100.64.0.1) -> web-1 (100.64.0.4), tcp:22\n|line 5, column 3: alice@ may reach tag:web:22,80-90|"
-		  "{\"action\": \"accept\", \"src\": [\"alice@\"], \"dst\": [\"tag:web:22,80-90\"]}\n|"
+		  "allowed: alice-laptop (100.64.0.1) -> web-1 (100.64.0.4), tcp:22\n|line 5, "
+		  "column 3: alice@ may reach tag:web:22,80-90|"
+		  "{\"action\": \"accept\", \"src\": [\"alice@\"], \"dst\": [\"tag:web:22,"
+		  "80-90\"]}\n|"
 		  "{\"SrcIPs\":[\"100.64.0.1-100.64.0.2\",\"fd7a:115c:a1e0::1-fd7a:115c:a1e0::2\"],"
-		  "\"DstPorts\":[{\"IP\":\"100.64.0.4\",\"Ports\":{\"First\":22,\"Last\":22}}],\"IPProto\":[6]}", "laptops" },
+		  "\"DstPorts\":[{\"IP\":\"100.64.0.4\",\"Ports\":{\"First\":22,\"Last\":22}}],"
+		  "\"IPProto\":[6]}", "laptops" },
 		/* ICMP goes wherever anything goes */
 		{ "alice-laptop", "web-1/icmp", true, "icmp|line 5", NULL },
 		{ "alice-laptop", "web-1:23", false,
-		  "denied|no rule lets alice-laptop (100.64.0.1) reach web-1 (100.64.0.4) on tcp:23|"
-		  "port         line 5, column 3: has this source and destination, but allows 22, 80-90 only: add tcp:23", NULL },
-		{ "bob-laptop", "web-1:22", false, "source       line 5, column 3: allows it from alice@: bob-laptop", "posture " },
+		  "denied|no rule lets alice-laptop (100.64.0.1) reach web-1 (100.64.0.4) on "
+		  "tcp:23|"
+		  "port         line 5, column 3: has this source and destination, but allows 22, "
+		  "80-90 only: add tcp:23", NULL },
+		{ "bob-laptop", "web-1:22", false, "source       line 5, column 3: allows it from "
+		  "alice@: bob-laptop", "posture " },
 		/* a posture, and what the device has */
 		{ "bob-laptop", "web-1:443", false,
-		  "posture      line 10, column 3|posture:linux wants node:os IN ['linux'], the device has 'windows'", NULL },
+		  "posture      line 10, column 3|posture:linux wants node:os IN ['linux'], the "
+		  "device has 'windows'", NULL },
 		/* by address, of the other family too */
-		{ "fd7a:115c:a1e0::1", "web-2:80", true, "alice-laptop (fd7a:115c:a1e0::1) -> web-2 (fd7a:115c:a1e0::5)", NULL },
+		{ "fd7a:115c:a1e0::1", "web-2:80", true, "alice-laptop (fd7a:115c:a1e0::1) -> "
+		  "web-2 (fd7a:115c:a1e0::5)", NULL },
 		{ "100.64.0.1", "100.64.0.5:90", true, "web-2 (100.64.0.5)", NULL },
-		{ "100.64.0.1", "[fd7a:115c:a1e0::5]:90", false, "no IPv4, the other no IPv6", NULL },
+		{ "100.64.0.1", "[fd7a:115c:a1e0::5]:90", false, "no IPv4, the other no IPv6",
+		  NULL },
 		/* routes: the primary, and via */
 		{ "alice-laptop", "10.20.3.4:443", true,
-		  "10.20.3.4 (10.20.0.0/16 of gw-1)|line 7, column 3|10.20.0.0/16 through gw-1, its primary router", NULL },
+		  "10.20.3.4 (10.20.0.0/16 of gw-1)|line 7, column 3|10.20.0.0/16 through gw-1, "
+		  "its primary router", NULL },
 		{ "bob-laptop", "10.20.3.4:443", true, "gw-1, its primary router", NULL },
-		{ "10.42.0.7", "10.42.0.9:80", true, "10.42.0.7 (10.42.0.0/24 of k3s-1)|line 8, column 3", NULL },
-		{ "web-1", "10.20.3.4:443", false, "source       line 7, column 3: allows it from autogroup:member: web-1", NULL },
+		{ "10.42.0.7", "10.42.0.9:80", true, "10.42.0.7 (10.42.0.0/24 of k3s-1)|line 8, "
+		  "column 3", NULL },
+		{ "web-1", "10.20.3.4:443", false, "source       line 7, column 3: allows it from "
+		  "autogroup:member: web-1", NULL },
 		/* nobody's, and somebody's who lacks approval */
-		{ "alice-laptop", "10.50.0.1:80", false, "no node has the address 10.50.0.1 or an approved route", "unapproved" },
+		{ "alice-laptop", "10.50.0.1:80", false, "no node has the address 10.50.0.1 or an "
+		  "approved route", "unapproved" },
 		{ "alice-laptop", "10.99.0.1:80", false,
 		  "unapproved   web-2 advertises 10.99.0.0/16, which is not approved", "no-rule" },
 		/* the internet */
-		{ "alice-laptop", "8.8.8.8:53/udp", true, "0.0.0.0/0 through exit-1, if the client has chosen it", NULL },
+		{ "alice-laptop", "8.8.8.8:53/udp", true, "0.0.0.0/0 through exit-1, if the client "
+		  "has chosen it", NULL },
 		{ "bob-laptop", "8.8.8.8:53/udp", false, "source       line 14, column 3", NULL },
 		/* nodes that may not talk at all */
-		{ "bob-new", "web-1:443", false, "blocked      bob-new waits for approval", "no-rule" },
+		{ "bob-new", "web-1:443", false, "blocked      bob-new waits for approval",
+		  "no-rule" },
 		{ "k3s-1", "k3s-2:80", false, "blocked      k3s-2 has an expired key", "no-rule" },
 		/* autogroup:self */
 		{ "alice-laptop", "alice-phone:53/udp", true,
-		  "line 9, column 3|\"SrcIPs\":[\"100.64.0.1\"],\"DstPorts\":[{\"IP\":\"100.64.0.2\"|\"IPProto\":[17]", NULL },
-		{ "alice-laptop", "bob-laptop:53/udp", false, "destination  line 9, column 3: allows udp:53 from this source", NULL },
+		  "line 9, column 3|\"SrcIPs\":[\"100.64.0.1\"],"
+		  "\"DstPorts\":[{\"IP\":\"100.64.0.2\"|\"IPProto\":[17]", NULL },
+		{ "alice-laptop", "bob-laptop:53/udp", false,
+		  "destination  line 9, column 3: allows udp:53 from this source", NULL },
 		{ "gw-1", "web-1:9", false, "no rule lets gw-1", "line" },
 	};
 	struct rig r;
@@ -178,12 +202,15 @@ test_via(void **state)
 	(void)state;
 	rig_init(&r);
 	struct policy_world *w = rig_world(&r, "{" RIG_TAGS
-	    "\"grants\":[{\"src\":[\"bob@\"],\"dst\":[\"10.20.0.0/16\"],\"ip\":[\"8080\"],\"via\":[\"tag:spare\"]}]}");
+	    "\"grants\":[{\"src\":[\"bob@\"],\"dst\":[\"10.20.0.0/16\"],\"ip\":[\"8080\"],"
+	    "\"via\":[\"tag:spare\"]}]}");
 
 	check(w, &(struct explain_case){ "bob-laptop", "10.20.3.4:8080", true,
 	    "10.20.3.4 (10.20.0.0/16 of gw-2)|10.20.0.0/16 through gw-2, chosen by via", NULL });
-	check(w, &(struct explain_case){ "bob-laptop", "10.20.3.4:80", false, "allows 8080 only", NULL });
-	check(w, &(struct explain_case){ "alice-laptop", "10.20.3.4:8080", false, "denied", "gw-2" });
+	check(w, &(struct explain_case){ "bob-laptop", "10.20.3.4:80", false, "allows 8080 only",
+	    NULL });
+	check(w, &(struct explain_case){ "alice-laptop", "10.20.3.4:8080", false, "denied",
+	    "gw-2" });
 	policy_world_free(w);
 	rig_fini(&r);
 }
@@ -217,8 +244,10 @@ test_parse(void **state)
 		{ "[fd7a::1]/icmp", "fd7a::1", 1, 0 },
 		{ "web/255", "web", 255, 0 },
 	};
-	static const char *const bad[] = { "", ":", ":22", "web", "web:", "web:0", "web:65536", "web:2x", "web/", "web/0",
-		"web/256", "web/06", "web/x", "web:22/icmp", "fd7a::1:22", "[fd7a::1]", "[]:1", "/", "web:1/" };
+	static const char *const bad[] = { "", ":", ":22", "web", "web:", "web:0", "web:65536",
+	    "web:2x", "web/", "web/0",
+		"web/256", "web/06", "web/x", "web:22/icmp", "fd7a::1:22", "[fd7a::1]", "[]:1", "/",
+		    "web:1/" };
 	struct policy_explain_ask ask = { 0 };
 	struct err_text why;
 	char host[256];
@@ -266,14 +295,16 @@ test_unknown(void **state)
 static void
 test_excerpt(void **state)
 {
-	static const char want[] = "{\"action\":\"accept\", \"src\":[\"\xc3\xa4\"],\"dst\":[\"10.0.0.0:80\"";
+	static const char want[] = "{\"action\":\"accept\", \"src\":[\"\xc3\xa4\"],"
+	    "\"dst\":[\"10.0.0.0:80\"";
 	struct buf text = { 0 };
 	struct rig r;
 	char *rule;
 
 	(void)state;
 	rig_init(&r);
-	buf_str(&text, "{" RIG_TAGS "\n\"hosts\":{\"\xc3\xa4\":\"10.0.0.1\"}, \"acls\":[{\"action\":\"accept\", // to the \xc3\xa4\n"
+	buf_str(&text, "{" RIG_TAGS "\n\"hosts\":{\"\xc3\xa4\":\"10.0.0.1\"}, "
+	    "\"acls\":[{\"action\":\"accept\", // to the \xc3\xa4\n"
 	    "\t\t\"src\":[\"\xc3\xa4\"],\"dst\":[");
 	for (unsigned i = 0; i < 100; i++)
 		buf_printf(&text, "%s\"10.0.0.%u:80\"", i > 0 ? "," : "", i);

@@ -53,49 +53,68 @@ test_cases(void **state)
 		{ "", "", NOTHING },
 		{ ACLS(""), ACLS(""), NOTHING },
 		{ ACLS(""), ACLS(ACL("\"alice@\"", "\"tag:web:22,80-90\"")),
-		  "4 pairs of nodes gain, 0 lose\nalice-laptop, alice-phone -> web-1, web-2 (4):\n  + 22, 80-90\n" },
+		  "4 pairs of nodes gain, 0 lose\nalice-laptop, alice-phone -> web-1, web-2 (4):\n "
+		  " + 22, 80-90\n" },
 		{ ACLS(ACL("\"alice@\"", "\"tag:web:22\"")), ACLS(""),
-		  "0 pairs of nodes gain, 4 lose\nalice-laptop, alice-phone -> web-1, web-2 (4):\n  - 22\n" },
+		  "0 pairs of nodes gain, 4 lose\nalice-laptop, alice-phone -> web-1, web-2 (4):\n "
+		  " - 22\n" },
 		/* written in another way, the same */
 		{ ACLS(ACL("\"alice@\"", "\"tag:web:22\"") "," ACL("\"bob@\"", "\"tag:web:22\"")),
 		  ACLS(ACL("\"bob@\",\"alice@\"", "\"tag:web:22\"")), NOTHING },
 		{ ACLS(ACL("\"alice@\"", "\"tag:web:20-30\"")),
-		  ACLS(ACL("\"alice@\"", "\"tag:web:20-25\"") "," ACL("\"alice@\"", "\"tag:web:26-30\"")), NOTHING },
+		  ACLS(ACL("\"alice@\"", "\"tag:web:20-25\"") "," ACL("\"alice@\"",
+		  "\"tag:web:26-30\"")), NOTHING },
 		/* a rule that another one has covered already */
-		{ ACLS(ACL("\"*\"", "\"*:*\"")), ACLS(ACL("\"*\"", "\"*:*\"") "," ACL("\"alice@\"", "\"tag:web:22\"")), NOTHING },
+		{ ACLS(ACL("\"*\"", "\"*:*\"")), ACLS(ACL("\"*\"", "\"*:*\"") "," ACL("\"alice@\"",
+		  "\"tag:web:22\"")), NOTHING },
 		/* ports come and go */
-		{ ACLS(ACL("\"alice@\"", "\"tag:web:20-30\"")), ACLS(ACL("\"alice@\"", "\"tag:web:25-35\"")),
-		  "4 pairs of nodes gain, 4 lose\nalice-laptop, alice-phone -> web-1, web-2 (4):\n  + tcp:31-35, udp:31-35\n  - tcp:20-24, udp:20-24\n" },
+		{ ACLS(ACL("\"alice@\"", "\"tag:web:20-30\"")), ACLS(ACL("\"alice@\"",
+		  "\"tag:web:25-35\"")),
+		  "4 pairs of nodes gain, 4 lose\nalice-laptop, alice-phone -> web-1, web-2 (4):\n "
+		  " + tcp:31-35, udp:31-35\n  - tcp:20-24, udp:20-24\n" },
 		/* one family */
 		{ ACLS(""), ACLS(ACL("\"100.64.0.3\"", "\"tag:web:22\"")),
-		  "2 pairs of nodes gain, 0 lose\nbob-laptop -> web-1, web-2, IPv4 (2):\n  + 22\n" },
+		  "2 pairs of nodes gain, 0 lose\nbob-laptop -> web-1, web-2, IPv4 (2):\n  + "
+		  "22\n" },
 		/* a group of others, behind names */
-		{ "{" RIG_TAGS "\"groups\":{\"group:g\":[\"bob@\"]},\"acls\":[" ACL("\"group:g\"", "\"tag:web:22\"") "]}",
-		  "{" RIG_TAGS "\"groups\":{\"group:g\":[\"alice@\",\"bob@\"]},\"acls\":[" ACL("\"group:g\"", "\"tag:web:22\"") "]}",
-		  "4 pairs of nodes gain, 0 lose\nalice-laptop, alice-phone -> web-1, web-2 (4):\n  + 22\n" },
+		{ "{" RIG_TAGS "\"groups\":{\"group:g\":[\"bob@\"]},\"acls\":[" ACL("\"group:g\"",
+		  "\"tag:web:22\"") "]}",
+		  "{" RIG_TAGS "\"groups\":{\"group:g\":[\"alice@\",\"bob@\"]},\"acls\":["
+		  ACL("\"group:g\"", "\"tag:web:22\"") "]}",
+		  "4 pairs of nodes gain, 0 lose\nalice-laptop, alice-phone -> web-1, web-2 (4):\n "
+		  " + 22\n" },
 		/* own devices: nothing between users */
 		{ ACLS(""), ACLS(ACL("\"autogroup:member\"", "\"autogroup:self:22\"")),
-		  "2 pairs of nodes gain, 0 lose\nalice-laptop, alice-phone, bob-laptop -> alice-laptop, alice-phone, bob-laptop, "
+		  "2 pairs of nodes gain, 0 lose\nalice-laptop, alice-phone, bob-laptop -> "
+		  "alice-laptop, alice-phone, bob-laptop, "
 		  "own devices only (2):\n  + 22\n" },
 		{ ACLS(ACL("\"autogroup:member\"", "\"autogroup:member:*\"")),
 		  ACLS(ACL("\"autogroup:member\"", "\"autogroup:self:*\"")),
-		  "0 pairs of nodes gain, 4 lose\nalice-laptop, alice-phone, bob-laptop -> alice-laptop, alice-phone, bob-laptop (4):\n  - *\n" },
+		  "0 pairs of nodes gain, 4 lose\nalice-laptop, alice-phone, bob-laptop -> "
+		  "alice-laptop, alice-phone, bob-laptop (4):\n  - *\n" },
 		/* behind routers, cut to what the rule names */
-		{ ACLS(ACL("\"bob@\"", "\"10.20.7.0/24:80\"")), ACLS(ACL("\"bob@\"", "\"10.20.8.0/24:80\"")),
+		{ ACLS(ACL("\"bob@\"", "\"10.20.7.0/24:80\"")), ACLS(ACL("\"bob@\"",
+		  "\"10.20.8.0/24:80\"")),
 		  "2 pairs of nodes gain, 2 lose\n"
 		  "bob-laptop -> 10.20.7.0/24 (gw-1), 10.20.7.0/24 (gw-2), IPv4 (2):\n  - 80\n"
 		  "bob-laptop -> 10.20.8.0/24 (gw-1), 10.20.8.0/24 (gw-2), IPv4 (2):\n  + 80\n" },
 		/* the internet */
-		{ GRANTS(""), GRANTS("{\"src\":[\"bob@\"],\"dst\":[\"autogroup:internet\"],\"ip\":[\"*\"]}"),
-		  "2 pairs of nodes gain, 0 lose\nbob-laptop -> the internet (exit-1), IPv4 (1):\n  + *\n"
+		{ GRANTS(""), GRANTS("{\"src\":[\"bob@\"],\"dst\":[\"autogroup:internet\"],"
+		  "\"ip\":[\"*\"]}"),
+		  "2 pairs of nodes gain, 0 lose\nbob-laptop -> the internet (exit-1), IPv4 (1):\n "
+		  " + *\n"
 		  "bob-laptop -> the internet (exit-1), IPv6 (1):\n  + *\n" },
 		/* via: through that one alone */
 		{ GRANTS("{\"src\":[\"bob@\"],\"dst\":[\"10.20.0.0/16\"],\"ip\":[\"80\"]}"),
-		  GRANTS("{\"src\":[\"bob@\"],\"dst\":[\"10.20.0.0/16\"],\"ip\":[\"80\"],\"via\":[\"tag:spare\"]}"),
-		  "0 pairs of nodes gain, 1 lose\nbob-laptop -> 10.20.0.0/16 (gw-1), IPv4 (1):\n  - 80\n" },
+		  GRANTS("{\"src\":[\"bob@\"],\"dst\":[\"10.20.0.0/16\"],\"ip\":[\"80\"],"
+		  "\"via\":[\"tag:spare\"]}"),
+		  "0 pairs of nodes gain, 1 lose\nbob-laptop -> 10.20.0.0/16 (gw-1), IPv4 (1):\n  "
+		  "- 80\n" },
 		/* capabilities */
-		{ GRANTS(""), GRANTS("{\"src\":[\"bob@\"],\"dst\":[\"tag:web\"],\"app\":{\"example.com/cap/x\":[{}]}}"),
-		  "2 pairs of nodes gain, 0 lose\nbob-laptop -> web-1, web-2 (2):\n  + app example.com/cap/x\n" },
+		{ GRANTS(""), GRANTS("{\"src\":[\"bob@\"],\"dst\":[\"tag:web\"],"
+		  "\"app\":{\"example.com/cap/x\":[{}]}}"),
+		  "2 pairs of nodes gain, 0 lose\nbob-laptop -> web-1, web-2 (2):\n  + app "
+		  "example.com/cap/x\n" },
 	};
 
 	(void)state;
@@ -113,12 +132,14 @@ test_cluster(void **state)
 	(void)state;
 	rig_init(&r);
 	struct policy_world *old = rig_world(&r, ACLS(""));
-	struct policy_world *new = rig_world(&r, ACLS(ACL("\"tag:k3s\",\"10.42.0.0/16\"", "\"tag:k3s:*\",\"10.42.0.0/16:*\"")));
+	struct policy_world *new = rig_world(&r, ACLS(ACL("\"tag:k3s\",\"10.42.0.0/16\"",
+	    "\"tag:k3s:*\",\"10.42.0.0/16:*\"")));
 	struct policy_plan *p = policy_plan_new(old, new, rig_name, NULL);
 
 	policy_plan_put_text(&text, p);
 	for (size_t i = 0; i < COUNT_OF(rig_nodes); i++) {
-		bool is_of_it = rig_nodes[i].tags[0] != NULL && strcmp(rig_nodes[i].tags[0], "tag:k3s") == 0;
+		bool is_of_it = rig_nodes[i].tags[0] != NULL && strcmp(rig_nodes[i].tags[0],
+		    "tag:k3s") == 0;
 
 		if ((strstr(buf_cstr(&text), rig_nodes[i].name) != NULL) != is_of_it)
 			fail_msg("%s in %s", rig_nodes[i].name, buf_cstr(&text));
@@ -146,7 +167,8 @@ add_nodes(struct policy_world *w, unsigned n, unsigned n_tags)
 		char tag[16], *tags[1] = { tag };
 		struct net_prefix route;
 		struct node_route routes[1] = { { .is_primary = true } };
-		struct policy_node node = { .id = 1000 + i, .tags = tags, .n_tags = 1, .routes = routes };
+		struct policy_node node = { .id = 1000 + i, .tags = tags, .n_tags = 1,
+		    .routes = routes };
 		char text[48];
 
 		snprintf(tag, sizeof(tag), "tag:t%u", i % n_tags);
@@ -163,7 +185,7 @@ add_nodes(struct policy_world *w, unsigned n, unsigned n_tags)
 	(void)policy_world_refresh(w);
 }
 
-/* Many nodes, tags and rules, with one rule changed: a line or two, at once. Everything changed: a bounded answer. */
+/* Many nodes, tags and rules. One rule changed: a line, at once. All of them: a bounded answer. */
 static void
 test_many(void **state)
 {
@@ -181,7 +203,8 @@ test_many(void **state)
 			buf_printf(&texts[k], "%s\"tag:t%u\":[]", i > 0 ? "," : "", i);
 		buf_str(&texts[k], "},\"acls\":[");
 		for (unsigned i = 0; i < RULES; i++)
-			buf_printf(&texts[k], "%s{\"action\":\"accept\",\"src\":[\"tag:t%u\"],\"dst\":[\"tag:t%u:%u\",\"10.%u.0.0/16:80\"]}",
+			buf_printf(&texts[k], "%s{\"action\":\"accept\",\"src\":[\"tag:t%u\"],"
+			    "\"dst\":[\"tag:t%u:%u\",\"10.%u.0.0/16:80\"]}",
 			    i > 0 ? "," : "", i % TAGS, i / TAGS,
 			    k == 2 ? i % 5 + 1 : k == 1 && i == 7 ? 2000 : 1000 + i, 100 + i % 12);
 		buf_str(&texts[k], "]}");
@@ -205,7 +228,8 @@ test_many(void **state)
 	assert_int_equal(one->v[0].src.n, NODES / TAGS);
 	assert_true(all->n > 0 && all->n <= POLICY_PLAN_CHANGES_MAX);
 	assert_true(all->is_cut || all->n_losing > 0);
-	assert_in_range(end.tv_sec - begin.tv_sec, 0, 60);	/* a second or two without sanitizers */
+	/* A second or two without sanitizers. */
+	assert_in_range(end.tv_sec - begin.tv_sec, 0, 60);
 	policy_plan_free(one);
 	policy_plan_free(all);
 	for (unsigned k = 0; k < 3; k++) {

@@ -4,8 +4,8 @@
 
 #include "coord/policy_ssh.h"
 
-#define ACCEPT "\"action\":{\"accept\":true,\"allowAgentForwarding\":true,\"allowLocalPortForwarding\":true," \
-	"\"allowRemotePortForwarding\":true}"
+#define ACCEPT "\"action\":{\"accept\":true,\"allowAgentForwarding\":true," \
+	"\"allowLocalPortForwarding\":true,\"allowRemotePortForwarding\":true}"
 #define CHECK "\"action\":{\"holdAndDelegate\":\"" RIG_URL \
 	"/machine/ssh/action/$SRC_NODE_ID/to/$DST_NODE_ID?local_user=$LOCAL_USER\"}"
 #define IPS(id4, id6) "{\"nodeIP\":\"100.64.0." id4 "\"},{\"nodeIP\":\"fd7a:115c:a1e0::" id6 "\"}"
@@ -24,45 +24,64 @@ test_told(void **state)
 {
 	static const struct told_case cases[] = {
 		{ "", 4, "" },
-		/* root is always said of, nonroot is a star, names are themselves, doubles are dropped */
+		/* root is always said of, nonroot is a star, names are themselves, once */
 		{ "{\"action\":\"accept\",\"src\":[\"bob@\"],\"dst\":[\"tag:web\"],"
 		  "\"users\":[\"autogroup:nonroot\",\"deploy\",\"deploy\"]}", 4,
-		  "{\"principals\":[" BOB "],\"sshUsers\":{\"*\":\"=\",\"root\":\"\",\"deploy\":\"deploy\"}," ACCEPT "}" },
-		{ "{\"action\":\"accept\",\"src\":[\"bob@\"],\"dst\":[\"tag:web\"],\"users\":[\"root\"],"
+		  "{\"principals\":[" BOB "],\"sshUsers\":{\"*\":\"=\",\"root\":\"\","
+		  "\"deploy\":\"deploy\"}," ACCEPT "}" },
+		{ "{\"action\":\"accept\",\"src\":[\"bob@\"],\"dst\":[\"tag:web\"],"
+		  "\"users\":[\"root\"],"
 		  "\"acceptEnv\":[\"LANG\",\"GIT_*\"]}", 5,
-		  "{\"principals\":[" BOB "],\"sshUsers\":{\"root\":\"root\"}," ACCEPT ",\"acceptEnv\":[\"LANG\",\"GIT_*\"]}" },
+		  "{\"principals\":[" BOB "],\"sshUsers\":{\"root\":\"root\"},"
+		  ACCEPT ",\"acceptEnv\":[\"LANG\",\"GIT_*\"]}" },
 		/* not a destination, and one that waits */
-		{ "{\"action\":\"accept\",\"src\":[\"bob@\"],\"dst\":[\"tag:web\"],\"users\":[\"root\"]}", 6, "" },
-		{ "{\"action\":\"accept\",\"src\":[\"autogroup:member\"],\"dst\":[\"autogroup:self\"],\"users\":[\"root\"]}", 9, "" },
+		{ "{\"action\":\"accept\",\"src\":[\"bob@\"],\"dst\":[\"tag:web\"],"
+		  "\"users\":[\"root\"]}", 6, "" },
+		{ "{\"action\":\"accept\",\"src\":[\"autogroup:member\"],"
+		  "\"dst\":[\"autogroup:self\"],\"users\":[\"root\"]}", 9, "" },
 		/* no sources: no rule */
-		{ "{\"action\":\"accept\",\"src\":[\"carol@\"],\"dst\":[\"tag:web\"],\"users\":[\"root\"]}", 4, "" },
+		{ "{\"action\":\"accept\",\"src\":[\"carol@\"],\"dst\":[\"tag:web\"],"
+		  "\"users\":[\"root\"]}", 4, "" },
 		/* by user, then tagged ones */
-		{ "{\"action\":\"accept\",\"src\":[\"tag:web\",\"autogroup:member\"],\"dst\":[\"tag:router\"],\"users\":[\"root\"]}", 6,
-		  "{\"principals\":[" ALICE "," BOB "," WEB "],\"sshUsers\":{\"root\":\"root\"}," ACCEPT "}" },
+		{ "{\"action\":\"accept\",\"src\":[\"tag:web\",\"autogroup:member\"],"
+		  "\"dst\":[\"tag:router\"],\"users\":[\"root\"]}", 6,
+		  "{\"principals\":[" ALICE "," BOB "," WEB "],\"sshUsers\":{\"root\":\"root\"},"
+		  ACCEPT "}" },
 		/* what demands more goes first */
-		{ "{\"action\":\"accept\",\"src\":[\"bob@\"],\"dst\":[\"tag:web\"],\"users\":[\"root\"]},"
-		  "{\"action\":\"check\",\"src\":[\"bob@\"],\"dst\":[\"tag:web\"],\"users\":[\"root\"]}", 4,
+		{ "{\"action\":\"accept\",\"src\":[\"bob@\"],\"dst\":[\"tag:web\"],"
+		  "\"users\":[\"root\"]},"
+		  "{\"action\":\"check\",\"src\":[\"bob@\"],\"dst\":[\"tag:web\"],"
+		  "\"users\":[\"root\"]}", 4,
 		  "{\"principals\":[" BOB "],\"sshUsers\":{\"root\":\"root\"}," CHECK "},"
 		  "{\"principals\":[" BOB "],\"sshUsers\":{\"root\":\"root\"}," ACCEPT "}" },
 		/* autogroup:self: the own user's alone, tagged nodes none */
-		{ "{\"action\":\"accept\",\"src\":[\"autogroup:member\"],\"dst\":[\"autogroup:self\"],\"users\":[\"root\"]}", 2,
+		{ "{\"action\":\"accept\",\"src\":[\"autogroup:member\"],"
+		  "\"dst\":[\"autogroup:self\"],\"users\":[\"root\"]}", 2,
 		  "{\"principals\":[" ALICE "],\"sshUsers\":{\"root\":\"root\"}," ACCEPT "}" },
-		{ "{\"action\":\"accept\",\"src\":[\"autogroup:member\"],\"dst\":[\"autogroup:self\"],\"users\":[\"root\"]}", 4, "" },
+		{ "{\"action\":\"accept\",\"src\":[\"autogroup:member\"],"
+		  "\"dst\":[\"autogroup:self\"],\"users\":[\"root\"]}", 4, "" },
 		/* local parts: user by user, of those whose domain fits */
-		{ "{\"action\":\"accept\",\"src\":[\"autogroup:member\",\"tag:web\"],\"dst\":[\"tag:router\"],"
+		{ "{\"action\":\"accept\",\"src\":[\"autogroup:member\",\"tag:web\"],"
+		  "\"dst\":[\"tag:router\"],"
 		  "\"users\":[\"localpart:*@EXAMPLE.com\",\"ubuntu\"]}", 6,
-		  "{\"principals\":[" ALICE "],\"sshUsers\":{\"root\":\"\",\"ubuntu\":\"ubuntu\"}," ACCEPT "},"
+		  "{\"principals\":[" ALICE "],\"sshUsers\":{\"root\":\"\",\"ubuntu\":\"ubuntu\"},"
+		  ACCEPT "},"
 		  "{\"principals\":[" ALICE "],\"sshUsers\":{\"alice\":\"alice\"}," ACCEPT "},"
-		  "{\"principals\":[" BOB "],\"sshUsers\":{\"root\":\"\",\"ubuntu\":\"ubuntu\"}," ACCEPT "},"
+		  "{\"principals\":[" BOB "],\"sshUsers\":{\"root\":\"\",\"ubuntu\":\"ubuntu\"},"
+		  ACCEPT "},"
 		  "{\"principals\":[" BOB "],\"sshUsers\":{\"bob\":\"bob\"}," ACCEPT "},"
-		  "{\"principals\":[" WEB "],\"sshUsers\":{\"root\":\"\",\"ubuntu\":\"ubuntu\"}," ACCEPT "}" },
+		  "{\"principals\":[" WEB "],\"sshUsers\":{\"root\":\"\",\"ubuntu\":\"ubuntu\"},"
+		  ACCEPT "}" },
 		/* a source that is no destination: its own user's */
-		{ "{\"action\":\"accept\",\"src\":[\"autogroup:member\"],\"dst\":[\"tag:web\"],\"users\":[\"localpart:*@example.com\"]}", 3,
+		{ "{\"action\":\"accept\",\"src\":[\"autogroup:member\"],\"dst\":[\"tag:web\"],"
+		  "\"users\":[\"localpart:*@example.com\"]}", 3,
 		  "{\"principals\":[" BOB "],\"sshUsers\":{\"root\":\"\"}," ACCEPT "},"
 		  "{\"principals\":[" BOB "],\"sshUsers\":{\"bob\":\"bob\"}," ACCEPT "}" },
 		/* a malformed one is a name */
-		{ "{\"action\":\"accept\",\"src\":[\"bob@\"],\"dst\":[\"tag:web\"],\"users\":[\"localpart:bob\"]}", 4,
-		  "{\"principals\":[" BOB "],\"sshUsers\":{\"root\":\"\",\"localpart:bob\":\"localpart:bob\"}," ACCEPT "}" },
+		{ "{\"action\":\"accept\",\"src\":[\"bob@\"],\"dst\":[\"tag:web\"],"
+		  "\"users\":[\"localpart:bob\"]}", 4,
+		  "{\"principals\":[" BOB "],\"sshUsers\":{\"root\":\"\","
+		  "\"localpart:bob\":\"localpart:bob\"}," ACCEPT "}" },
 	};
 
 	(void)state;
@@ -85,7 +104,7 @@ test_told(void **state)
 	}
 }
 
-/* One maker for all nodes says the same as one for each; those that are told the same share the bytes. */
+/* One maker for all says the same as one for each; who is told the same shares the bytes. */
 static void
 test_maker(void **state)
 {
@@ -94,9 +113,11 @@ test_maker(void **state)
 	(void)state;
 	rig_init(&r);
 	struct policy_world *w = rig_world(&r, "{" RIG_TAGS "\"ssh\":["
-	    "{\"action\":\"accept\",\"src\":[\"autogroup:member\"],\"dst\":[\"autogroup:self\",\"tag:web\"],"
+	    "{\"action\":\"accept\",\"src\":[\"autogroup:member\"],\"dst\":[\"autogroup:self\","
+	    "\"tag:web\"],"
 	    "\"users\":[\"root\",\"localpart:*@example.com\"]},"
-	    "{\"action\":\"check\",\"src\":[\"autogroup:member\"],\"dst\":[\"tag:web\",\"tag:router\"],\"users\":[\"root\"]}]}");
+	    "{\"action\":\"check\",\"src\":[\"autogroup:member\"],\"dst\":[\"tag:web\","
+	    "\"tag:router\"],\"users\":[\"root\"]}]}");
 	struct policy_ssh_maker *m = policy_ssh_maker_new(w);
 	struct shbuf *web[2] = { NULL, NULL };
 
@@ -153,18 +174,22 @@ test_check_rule(void **state)
 	(void)state;
 	rig_init(&r);
 	struct policy_world *w = rig_world(&r, "{" RIG_TAGS "\"ssh\":["
-	    "{\"action\":\"check\",\"src\":[\"alice@\"],\"dst\":[\"tag:web\"],\"users\":[\"root\"],\"checkPeriod\":\"1m\"},"
+	    "{\"action\":\"check\",\"src\":[\"alice@\"],\"dst\":[\"tag:web\"],\"users\":[\"root\"],"
+	    "\"checkPeriod\":\"1m\"},"
 	    "{\"action\":\"accept\",\"src\":[\"bob@\"],\"dst\":[\"tag:web\"],\"users\":[\"root\"]},"
-	    "{\"action\":\"check\",\"src\":[\"autogroup:member\"],\"dst\":[\"tag:web\"],\"users\":[\"autogroup:nonroot\"],"
+	    "{\"action\":\"check\",\"src\":[\"autogroup:member\"],\"dst\":[\"tag:web\"],"
+	    "\"users\":[\"autogroup:nonroot\"],"
 	    "\"checkPeriod\":\"1h\"},"
 	    "{\"action\":\"check\",\"src\":[\"autogroup:member\"],\"dst\":[\"autogroup:self\"],"
 	    "\"users\":[\"root\",\"localpart:*@example.com\"],\"checkPeriod\":\"always\"}]}");
 
 	for (size_t i = 0; i < COUNT_OF(cases); i++) {
-		const struct policy_ssh *rule = policy_ssh_check_rule(w, cases[i].src, cases[i].dst, cases[i].user);
+		const struct policy_ssh *rule = policy_ssh_check_rule(w, cases[i].src, cases[i].dst,
+		    cases[i].user);
 
 		if ((rule != NULL ? rule->check_period_s : -1) != cases[i].want_period_s)
-			fail_msg("case %zu: %ld", i, rule != NULL ? (long)rule->check_period_s : -1L);
+			fail_msg("case %zu: %ld", i,
+			    rule != NULL ? (long)rule->check_period_s : -1L);
 	}
 	policy_world_free(w);
 	rig_fini(&r);
