@@ -13,6 +13,7 @@
 #include "coord/cred.h"
 #include "coord/tailnet.h"
 #include "coord/tailnet_cred.h"
+#include "coord/tailnet_dns.h"
 #include "coord/tailnet_login.h"
 #include "coord/ts2021.h"
 

@@ -234,8 +234,8 @@ dns_params_check(const struct dns_params *p, struct err_text *why)
 		return err_say(why, ERR_INVAL, "to override the nodes' own DNS a global nameserver is needed");
 	for (unsigned i = 0; i < p->n_split; i++) {
 		if (!dns_name_is_valid(p->split[i].domain))
-			return err_say(why, ERR_INVAL, "split DNS: \"%.100s\" is not a domain name in lower case",
-			    p->split[i].domain);
+			return err_say(why, ERR_INVAL, "split DNS: \"%.100s\" is not a domain name in"
+			    " lower case", p->split[i].domain);
 		if ((rc = resolvers_check(&p->split[i].to, why)) != ERR_OK)
 			return rc;
 	}

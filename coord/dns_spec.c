@@ -182,8 +182,8 @@ split_check(const json_t *split, struct err_text *why)
 		    DNS_SPEC_SPLIT_MAX);
 	json_object_foreach((json_t *)(uintptr_t)split, domain, list) {
 		if (!dns_name_is_valid(domain))
-			return err_say(why, ERR_INVAL, "splitDNS: \"%.100s\" is not a domain name in lower case",
-			    domain);
+			return err_say(why, ERR_INVAL, "splitDNS: \"%.100s\" is not a domain name in"
+			    " lower case", domain);
 		if ((rc = resolvers_check(list, domain, why)) != ERR_OK)
 			break;
 	}

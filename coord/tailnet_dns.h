@@ -31,8 +31,8 @@ const json_t *tailnet_dns_spec(const struct tailnet *t);
 void tailnet_dns_set(struct tailnet *t, const struct actor *by, json_t *spec_taken, tailnet_done_fn *done,
 	void *arg);
 
-/* All further names, by origin: configuration, file, API; those of the API in the order of spec. Borrowed, until
- * the next change. */
+/* All further names, by origin: configuration, file, API; those of the API in the order of spec.
+ * Borrowed, until the next change. */
 const struct dns_wanted *tailnet_dns_records(const struct tailnet *t, unsigned *n);
 /* What is wrong with the file of records; NULL: nothing. */
 const char *tailnet_dns_file_problem(const struct tailnet *t);

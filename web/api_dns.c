@@ -2,8 +2,8 @@
  * DNS settings: one state, of which nameservers, preferences, searchpaths and split-dns are parts and
  * configuration the whole.
  *
- * A POST of configuration replaces everything: what it leaves out is empty or false. The narrower ones leave the
- * rest as it is.
+ * A POST of configuration replaces everything: what it leaves out is empty or false. The narrower ones
+ * leave the rest as it is.
  */
 #include "web/api_dns.h"
 

@@ -6,6 +6,7 @@
 
 struct tailnet;
 
+/* Adds their tables. */
 void api_dns_attach(struct http *h);
 void flapi_dns_attach(struct http *h);
 /* What GET of the second answers, as a member. */

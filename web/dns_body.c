@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "coord/dns_spec.h"
 #include "web/flapi.h"
 
 #define COMMENT_MAX	256

@@ -5,7 +5,7 @@
 #ifndef WEB_DNS_BODY_H
 #define WEB_DNS_BODY_H
 
-#include "coord/tailnet_dns.h"
+#include "coord/coord.h"
 #include "web/http_req.h"
 
 /* Of what is in effect. Nameservers: ["1.1.1.1"], or objects with address and useWithExitNode; split DNS: an
@@ -27,8 +27,7 @@ json_t *dns_body_spec(const struct tailnet *t) MUST_USE;
 /* 200 with v, which is taken. */
 void dns_body_reply_take(struct http_req *q, json_t *v);
 
-/* Adds GET, POST, PUT, DELETE of …/records[/{id}] for both APIs: list, make, replace, remove. id: the element of
- * the path that it stands in. */
+/* GET, POST, PUT, DELETE of …/records[/{id}] for both APIs; they answer. id: from the path. */
 void dns_body_records_list(struct http_req *q);
 void dns_body_records_make(struct http_req *q);
 void dns_body_records_replace(struct http_req *q, const char *id);

@@ -113,7 +113,7 @@ settings_put(struct tailnet *t, const char *id, const char *name, struct json_wr
 }
 
 static void
-dns_put(struct tailnet *t, const char *id, const char *name, struct json_writer *w)
+dns_event_put(struct tailnet *t, const char *id, const char *name, struct json_writer *w)
 {
 	(void)id;
 	flapi_put_dns(t, name, w);
@@ -124,7 +124,7 @@ static const struct {
 	void (*put)(struct tailnet *t, const char *id, const char *name, struct json_writer *w);
 } nouns[] = {
 	{ "node", NULL }, { "user", NULL }, { "key", flapi_put_key }, { "credential", flapi_put_cred },
-	{ "login", flapi_put_login }, { "settings", settings_put }, { "dns", dns_put },
+	{ "login", flapi_put_login }, { "settings", settings_put }, { "dns", dns_event_put },
 };
 
 static void
@@ -212,7 +212,8 @@ on_change(void *arg, const struct tailnet_event *ev)
 	if (strncmp(ev->what, "session.", 8) == 0)
 		return;
 	size_t n = strcspn(ev->target, " ");
-	const char *id_text = ev->target[n] == ' ' ? ev->target + n + 1 : "";	/* "settings" and "dns" have none */
+	/* "settings" and "dns" have none */
+	const char *id_text = ev->target[n] == ' ' ? ev->target + n + 1 : "";
 	while (noun < COUNT_OF(nouns) && (strlen(nouns[noun].noun) != n ||
 	    memcmp(nouns[noun].noun, ev->target, n) != 0))
 		noun++;

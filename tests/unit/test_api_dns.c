@@ -56,7 +56,8 @@ test_settings(void **state)
 		  "{\"nameservers\":[{\"address\":\"9.9.9.9\",\"useWithExitNode\":true}],\"splitDNS\":{},"
 		  "\"searchPaths\":[],\"preferences\":{\"overrideLocalDNS\":true,\"magicDNS\":false}}" },
 		{ "POST", DNS "/nameservers", "{\"dns\":[]}", 400, "a global nameserver is needed" },
-		{ "GET", OURS, "", 200, "\"nameservers\":[{\"address\":\"9.9.9.9\",\"useWithExitNode\":true}]" },
+		{ "GET", OURS, "", 200,
+		  "\"nameservers\":[{\"address\":\"9.9.9.9\",\"useWithExitNode\":true}]" },
 		{ "GET", OURS, "", 200, "\"changed\":[\"magicDNS\",\"overrideLocalDNS\",\"nameservers\","
 		  "\"splitDNS\",\"searchPaths\"]" },
 		{ "PATCH", OURS, "{\"noDNSTags\":[\"tag:a\"],\"nameservers\":[\"8.8.8.8\"]}", 200,
@@ -101,7 +102,8 @@ test_records(void **state)
 		{ "POST", OURS "/records", RECORD("t.ex", "TXT", "x"), 200, "\"id\":\"3\"" },
 		{ "GET", OURS "/records", "", 200, "{\"name\":\"g.ex\",\"type\":\"CNAME\",\"value\":\"edge-1\","
 		  "\"source\":\"api\",\"id\":\"2\",\"comment\":\"grafana\"}" },
-		{ "GET", OURS "/records", "", 200, "\"problem\":\"clients have no TXT records: kept, not sent\"" },
+		{ "GET", OURS "/records", "", 200,
+		  "\"problem\":\"clients have no TXT records: kept, not sent\"" },
 		{ "POST", DNS "/records", RECORD("db.ex", "A", "10.0.0.5"), 409, "there already (id 1)" },
 		{ "POST", DNS "/records", RECORD("edge-1.example.net", "A", "10.0.0.5"), 409,
 		  "the name of a node" },

@@ -118,7 +118,8 @@ test_bad_files(void **state)
 		{ "dns:\n  extra_records:\n  - a.b A 1.2.3.4\n  - \"*.b A 1.2.3.4\"\n",
 		  " line 4: dns.extra_records: \"*.b A 1.2.3.4\" is not NAME TYPE VALUE such as"
 		  " \"db.example A 10.0.0.5\" (A, AAAA, CNAME or TXT; no wildcard)" },
-		{ "dns:\n  no_dns_tags: [k3s]\n", " line 2: dns.no_dns_tags: \"k3s\" is not a tag such as tag:k3s" },
+		{ "dns:\n  no_dns_tags: [k3s]\n",
+		  " line 2: dns.no_dns_tags: \"k3s\" is not a tag such as tag:k3s" },
 		{ "dns:\n  nameservers:\n    global: [1.1.1.1]\n", " line 3: nameservers must be a list of"
 		  " \"- …\" lines, not a section of keys" },
 		{ "prefixes:\n  v4: 10.0.0.0/8\n",

@@ -253,7 +253,8 @@ a_node_of_a_record(void **state)
 	params_make("n:https://dns.nextdns.io/q", &p);
 	struct buf b = { 0 };
 	dns_put(&b, &p, &n);
-	assert_non_null(strstr(buf_cstr(&b), "q?device_ip=fd7a%3A%3A9&device_model=windows&device_name=web%22"));
+	assert_non_null(strstr(buf_cstr(&b), "q?device_ip=fd7a%3A%3A9&device_model=windows"
+	    "&device_name=web%22"));
 	buf_fini(&b);
 	dns_params_fini(&p);
 	node_free(rec);
@@ -263,7 +264,8 @@ static void
 settings_that_are_refused(void **state)
 {
 	static const struct { const char *settings, *why; } cases[] = {
-		{ "", NULL }, { "b:t m o n:1.1.1.1 n:[fd00::1]:53 n:https://d.example/x s:a.b=1.1.1.1 d:c", NULL },
+		{ "", NULL },
+		{ "b:t m o n:1.1.1.1 n:[fd00::1]:53 n:https://d.example/x s:a.b=1.1.1.1 d:c", NULL },
 		{ "m", "MagicDNS needs a base domain" },
 		{ "o", "global nameserver is needed" },
 		{ "n:example.org", "nameserver \"example.org\"" }, { "n:1.1.1.1:0", "nameserver" },

@@ -117,7 +117,8 @@ refused_objects(void **state)
 		{ "{\"splitDNS\":{\"a\":[{\"address\":\"b\"}]}}", "a: \"b\"" },
 		{ "{\"splitDNS\":{\"a\":null}}", "a is an array" },
 		{ "{\"searchPaths\":[\"a b\"]}", "\"a b\" is not a domain" },
-		{ "{\"searchPaths\":[7]}", "not a domain" }, { "{\"noDNSTags\":[\"k3s\"]}", "\"k3s\" is not a tag" },
+		{ "{\"searchPaths\":[7]}", "not a domain" },
+		{ "{\"noDNSTags\":[\"k3s\"]}", "\"k3s\" is not a tag" },
 		{ "{\"records\":{}}", "records are an array" }, { "{\"records\":[1]}", "a record is" },
 		{ "{\"records\":[{\"name\":\"*.a\",\"type\":\"A\",\"value\":\"1.1.1.1\"}]}", "wildcard" },
 	};
@@ -152,7 +153,8 @@ texts(void **state)
 	static const char *const bad_records[] = {
 		"", "a", "a A", "a A ", "a  A 1.2.3.4", "a A fd::1", "*.a A 1.2.3.4",
 	};
-	static const char *const bad_split[] = { "", "a", "=1.1.1.1", "a=", "a=b", "a b=1.1.1.1", "a..b=1.1.1.1" };
+	static const char *const bad_split[] = { "", "a", "=1.1.1.1", "a=", "a=b", "a b=1.1.1.1",
+		"a..b=1.1.1.1" };
 	char domain[DNS_SPEC_NAME_MAX];
 	struct dns_record r;
 
