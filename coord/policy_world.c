@@ -341,6 +341,8 @@ policy_world_join(struct policy_world *w, const struct policy_node *n)
 		policy_world_leave(w, n->id);
 	for (unsigned i = 0; i < n->n_routes && !n->is_waiting; i++)
 		(void)policy_world_prefix_get(w, &n->routes[i].prefix);
+	if (n->n_routes > 0)
+		policy_world_wide_check(w);
 	policy_world_facts(w, n, &f);
 	policy_world_key_make(w, n, &f, &key);
 	c = (struct policy_class_private *)(void *)policy_intern_find(&p->classes, key.bytes.p, key.bytes.len);

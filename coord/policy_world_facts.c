@@ -330,8 +330,8 @@ policy_world_shared(const struct policy_world *w, const struct pw_prefix *x, int
 	return 0;
 }
 
-static bool
-has_via_tag(const struct policy_world *w, const struct pw_facts *f)
+bool
+policy_world_has_via_tag(const struct policy_world *w, const struct pw_facts *f)
 {
 	const struct policy_world_private *p = w->_p;
 
@@ -392,16 +392,16 @@ put_kind(const struct policy_world *w, const struct policy_node *n, const struct
 	buf_byte(b, !is_exit ? 0 : x->prefix.ip.family == 4 ? PW_KIND_EXIT4 : PW_KIND_EXIT6);
 	buf_append(b, &shared, sizeof(shared));
 	put_list(b, &x->items);
+	/* A filter names the addresses in it. */
+	if (x->is_wide && !is_exit)
+		buf_append(b, &x->id, sizeof(x->id));
 	if (is_open)
 		return;
-	if (!is_exit && w->_p->n_via > 0 && has_via_tag(w, f))
+	if (!is_exit && w->_p->n_via > 0 && policy_world_has_via_tag(w, f))
 		put_via(w, n, f, x, b);
 	buf_byte(b, 0xff);
-	if (x->is_wide) {
-		/* A filter names the addresses in it. */
-		buf_append(b, &x->id, is_exit ? 0 : sizeof(x->id));
+	if (x->is_wide)
 		put_wide(w, n, f, x, b);
-	}
 }
 
 struct span {

@@ -88,7 +88,7 @@ policy_world_prefix_get(struct policy_world *w, const struct net_prefix *prefix)
 	x->prefix = *prefix;
 	x->id = ++p->next_prefix_id;
 	x->is_exit = prefix->bits == 0;
-	x->is_wide = covers_nodes(prefix) && !p->is_open;
+	x->is_wide = covers_nodes(prefix) && !(x->is_exit && p->is_open);
 	policy_world_index_find(p, &r.lo, &r.hi, &x->items);
 	pw_list_tidy(&x->items);
 	if (x->is_wide) {
@@ -179,15 +179,16 @@ policy_world_prefix_touch(struct policy_world *w, const struct pw_node *node)
 	}
 }
 
-/* Wide prefixes that overlap others than their routers were told. */
-static void
-wide_check(struct policy_world *w)
+void
+policy_world_wide_check(struct policy_world *w)
 {
 	struct policy_world_private *p = w->_p;
 	size_t bytes = 2 * pw_words(p->n_pairs) * sizeof(uint64_t);
 	uint64_t *bits = NULL;
 	struct pw_prefix *x;
 
+	if (p->is_open)
+		return;
 	TAILQ_FOREACH(x, &p->wide, link) {
 		bool is_v4 = x->prefix.ip.family == 4;
 
@@ -212,7 +213,7 @@ policy_world_stale(struct policy_world *w, int64_t *node_id)
 {
 	struct policy_world_private *p = w->_p;
 
-	wide_check(w);
+	policy_world_wide_check(w);
 	while (p->n_stale > 0) {
 		int64_t id = p->stale[--p->n_stale];
 		struct pw_node *n = map_find(&p->nodes, &id);

@@ -352,6 +352,8 @@ uint32_t policy_world_shared(const struct policy_world *w, const struct pw_prefi
  * node, 2 another. */
 uint8_t policy_world_via_winner(const struct policy_world *w, const struct pw_prefix *x, uint32_t via,
 	int64_t node_id, const struct pw_facts *f);
+/* Has it a tag that some via rule names? Only then it matters whom one takes. */
+bool policy_world_has_via_tag(const struct policy_world *w, const struct pw_facts *f);
 /* Bits of a wide prefix that n routes, itself included: pair words twice. */
 void policy_world_wide_bits_with(const struct policy_world *w, const struct pw_prefix *x,
 	const struct policy_node *n, const struct pw_facts *f, uint64_t *bits);
@@ -369,6 +371,9 @@ void policy_world_prefix_leave(struct policy_world *w, struct pw_node *node);
 void policy_world_prefix_free(struct policy_world *w, struct pw_prefix *x);
 /* An address came or went. */
 void policy_world_prefix_touch(struct policy_world *w, const struct pw_node *node);
+/* Queues the routers of wide prefixes that overlap others than they were told. Must be called before another one joins
+ * them, so that all of them were told the same. */
+void policy_world_wide_check(struct policy_world *w);
 /* Would it still be in its class, whatever others are there by now? */
 bool policy_world_is_still(const struct policy_world *w, const struct pw_node *node);
 void policy_world_stale_add(struct policy_world *w, struct pw_node *node);

@@ -133,7 +133,7 @@ kind_make(const struct policy_world *w, const struct pw_prefix *x, const struct 
 		pw_or(to.dest, bits + l->pair_words, l->pair_words);
 		free(bits);
 	}
-	for (uint32_t v = 0; v < p->n_via && !x->is_exit; v++) {
+	for (uint32_t v = 0; v < p->n_via && !x->is_exit && policy_world_has_via_tag(w, f); v++) {
 		if (policy_world_via_winner(w, x, v, n->id, f) == 2)
 			pw_bit_set(out + l->kind_other, v);
 	}
