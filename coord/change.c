@@ -35,11 +35,13 @@ change_note(struct tailnet *t, struct node *n, uint32_t what)
 	if (what == 0)
 		return;
 	watch_tell(t, n, what);
-	if (map_world_note(&m->w, n, what, clock_wall_s()) && n->session != NULL) {
-		n->session->needs_full = true;
-		if (n->session->state == SESSION_CURRENT)
-			session_send_queue(m, n->session, SESSION_FRESH);
+	if ((what & CHANGE_JOINED) && n->session == NULL && n->map->chunk == NULL && !n->map->is_unseen) {
+		session_presence_expect(m, n);
+		return;
 	}
+	map_world_note(&m->w, n, what, clock_wall_s());
+	if (m->w.seq == m->w.published)		/* nobody is to be told */
+		return;
 	map_spread_note(&m->spread, (what & CHANGE_HOME) != 0);
 	session_send_arm(m);
 }
@@ -70,15 +72,13 @@ note_derp(struct map_state *m)
 static void
 note_dns(struct map_state *m)
 {
-	struct dns_params p = { .n_split = 0 };
-	struct buf b = { 0 };
-
-	if (m->t->dns == NULL)
-		dns_spec_config(m->t->deps.cfg, &p);
-	dns_put(&b, m->t->dns != NULL ? m->t->dns : &p, NULL);
-	map_world_note_text(&m->w, &m->w.dns, shbuf_new(b.p, b.len));
-	buf_fini(&b);
-	dns_params_fini(&p);
+	if (m->t->dns != NULL) {
+		map_world_note_dns(&m->w, m->t->dns);
+		return;
+	}
+	dns_params_fini(&m->dns);
+	dns_spec_config(m->t->deps.cfg, &m->dns);
+	map_world_note_dns(&m->w, &m->dns);
 }
 
 void
@@ -91,11 +91,54 @@ change_note_all(struct tailnet *t, uint32_t what)
 		note_derp(m);
 	if (what & CHANGE_ALL_DNS)
 		note_dns(m);
-	if (what & CHANGE_ALL_USERS)
-		map_world_note_users(&m->w);
-	if (what & CHANGE_ALL_POLICY)
-		map_world_note_filters(&m->w);
+	if ((what & CHANGE_ALL_USERS) && map_world_note_users(&m->w) &&
+	    map_policy_names_users(m->w.policy->policy))
+		map_policy_set(&m->w, m->w.policy->policy);
 	if (m->w.seq == m->w.published)		/* nothing is different */
+		return;
+	map_spread_note(&m->spread, false);
+	session_send_arm(m);
+}
+
+void
+change_policy_set(struct tailnet *t, struct policy *p)
+{
+	struct map_state *m = t->map;
+
+	OBJ_CHECK(m, MAP_STATE_MAGIC);
+	p = p == NULL ? session_state_policy() : policy_hold(p);
+	map_policy_set(&m->w, p);
+	policy_drop(p);
+	map_spread_note(&m->spread, false);
+	session_send_arm(m);
+}
+
+struct policy_world *
+change_policy_world(struct tailnet *t)
+{
+	OBJ_CHECK(t->map, MAP_STATE_MAGIC);
+	return t->map->w.policy;
+}
+
+void
+change_health_set(struct tailnet *t, struct node *n, const char *text)
+{
+	struct map_state *m = t->map;
+	struct shbuf *json = NULL;
+	struct json_writer w;
+	struct buf b = { 0 };
+
+	OBJ_CHECK(m, MAP_STATE_MAGIC);
+	if (text != NULL) {
+		json_w_init(&w, &b);
+		json_w_arr_open(&w, NULL);
+		json_w_str(&w, NULL, text);
+		json_w_arr_close(&w);
+		json = shbuf_new(b.p, b.len);
+		buf_fini(&b);
+	}
+	map_world_note_health(&m->w, n, json);
+	if (m->w.seq == m->w.published)
 		return;
 	map_spread_note(&m->spread, false);
 	session_send_arm(m);

@@ -14,9 +14,33 @@ map_chunk_group_new(uint32_t row)
 }
 
 static void
+frame_drop(struct map_frame *f)
+{
+	shbuf_drop(f->frame);
+	*f = (struct map_frame){ .frame = NULL };
+}
+
+void
+map_chunk_views_drop(struct map_chunk *c)
+{
+	for (unsigned i = 0; i < c->n_views; i++)
+		shbuf_drop(c->views[i].f.frame);
+	free(c->views);
+	c->views = NULL;
+	c->n_views = 0;
+}
+
+static void
+frames_drop(struct map_chunk *c)
+{
+	frame_drop(&c->f);
+	map_chunk_views_drop(c);
+}
+
+static void
 chunk_free(struct map_chunk *c)
 {
-	shbuf_drop(c->f.frame);
+	frames_drop(c);
 	free(c);
 }
 
@@ -38,13 +62,6 @@ map_chunk_group_free(struct map_group *g)
 	free(g);
 }
 
-static void
-frame_drop(struct map_frame *f)
-{
-	shbuf_drop(f->frame);
-	*f = (struct map_frame){ .frame = NULL };
-}
-
 void
 map_chunk_frame_stale(struct map_frame *f, uint64_t seq)
 {
@@ -52,6 +69,29 @@ map_chunk_frame_stale(struct map_frame *f, uint64_t seq)
 		return;
 	f->is_stale = true;
 	f->stale_seq = seq;
+}
+
+static void
+frames_stale(struct map_chunk *c, uint64_t seq)
+{
+	map_chunk_frame_stale(&c->f, seq);
+	for (unsigned i = 0; i < c->n_views; i++)
+		map_chunk_frame_stale(&c->views[i].f, seq);
+}
+
+struct map_frame *
+map_chunk_frame(struct map_chunk *c, uint32_t view_id)
+{
+	if (view_id == 0)
+		return &c->f;
+	for (unsigned i = 0; i < c->n_views; i++)
+		if (c->views[i].view_id == view_id)
+			return &c->views[i].f;
+	if (c->n_views == MAP_CHUNK_VIEWS)
+		map_chunk_views_drop(c);
+	c->views = obj_realloc(c->views, (c->n_views + 1) * sizeof(*c->views));
+	c->views[c->n_views] = (struct map_view_frame){ .view_id = view_id };
+	return &c->views[c->n_views++].f;
 }
 
 bool
@@ -133,7 +173,7 @@ chunk_split(struct map_group *g, unsigned at)
 	from->n = half;
 	for (unsigned i = 0; i < to->n; i++)
 		to->nodes[i]->chunk = to;
-	frame_drop(&from->f);
+	frames_drop(from);
 }
 
 /* Chunk at + 1 is appended to chunk at. */
@@ -146,7 +186,7 @@ chunk_join(struct map_group *g, unsigned at)
 	for (unsigned i = 0; i < from->n; i++)
 		from->nodes[i]->chunk = to;
 	to->n += from->n;
-	frame_drop(&to->f);
+	frames_drop(to);
 	chunk_delete(g, at + 1);
 }
 
@@ -203,7 +243,7 @@ map_chunk_add(struct map_group *g, struct map_node *mn, uint64_t seq)
 	c->n++;
 	mn->chunk = c;
 	g->n_nodes++;
-	map_chunk_frame_stale(&c->f, seq);
+	frames_stale(c, seq);
 	owner_add(g, mn->owner_id, seq);
 }
 
@@ -219,7 +259,7 @@ map_chunk_remove(struct map_node *mn)
 	memmove(c->nodes + i, c->nodes + i + 1, (c->n - i) * sizeof(c->nodes[0]));
 	mn->chunk = NULL;
 	g->n_nodes--;
-	frame_drop(&c->f);
+	frames_drop(c);
 	owner_remove(g, mn->owner_id);
 	if (c->n == 0)
 		chunk_delete(g, at);
@@ -236,12 +276,12 @@ map_chunk_touch(struct map_node *mn, uint64_t seq)
 	mn->fragment = NULL;
 	mn->fragment_bytes = 0;
 	if (mn->chunk != NULL)
-		map_chunk_frame_stale(&mn->chunk->f, seq);
+		frames_stale(mn->chunk, seq);
 }
 
 unsigned
 map_chunk_put(struct buf *b, const struct map_chunk *c, const struct map_node *without,
-	const char *base_domain)
+	const struct map_look *look)
 {
 	unsigned n = 0;
 
@@ -250,10 +290,9 @@ map_chunk_put(struct buf *b, const struct map_chunk *c, const struct map_node *w
 
 		if (mn == without)
 			continue;
-		map_peer_fragment(mn, base_domain);
 		if (n++ > 0)
 			buf_byte(b, ',');
-		buf_append(b, mn->fragment, mn->fragment_bytes);
+		map_peer_seen_put(b, mn, look);
 	}
 	return n;
 }

@@ -7,6 +7,9 @@
  * are joined. Bound on what a full map is made of: at most (visible nodes / (MAP_CHUNK_JOIN / 2)) +
  * visible rows frames, however many classes there are.
  *
+ * Most viewers see a chunk alike: in view 0. For each other view that asks (the policy shows it other
+ * routes, or no IPv4) the chunk keeps one more frame, at most MAP_CHUNK_VIEWS, which are dropped together.
+ *
  * A frame may be used while it is younger than MAP_CHUNK_STALE_MS although members have changed:
  * the map made of it then begins at the sequence before the first change that it lacks, and the
  * delta follows. So a chunk is compressed at most once per window, whatever happens. Who leaves a
@@ -22,6 +25,7 @@
 #define MAP_CHUNK_NODES		64
 #define MAP_CHUNK_JOIN		48	/* neighbours with no more than this together become one */
 #define MAP_CHUNK_STALE_MS	250	/* the widest coalescing window */
+#define MAP_CHUNK_VIEWS		8	/* frames of views other than 0, kept with a chunk */
 
 /* A frame made of parts that change. */
 struct map_frame {
@@ -31,10 +35,18 @@ struct map_frame {
 	int64_t made_ms;		/* monotonic */
 };
 
+/* A chunk as a view shows it. */
+struct map_view_frame {
+	uint32_t view_id;
+	struct map_frame f;
+};
+
 struct map_chunk {
 	struct map_group *group;
 	unsigned n;
-	struct map_frame f;
+	struct map_frame f;		/* in view 0 */
+	struct map_view_frame *views;	/* owned; NULL: none */
+	unsigned n_views;
 	struct map_node *nodes[MAP_CHUNK_NODES];	/* borrowed, by id */
 };
 
@@ -64,14 +76,20 @@ void map_chunk_remove(struct map_node *mn);
  * seq on. */
 void map_chunk_touch(struct map_node *mn, uint64_t seq);
 
+/* Where the chunk's frame for a view is kept: one that was made, or an empty one. Valid until the next call
+ * for this chunk. */
+struct map_frame *map_chunk_frame(struct map_chunk *c, uint32_t view_id);
+/* Drops those of all views but 0: their numbers mean others now. */
+void map_chunk_views_drop(struct map_chunk *c);
+
 /* Marks a frame as lacking change seq. */
 void map_chunk_frame_stale(struct map_frame *f, uint64_t seq);
 /* May it be used at now_ms as it is? If so lowers *from_seq to the sequence that it shows. */
 bool map_chunk_frame_usable(const struct map_frame *f, int64_t now_ms, uint64_t *from_seq);
 
-/* Appends the members' fragments with commas between, without `without` (NULL: all). Returns how
+/* Appends the members as the look shows them, with commas between, without `without` (NULL: all). Returns how
  * many. */
 unsigned map_chunk_put(struct buf *b, const struct map_chunk *c, const struct map_node *without,
-	const char *base_domain);
+	const struct map_look *look);
 
 #endif

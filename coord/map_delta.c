@@ -1,13 +1,17 @@
 /*
  * Deltas. Short ones are one text:
  *
- *   {"Node":…,"PeersRemoved":[…],"UserProfiles":[…],…,"PeersChanged":[…],"PeersChangedPatch":[…]}
+ *   {"PeersRemoved":[…],"UserProfiles":[…],"DERPMap":…,"PeersChanged":[…],"PeersChangedPatch":[…]}
  *
- * Long ones are the frames
+ * or, behind private members, two frames
+ *
+ *   {"Node":…,"PacketFilters":…,… | ,"PeersRemoved":[…],…}
+ *
+ * of which the second is shared as well. Long ones are the frames
  *
  *   {…,"PeersChanged":[ | slices | ],"PeersChangedPatch":[ | slices | ]}
  *
- * with frames of one comma between slices. Only Node is private.
+ * with frames of one comma between slices.
  */
 #include "coord/map_delta.h"
 
@@ -17,7 +21,6 @@
 #define BITS_WHOLE	((uint32_t)(CHANGE_WHOLE | CHANGE_JOINED) | MAP_CHANGE_OWNER)
 #define BITS_PATCH	((uint32_t)(CHANGE_ENDPOINTS | CHANGE_HOME | CHANGE_DISCO | \
 	CHANGE_ONLINE | CHANGE_KEY))
-#define BITS_SELF	((uint32_t)(CHANGE_SELF | CHANGE_KEY))
 
 struct map_delta_item {
 	struct map_node *mn;		/* borrowed: the cache is cleared when a node goes */
@@ -28,11 +31,11 @@ struct map_delta {
 	TAILQ_ENTRY(map_delta) link;
 	uint64_t from, to;
 	uint32_t row;
-	struct shbuf *filter;		/* owned reference: to be sent; NULL: not */
 	struct map_delta_item *items;	/* owned: whole nodes by id, then patched ones by id */
 	unsigned n_items, n_whole;
 	struct buf head;		/* members that all get, without a comma at the ends */
 	struct shbuf *text;		/* a short delta in one frame; NULL: not made yet */
+	struct shbuf *tail;		/* the same behind private members */
 	struct shbuf **slices;		/* a long one's; NULL where not made yet */
 	unsigned n_slices;
 };
@@ -50,7 +53,7 @@ delta_free(struct map_delta *d)
 		shbuf_drop(d->slices[i]);
 	free(d->slices);
 	shbuf_drop(d->text);
-	shbuf_drop(d->filter);
+	shbuf_drop(d->tail);
 	free(d->items);
 	buf_fini(&d->head);
 	free(d);
@@ -110,11 +113,11 @@ collect(struct map_world *w, struct map_delta *d)
 		qsort(d->items, d->n_items, sizeof(*d->items), item_cmp);
 }
 
-/* A comma, unless something was just opened or the buffer is empty. */
+/* A comma, unless something was just opened, one is there, or the buffer is empty. */
 static void
 comma(struct buf *b)
 {
-	if (b->len > 0 && b->p[b->len - 1] != '{' && b->p[b->len - 1] != '[')
+	if (b->len > 0 && memchr("{[,", b->p[b->len - 1], 3) == NULL)
 		buf_byte(b, ',');
 }
 
@@ -124,6 +127,26 @@ head_member(struct buf *b, const char *name, const struct shbuf *text)
 	comma(b);
 	buf_printf(b, "\"%s\":", name);
 	buf_append(b, text->bytes, text->len);
+}
+
+/* Is the node told of as a whole? Those items come first, by id. */
+static bool
+is_whole_item(const struct map_delta *d, int64_t node_id)
+{
+	unsigned lo = 0, hi = d->n_whole;
+
+	while (lo < hi) {
+		unsigned mid = lo + (hi - lo) / 2;
+		int64_t id = d->items[mid].mn->node->id;
+
+		if (id == node_id)
+			return true;
+		if (id < node_id)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return false;
 }
 
 static void
@@ -137,7 +160,8 @@ head_removed(struct map_world *w, struct map_delta *d)
 
 		if (t->seq <= d->from)
 			break;
-		if (t->seq > d->to || !map_world_sees(w, d->row, t->row))
+		if (t->seq > d->to || is_whole_item(d, t->node_id) ||
+		    (t->row != MAP_ROW_ANY && !map_world_sees(w, d->row, t->row)))
 			continue;
 		if (!is_open)
 			buf_str(b, "\"PeersRemoved\":[");
@@ -206,24 +230,15 @@ head_make(struct map_world *w, struct map_delta *d)
 	head_profiles(w, d);
 	if (w->derp.json != NULL && w->derp.seq > d->from && w->derp.seq <= d->to)
 		head_member(&d->head, "DERPMap", w->derp.json);
-	if (w->dns.json != NULL && w->dns.seq > d->from && w->dns.seq <= d->to)
-		head_member(&d->head, "DNSConfig", w->dns.json);
-	if (d->filter != NULL) {
-		comma(&d->head);
-		buf_str(&d->head, "\"PacketFilters\":{\"base\":");
-		buf_append(&d->head, d->filter->bytes, d->filter->len);
-		buf_byte(&d->head, '}');
-	}
 }
 
 static struct map_delta *
-delta_find(struct map_world *w, uint32_t row, uint64_t from, struct shbuf *filter)
+delta_find(struct map_world *w, uint32_t row, uint64_t from)
 {
 	struct map_delta *d;
 
 	TAILQ_FOREACH(d, &w->deltas, link)
-		if (d->row == row && d->from == from && d->to == w->published &&
-		    d->filter == filter)
+		if (d->row == row && d->from == from && d->to == w->published)
 			return d;
 	if (w->n_deltas == MAP_DELTA_CACHE_MAX) {
 		d = TAILQ_FIRST(&w->deltas);
@@ -235,7 +250,6 @@ delta_find(struct map_world *w, uint32_t row, uint64_t from, struct shbuf *filte
 	d->row = row;
 	d->from = from;
 	d->to = w->published;
-	d->filter = filter == NULL ? NULL : shbuf_hold(filter);
 	collect(w, d);
 	head_make(w, d);
 	d->n_slices = d->n_items > MAP_DELTA_SLICE ?
@@ -247,18 +261,21 @@ delta_find(struct map_world *w, uint32_t row, uint64_t from, struct shbuf *filte
 	return d;
 }
 
-/* Items [first, end) with commas between, without one node. */
+/* Items [first, end) of the delta with commas between, without one node. */
 static void
-put_items(struct map_world *w, struct buf *b, const struct map_delta_item *first,
+put_items(struct map_world *w, const struct map_delta *d, const struct map_delta_item *first,
 	const struct map_delta_item *end, const struct map_node *without)
 {
+	struct buf *b = &w->scratch;
+
 	for (const struct map_delta_item *i = first; i < end; i++) {
 		if (i->mn == without)
 			continue;
 		if (i->bits & BITS_WHOLE) {
+			struct map_look look = map_world_look(w, d->row, i->mn->class->row);
+
 			comma(b);
-			map_peer_fragment(i->mn, w->base_domain);
-			buf_append(b, i->mn->fragment, i->mn->fragment_bytes);
+			map_peer_seen_put(b, i->mn, &look);
 		} else if (i->bits & BITS_PATCH) {
 			struct json_writer jw;
 
@@ -270,45 +287,36 @@ put_items(struct map_world *w, struct buf *b, const struct map_delta_item *first
 }
 
 static void
-put_list(struct map_world *w, const char *name, const struct map_delta_item *first,
-	const struct map_delta_item *end, const struct map_node *without)
+put_list(struct map_world *w, const struct map_delta *d, bool is_whole, const struct map_node *without)
 {
+	const struct map_delta_item *first = is_whole ? d->items : d->items + d->n_whole;
+	const struct map_delta_item *end = is_whole ? d->items + d->n_whole : d->items + d->n_items;
+
 	if (first == end || (end - first == 1 && first->mn == without))
 		return;
 	comma(&w->scratch);
-	buf_printf(&w->scratch, "\"%s\":[", name);
-	put_items(w, &w->scratch, first, end, without);
+	buf_str(&w->scratch, is_whole ? "\"PeersChanged\":[" : "\"PeersChangedPatch\":[");
+	put_items(w, d, first, end, without);
 	buf_byte(&w->scratch, ']');
 }
 
-/* What every delta begins with. self: the viewer if its Node changed, or NULL. */
 static void
-put_opening(struct map_world *w, const struct map_delta *d, const struct node *self)
+put_shared_head(struct map_world *w, const struct map_delta *d)
 {
-	struct buf *b = &w->scratch;
-	struct json_writer jw;
-
-	buf_byte(b, '{');
-	if (self != NULL) {
-		json_w_init(&jw, b);
-		map_peer_self_put(&jw, "Node", self, w->base_domain, self->key_expiry_unix_s);
-	}
-	if (d->head.len > 0) {
-		comma(b);
-		buf_append(b, d->head.p, d->head.len);
-	}
+	if (d->head.len == 0)
+		return;
+	comma(&w->scratch);
+	buf_append(&w->scratch, d->head.p, d->head.len);
 }
 
-/* A short delta as one text. without: the viewer if it is among the items. */
+/* What all get of a short delta, behind what is in scratch, as one frame. without: the viewer if it is among
+ * the items. */
 static struct shbuf *
-text_make(struct map_world *w, const struct map_delta *d, const struct map_node *without,
-	const struct node *self)
+text_make(struct map_world *w, const struct map_delta *d, const struct map_node *without)
 {
-	const struct map_delta_item *patched = d->items + d->n_whole;
-
-	put_opening(w, d, self);
-	put_list(w, "PeersChanged", d->items, patched, without);
-	put_list(w, "PeersChangedPatch", patched, d->items + d->n_items, without);
+	put_shared_head(w, d);
+	put_list(w, d, true, without);
+	put_list(w, d, false, without);
 	buf_byte(&w->scratch, '}');
 	return map_world_frame(w);
 }
@@ -344,26 +352,27 @@ push_slices(struct map_world *w, struct map_delta *d, unsigned at, unsigned end,
 		const struct map_delta_item *a = d->items + at, *z = d->items + stop;
 
 		if (without != NULL && has_item(a, z, without)) {
-			put_items(w, &w->scratch, a, z, without);
+			put_items(w, d, a, z, without);
 			if (w->scratch.len > 0)
 				push_slice(out, w, map_world_frame(w), &is_first);
 			continue;
 		}
 		if (*slices == NULL) {
-			put_items(w, &w->scratch, a, z, NULL);
+			put_items(w, d, a, z, NULL);
 			*slices = map_world_frame(w);
 		}
 		push_slice(out, w, shbuf_hold(*slices), &is_first);
 	}
 }
 
+/* Scratch has the opening. */
 static void
 push_long(struct map_world *w, struct map_delta *d, const struct map_node *without,
-	const struct node *self, struct map_segs *out)
+	struct map_segs *out)
 {
 	struct buf *b = &w->scratch;
 
-	put_opening(w, d, self);
+	put_shared_head(w, d);
 	comma(b);
 	buf_str(b, "\"PeersChanged\":[");
 	map_full_segs_add(out, map_world_frame(w));
@@ -375,31 +384,54 @@ push_long(struct map_world *w, struct map_delta *d, const struct map_node *witho
 	map_full_segs_add(out, map_world_frame(w));
 }
 
+/* A short delta for who is not among its items. Scratch has the opening, with private members or without. */
+static void
+push_shared(struct map_world *w, struct map_delta *d, bool has_private, struct map_segs *out)
+{
+	if (!has_private) {
+		if (d->text == NULL)
+			d->text = text_make(w, d, NULL);
+		buf_clear(&w->scratch);
+		map_full_segs_add(out, shbuf_hold(d->text));
+		return;
+	}
+	if (d->head.len == 0 && d->n_items == 0) {
+		buf_byte(&w->scratch, '}');
+		map_full_segs_add(out, map_world_frame_again(w));
+		return;
+	}
+	map_full_segs_add(out, map_world_frame_again(w));
+	if (d->tail == NULL) {
+		buf_byte(&w->scratch, ',');
+		d->tail = text_make(w, d, NULL);
+	}
+	map_full_segs_add(out, shbuf_hold(d->tail));
+}
+
 void
-map_delta_put(struct map_world *w, const struct node *viewer, uint64_t from,
-	const struct shbuf *filter_sent, struct map_segs *out)
+map_delta_put(struct map_world *w, const struct node *viewer, uint64_t from, struct map_sent *sent,
+	struct map_segs *out)
 {
 	struct map_node *mn = viewer->map;
+	struct json_writer jw;
 
 	OBJ_CHECK(mn, MAP_NODE_MAGIC);
 	ASSERT(mn->class != NULL && w->scratch.len == 0);
-	struct shbuf *filter = mn->class->filter;
-	if (filter_sent == NULL || shbuf_eq(filter, filter_sent))
-		filter = NULL;
-	struct map_delta *d = delta_find(w, mn->class->row, from, filter);
 	uint32_t own = map_world_bits(mn, from, w->published);
-	const struct node *self = (own & BITS_SELF) ? viewer : NULL;
-	bool is_item = own != 0 && has_item(d->items, d->items + d->n_items, mn);
+	json_w_init(&jw, &w->scratch);
+	json_w_obj_open(&jw, NULL);
+	map_private_delta_put(w, &jw, viewer, from, own, sent);
+	bool has_private = w->scratch.len > 1;
+	struct map_delta *d = delta_find(w, mn->class->row, from);
+	bool is_item = mn->last_seq > from && has_item(d->items, d->items + d->n_items, mn);
+	bool has_shared = d->head.len > 0 || d->n_items > (is_item ? 1u : 0u);
 
-	if (self == NULL && d->head.len == 0 && d->n_items == (is_item ? 1u : 0u))
-		return;
-	if (d->n_slices > 0) {
-		push_long(w, d, is_item ? mn : NULL, self, out);
-	} else if (is_item || self != NULL) {
-		map_full_segs_add(out, text_make(w, d, is_item ? mn : NULL, self));
-	} else {
-		if (d->text == NULL)
-			d->text = text_make(w, d, NULL, NULL);
-		map_full_segs_add(out, shbuf_hold(d->text));
-	}
+	if (!has_private && !has_shared)
+		buf_clear(&w->scratch);
+	else if (d->n_slices > 0)
+		push_long(w, d, is_item ? mn : NULL, out);
+	else if (is_item)
+		map_full_segs_add(out, text_make(w, d, mn));
+	else
+		push_shared(w, d, has_private, out);
 }

@@ -3,11 +3,13 @@
  * message. Pure but for the cache in the world.
  *
  * A delta is made once for all viewers of the row who are at the same sequence, and compressed
- * once. A viewer who is itself among the changed nodes gets its own: without itself, and with its
- * Node when that changed. Long deltas are cut in slices of MAP_DELTA_SLICE nodes, each a frame, of
- * which only the one with the viewer is made for it alone.
+ * once. What concerns a viewer alone (map_private) goes before it in a frame of its own. A viewer who is
+ * itself among the changed nodes gets its own delta, without itself. Long deltas are cut in slices of
+ * MAP_DELTA_SLICE nodes, each a frame, of which only the one with the viewer is made for it alone.
  *
- * Per node the last value wins, a whole node swallows patches, a removal swallows everything.
+ * Per node the last value wins, a whole node swallows patches, a removal swallows everything. No node is
+ * removed and changed in one message: clients make a patch of a node that they have before they apply the
+ * removals (control/controlclient/map.go patchifyPeersChanged), and would lose it.
  */
 #ifndef COORD_MAP_DELTA_H
 #define COORD_MAP_DELTA_H
@@ -20,11 +22,10 @@
 /* A stream at sequence from cannot go on by deltas: removals that it lacks are forgotten. */
 bool map_delta_is_overrun(const struct map_world *w, uint64_t from);
 
-/* Appends to out the frames of the delta from..w->published for viewer (n->map is set); nothing
- * when there is no news for it. filter_sent: the packet filter that it was sent last; NULL: it
- * shall not be sent one. */
-void map_delta_put(struct map_world *w, const struct node *viewer, uint64_t from,
-	const struct shbuf *filter_sent, struct map_segs *out);
+/* Appends to out the frames of the delta from..w->published for viewer (n->map is set), whose client was
+ * sent a full map before; nothing when there is no news for it. */
+void map_delta_put(struct map_world *w, const struct node *viewer, uint64_t from, struct map_sent *sent,
+	struct map_segs *out);
 
 void map_delta_cache_clear(struct map_world *w);	/* called by map_world */
 

@@ -49,16 +49,9 @@ map_full_end(struct map_world *w, const struct node *n)
 
 	json_w_init(&jw, &w->scratch);
 	json_w_obj_open(&jw, NULL);
-	map_peer_self_put(&jw, "Node", n, w->base_domain, EXPIRY_PAST_UNIX_S);
+	map_peer_self_put(&jw, "Node", n->map, w->base_domain, EXPIRY_PAST_UNIX_S);
 	json_w_obj_close(&jw);
 	return map_world_frame(w);
-}
-
-static void
-put_text(struct json_writer *jw, const char *name, const struct map_text *t)
-{
-	if (t->json != NULL)
-		json_w_raw(jw, name, t->json->bytes, t->json->len);
 }
 
 static void
@@ -80,29 +73,19 @@ put_group_profiles(struct map_world *w, struct json_writer *jw, const struct map
 /* Members up to the open array UserProfiles, with the profiles of the viewer and of small
  * groups. */
 static void
-put_head(struct map_world *w, struct json_writer *jw, const struct node *n, int64_t now_unix_s)
+put_head(struct map_world *w, struct json_writer *jw, const struct node *n, const struct map_full_ask *ask)
 {
-	uint32_t row = n->map->class->row;
-
 	json_w_obj_open(jw, NULL);
-	map_peer_self_put(jw, "Node", n, w->base_domain, n->key_expiry_unix_s);
-	put_text(jw, "DERPMap", &w->derp);
-	put_text(jw, "DNSConfig", &w->dns);
+	map_private_full_put(w, jw, n, ask->sent);
+	uint32_t row = n->map->class->row;
+	if (w->derp.json != NULL)
+		json_w_raw(jw, "DERPMap", w->derp.json->bytes, w->derp.json->len);
 	json_w_str(jw, "Domain", w->base_domain);
 	json_w_bool(jw, "CollectServices", false);
-	json_w_obj_open(jw, "PacketFilters");
-	json_w_raw(jw, "base", n->map->class->filter->bytes, n->map->class->filter->len);
-	json_w_obj_close(jw);
-	json_w_obj_open(jw, "SSHPolicy");
-	json_w_arr_open(jw, "rules");
-	json_w_arr_close(jw);
-	json_w_obj_close(jw);
 	json_w_obj_open(jw, "Debug");
 	json_w_bool(jw, "DisableLogTail", true);
 	json_w_obj_close(jw);
-	json_w_time(jw, "ControlTime", now_unix_s);
-	json_w_arr_open(jw, "Health");
-	json_w_arr_close(jw);
+	json_w_time(jw, "ControlTime", ask->unix_s);
 	json_w_arr_open(jw, "UserProfiles");
 	put_profile(w, jw, n->map->owner_id);
 	for (unsigned i = 0; i < w->n_groups; i++) {
@@ -162,37 +145,39 @@ push_profiles(struct map_world *w, struct map_group *g, int64_t now_ms, struct m
 }
 
 static void
-chunk_make(struct map_world *w, struct map_chunk *c, int64_t now_ms)
+chunk_make(struct map_world *w, struct map_chunk *c, const struct map_look *look, int64_t now_ms)
 {
 	struct buf text = { 0 };
 
-	map_chunk_put(&text, c, NULL, w->base_domain);
-	frame_make(w, &c->f, &text, now_ms);
+	map_chunk_put(&text, c, NULL, look);
+	frame_make(w, map_chunk_frame(c, look->view->id), &text, now_ms);
 	buf_fini(&text);
 }
 
 static void
-push_chunk(struct map_world *w, struct map_chunk *c, int64_t now_ms, struct map_segs *out,
-	struct map_full_result *res)
+push_chunk(struct map_world *w, struct map_chunk *c, const struct map_look *look, int64_t now_ms,
+	struct map_segs *out, struct map_full_result *res)
 {
-	if (!map_chunk_frame_usable(&c->f, now_ms, &res->from))
-		chunk_make(w, c, now_ms);
+	struct map_frame *f = map_chunk_frame(c, look->view->id);
+
+	if (!map_chunk_frame_usable(f, now_ms, &res->from))
+		chunk_make(w, c, look, now_ms);
 	if (res->has_peers)
 		push_comma(w, out);
-	push_shared(w, out, c->f.frame);
+	push_shared(w, out, f->frame);
 	res->has_peers = true;
 }
 
 /* The viewer's own chunk, into the private text. */
 static void
-put_own_chunk(struct map_world *w, const struct map_node *viewer, struct map_segs *out,
-	struct map_full_result *res)
+put_own_chunk(struct map_world *w, const struct map_node *viewer, const struct map_look *look,
+	struct map_segs *out, struct map_full_result *res)
 {
 	if (viewer->chunk->n == 1)
 		return;
 	if (res->has_peers)
 		push_comma(w, out);
-	map_chunk_put(&w->scratch, viewer->chunk, viewer, w->base_domain);
+	map_chunk_put(&w->scratch, viewer->chunk, viewer, look);
 	res->has_peers = true;
 }
 
@@ -202,47 +187,79 @@ push_peers(struct map_world *w, const struct map_node *viewer, int64_t now_ms,
 {
 	for (unsigned i = 0; i < w->n_groups; i++) {
 		struct map_group *g = w->groups[i];
+		struct map_look look = map_world_look(w, viewer->class->row, i);
 
-		if (g == NULL || !map_world_sees(w, viewer->class->row, i))
+		if (g == NULL || look.view == NULL)
 			continue;
 		res->n_groups++;
 		for (unsigned k = 0; k < g->n_chunks; k++) {
 			if (g->chunks[k] == viewer->chunk)
-				put_own_chunk(w, viewer, out, res);
+				put_own_chunk(w, viewer, &look, out, res);
 			else
-				push_chunk(w, g->chunks[k], now_ms, out, res);
+				push_chunk(w, g->chunks[k], &look, now_ms, out, res);
 		}
 	}
+}
+
+/* Whoever a client may still have that was told of changes up to seq: all there are, and all who went since. */
+static void
+put_everybody_removed(struct map_world *w, uint64_t seq)
+{
+	const struct map_node *mn;
+	struct json_writer jw;
+
+	buf_byte(&w->scratch, ',');
+	json_w_init(&jw, &w->scratch);
+	json_w_arr_open(&jw, "PeersRemoved");
+	TAILQ_FOREACH(mn, &w->recent, recent)
+		if (mn->chunk != NULL)
+			json_w_int(&jw, NULL, mn->node->id);
+	for (unsigned i = 0; i < w->n_tombs; i++) {
+		const struct map_tomb *t = &w->tombs[(w->first_tomb + i) % w->cap_tombs];
+
+		if (t->seq > seq)
+			json_w_int(&jw, NULL, t->node_id);
+	}
+	json_w_arr_close(&jw);
+}
+
+/* Makes what is not there of a group. false: that were more than *left. */
+static bool
+prepare_group(struct map_world *w, const struct map_node *viewer, const struct map_group *g, int64_t mono_ms,
+	unsigned *left)
+{
+	struct map_look look = map_world_look(w, viewer->class->row, g->row);
+	uint64_t from = 0;
+
+	for (unsigned k = 0; look.view != NULL && k < g->n_chunks; k++) {
+		struct map_chunk *c = g->chunks[k];
+
+		if (c == viewer->chunk ||
+		    map_chunk_frame_usable(map_chunk_frame(c, look.view->id), mono_ms, &from))
+			continue;
+		if (*left == 0)
+			return false;
+		(*left)--;
+		chunk_make(w, c, &look, mono_ms);
+	}
+	return true;
 }
 
 bool
 map_full_prepare(struct map_world *w, const struct node *viewer, int64_t mono_ms,
 	unsigned max_chunks)
 {
-	const struct map_node *mn = viewer->map;
-	unsigned made = 0;
-	uint64_t from = 0;
-
-	OBJ_CHECK(mn, MAP_NODE_MAGIC);
-	for (unsigned i = 0; i < w->n_groups; i++) {
-		struct map_group *g = w->groups[i];
-
-		if (g == NULL || !map_world_sees(w, mn->class->row, i))
-			continue;
-		for (unsigned k = 0; k < g->n_chunks; k++) {
-			if (g->chunks[k] == mn->chunk ||
-			    map_chunk_frame_usable(&g->chunks[k]->f, mono_ms, &from))
-				continue;
-			if (made++ == max_chunks)
-				return false;
-			chunk_make(w, g->chunks[k], mono_ms);
-		}
-	}
+	OBJ_CHECK(viewer->map, MAP_NODE_MAGIC);
+	map_world_ready(w);
+	for (unsigned i = 0; i < w->n_groups; i++)
+		if (w->groups[i] != NULL &&
+		    !prepare_group(w, viewer->map, w->groups[i], mono_ms, &max_chunks))
+			return false;
 	return true;
 }
 
 void
-map_full_put(struct map_world *w, const struct node *viewer, const struct map_full_now *now,
+map_full_put(struct map_world *w, const struct node *viewer, const struct map_full_ask *ask,
 	struct map_segs *out, struct map_full_result *res)
 {
 	struct map_node *mn = viewer->map;
@@ -251,17 +268,21 @@ map_full_put(struct map_world *w, const struct node *viewer, const struct map_fu
 	OBJ_CHECK(mn, MAP_NODE_MAGIC);
 	ASSERT(mn->class != NULL && w->scratch.len == 0);
 	*res = (struct map_full_result){ .from = w->published };
+	mn->needs_full = false;
 	json_w_init(&jw, &w->scratch);
-	put_head(w, &jw, viewer, now->unix_s);
+	put_head(w, &jw, viewer, ask);
 	for (unsigned i = 0; i < w->n_groups; i++) {
 		struct map_group *g = w->groups[i];
 
 		if (g != NULL && g->owners.count > PROFILES_INLINE_MAX &&
 		    map_world_sees(w, mn->class->row, i))
-			push_profiles(w, g, now->mono_ms, out, &res->from);
+			push_profiles(w, g, ask->mono_ms, out, &res->from);
 	}
 	buf_str(&w->scratch, "],\"Peers\":[");
-	push_peers(w, mn, now->mono_ms, out, res);
-	buf_str(&w->scratch, "]}");
+	push_peers(w, mn, ask->mono_ms, out, res);
+	buf_byte(&w->scratch, ']');
+	if (ask->is_again && !res->has_peers)
+		put_everybody_removed(w, ask->seq);
+	buf_byte(&w->scratch, '}');
 	map_full_segs_add(out, map_world_frame(w));
 }

@@ -6,7 +6,7 @@
 #ifndef COORD_MAP_FULL_H
 #define COORD_MAP_FULL_H
 
-#include "coord/map_world.h"
+#include "coord/map_private.h"
 
 /* References to frames that make one message, in order. All zero is empty. */
 struct map_segs {
@@ -27,8 +27,12 @@ struct map_full_result {
 	bool has_peers;		/* false: Peers is empty, which clients take for "no change" */
 };
 
-struct map_full_now {
+struct map_full_ask {
 	int64_t mono_ms, unix_s;
+	struct map_sent *sent;		/* what the client has; of a new stream nothing */
+	bool is_again;			/* it has peers, as of sequence seq: if it sees none any more, their
+					 * removal is told, since an empty list means "no change" */
+	uint64_t seq;
 };
 
 /* Makes at most max_chunks of the shared frames that a full map of viewer needs. true: all of them
@@ -36,7 +40,7 @@ struct map_full_now {
 bool map_full_prepare(struct map_world *w, const struct node *viewer, int64_t mono_ms,
 	unsigned max_chunks);
 /* Appends the full map of viewer (n->map is set) to out. */
-void map_full_put(struct map_world *w, const struct node *viewer, const struct map_full_now *now,
+void map_full_put(struct map_world *w, const struct node *viewer, const struct map_full_ask *ask,
 	struct map_segs *out, struct map_full_result *res);
 
 /* A message whose Node has a KeyExpiry long past, which logs its client out; one reference. */

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/net.h"
+#include "coord/policy_world.h"
 
 char *
 map_peer_fqdn(const struct node *n, const char *base_domain, char out[MAP_FQDN_MAX])
@@ -22,33 +23,91 @@ map_peer_fqdn(const struct node *n, const char *base_domain, char out[MAP_FQDN_M
 	return out;
 }
 
-#define ADDRESSES_MAX (2 * (NET_TEXT_MAX + 8))
-
-static char *
-put_host_prefix(char *p, const struct net_ip *ip)
+static const struct policy_bundle *
+bundle_of(const struct map_node *mn)
 {
-	*p++ = '"';
-	net_ip_put(ip, p);
-	p += strlen(p);
-	return stpcpy(p, ip->family == 4 ? "/32\"" : "/128\"");
+	return mn->class == NULL ? NULL : mn->class->bundle;
 }
 
-/* The node's addresses as an array of host prefixes; returns its length. Digits need no escape,
- * and the text is wanted twice. */
-static size_t
-addresses_text(const struct node *n, char out[ADDRESSES_MAX])
+/* Is there a member of that name in the CapMap? */
+static bool
+has_cap(const struct policy_bundle *bundle, const char *name)
 {
-	char *p = out;
+	char member[64];
 
-	*p++ = '[';
-	if (n->ip4.family != 0)
-		p = put_host_prefix(p, &n->ip4);
-	if (n->ip4.family != 0 && n->ip6.family != 0)
-		*p++ = ',';
+	if (bundle == NULL || bundle->caps == NULL)
+		return false;
+	int n = snprintf(member, sizeof(member), "\"%s\":", name);
+	ASSERT(n > 0 && (size_t)n < sizeof(member));
+	return memmem(bundle->caps->bytes, bundle->caps->len, member, (size_t)n) != NULL;
+}
+
+static bool
+is_exit_route(const struct node_route *r)
+{
+	return r->prefix.bits == 0;
+}
+
+static bool
+shows_route(const struct map_node *mn, const struct map_look *look, const struct policy_node *pn,
+	unsigned i)
+{
+	const struct policy_view *v = look->view;
+
+	if (v == NULL || v->id == 0)
+		return pn->routes[i].is_primary;
+	unsigned kind = policy_world_kind(look->policy, mn->class, pn, i);
+	ASSERT(kind < v->n_kinds);
+	return v->show[kind] == POLICY_SHOW_ALWAYS ||
+	    (v->show[kind] == POLICY_SHOW_PRIMARY && pn->routes[i].is_primary);
+}
+
+static void
+put_prefix(struct json_writer *w, const struct net_ip *ip, uint8_t bits)
+{
+	char text[NET_TEXT_MAX];
+
+	json_w_str(w, NULL, net_prefix_put(&(struct net_prefix){ .ip = *ip, .bits = bits }, text));
+}
+
+static void
+put_own_addresses(struct json_writer *w, const struct node *n, bool is_ipv4_off)
+{
+	if (n->ip4.family != 0 && !is_ipv4_off)
+		put_prefix(w, &n->ip4, 32);
 	if (n->ip6.family != 0)
-		p = put_host_prefix(p, &n->ip6);
-	*p++ = ']';
-	return (size_t)(p - out);
+		put_prefix(w, &n->ip6, 128);
+}
+
+/* Addresses, AllowedIPs, PrimaryRoutes. */
+static void
+put_addresses(struct json_writer *w, const struct map_node *mn, const struct map_look *look)
+{
+	const struct policy_bundle *bundle = bundle_of(mn);
+	bool is_ipv4_off = (bundle != NULL && bundle->is_ipv4_off) ||
+	    (look->view != NULL && look->view->is_ipv4_hidden);
+	struct policy_node pn = policy_node_of(mn->node);
+	unsigned n_subnets = 0;
+
+	json_w_arr_open(w, "Addresses");
+	put_own_addresses(w, mn->node, is_ipv4_off);
+	json_w_arr_close(w);
+	json_w_arr_open(w, "AllowedIPs");
+	put_own_addresses(w, mn->node, is_ipv4_off);
+	for (unsigned i = 0; i < pn.n_routes; i++) {
+		if (!shows_route(mn, look, &pn, i))
+			continue;
+		put_prefix(w, &pn.routes[i].prefix.ip, pn.routes[i].prefix.bits);
+		n_subnets += !is_exit_route(&pn.routes[i]);
+	}
+	json_w_arr_close(w);
+	if (n_subnets == 0)
+		return;
+	json_w_arr_open(w, "PrimaryRoutes");
+	for (unsigned i = 0; i < pn.n_routes; i++)
+		if (!is_exit_route(&pn.routes[i]) && shows_route(mn, look, &pn, i))
+			put_prefix(w, &pn.routes[i].prefix.ip, pn.routes[i].prefix.bits);
+	json_w_arr_close(w);
 }
 
 static void
@@ -73,20 +132,19 @@ put_disco(struct json_writer *w, const struct node *n)
 
 /* Members that peers and the node itself see alike. */
 static void
-put_common(struct json_writer *w, const struct node *n, const char *base_domain)
+put_common(struct json_writer *w, const struct map_node *mn, const struct map_look *look)
 {
-	char text[MAP_FQDN_MAX], addresses[ADDRESSES_MAX];
-	size_t n_addresses = addresses_text(n, addresses);
+	const struct node *n = mn->node;
+	char text[MAP_FQDN_MAX];
 
 	json_w_int(w, "ID", n->id);
 	snprintf(text, sizeof(text), "%lld", (long long)n->id);
 	json_w_str(w, "StableID", text);
-	json_w_str(w, "Name", map_peer_fqdn(n, base_domain, text));
+	json_w_str(w, "Name", map_peer_fqdn(n, look->base_domain, text));
 	json_w_int(w, "User", node_owner_id(n));
 	json_w_str(w, "Key", node_key_put(&n->node_key, text));
 	put_disco(w, n);
-	json_w_raw(w, "Addresses", addresses, n_addresses);
-	json_w_raw(w, "AllowedIPs", addresses, n_addresses);
+	put_addresses(w, mn, look);
 	if (n->n_endpoints > 0)
 		put_endpoints(w, n);
 	if (n->home_derp != 0)
@@ -107,41 +165,66 @@ put_common(struct json_writer *w, const struct node *n, const char *base_domain)
 		json_w_bool(w, "MachineAuthorized", true);
 }
 
-void
-map_peer_put(struct buf *b, const struct node *n, const char *base_domain, bool is_expired)
+bool
+map_peer_is_alike(const struct policy_class *a, const struct policy_class *b)
 {
+	return a->bundle->is_ipv4_off == b->bundle->is_ipv4_off &&
+	    a->bundle->is_exit_suggested == b->bundle->is_exit_suggested;
+}
+
+void
+map_peer_put(struct buf *b, const struct map_node *mn, const struct map_look *look)
+{
+	const struct node *n = mn->node;
 	struct json_writer w;
 
 	json_w_init(&w, b);
 	json_w_obj_open(&w, NULL);
-	put_common(&w, n, base_domain);
+	put_common(&w, mn, look);
 	if (n->key_expiry_unix_s != 0)
 		json_w_time(&w, "KeyExpiry", n->key_expiry_unix_s);
 	json_w_bool(&w, "Online", n->is_online);
 	if (!n->is_online && n->last_seen_unix_s != 0)
 		json_w_time(&w, "LastSeen", n->last_seen_unix_s);
-	if (is_expired)
+	if (mn->is_expired)
 		json_w_bool(&w, "Expired", true);
+	if (bundle_of(mn) != NULL && bundle_of(mn)->is_exit_suggested) {
+		json_w_obj_open(&w, "CapMap");
+		json_w_null(&w, "suggest-exit-node");
+		json_w_obj_close(&w);
+	}
 	json_w_obj_close(&w);
 }
 
 void
 map_peer_fragment(struct map_node *mn, const char *base_domain)
 {
+	struct map_look look = { .base_domain = base_domain };
 	struct buf b = { 0 };
 
 	if (mn->fragment != NULL)
 		return;
-	map_peer_put(&b, mn->node, base_domain, mn->is_expired);
+	map_peer_put(&b, mn, &look);
 	ASSERT(b.len <= UINT32_MAX);
 	mn->fragment = obj_realloc(b.p, b.len);		/* without the buffer's spare room */
 	mn->fragment_bytes = (uint32_t)b.len;
 }
 
-/* What every node may: be administered, share files, run ssh; updates are the machine's own
- * affair. */
+void
+map_peer_seen_put(struct buf *b, struct map_node *mn, const struct map_look *look)
+{
+	if (look->view != NULL && look->view->id != 0) {
+		map_peer_put(b, mn, look);
+		return;
+	}
+	map_peer_fragment(mn, look->base_domain);
+	buf_append(b, mn->fragment, mn->fragment_bytes);
+}
+
+/* What every node may (be administered, share files, run ssh; updates are the machine's own affair), and
+ * what the policy gives it. */
 static void
-put_capabilities(struct json_writer *w)
+put_capabilities(struct json_writer *w, const struct policy_bundle *bundle)
 {
 	static const char *const plain[] = {
 		"https://tailscale.com/cap/file-sharing",
@@ -150,29 +233,36 @@ put_capabilities(struct json_writer *w)
 	};
 
 	json_w_obj_open(w, "CapMap");
-	json_w_arr_open(w, "default-auto-update");
-	json_w_bool(w, NULL, false);
-	json_w_arr_close(w);
+	if (!has_cap(bundle, "default-auto-update")) {
+		json_w_arr_open(w, "default-auto-update");
+		json_w_bool(w, NULL, false);
+		json_w_arr_close(w);
+	}
 	for (unsigned i = 0; i < COUNT_OF(plain); i++) {
+		if (has_cap(bundle, plain[i]))
+			continue;
 		json_w_arr_open(w, plain[i]);
 		json_w_arr_close(w);
 	}
+	if (bundle != NULL && bundle->caps != NULL && bundle->caps->len > 0)
+		json_w_raw(w, NULL, bundle->caps->bytes, bundle->caps->len);
 	json_w_obj_close(w);
 }
 
 void
-map_peer_self_put(struct json_writer *w, const char *name, const struct node *n,
+map_peer_self_put(struct json_writer *w, const char *name, const struct map_node *mn,
 	const char *base_domain, int64_t key_expiry_unix_s)
 {
+	struct map_look look = { .base_domain = base_domain };
 	char text[KEY_TEXT_MAX];
 
 	json_w_obj_open(w, name);
-	put_common(w, n, base_domain);
-	json_w_str(w, "Machine", machine_key_put(&n->machine_key, text));
+	put_common(w, mn, &look);
+	json_w_str(w, "Machine", machine_key_put(&mn->node->machine_key, text));
 	if (key_expiry_unix_s != 0)
 		json_w_time(w, "KeyExpiry", key_expiry_unix_s);
 	json_w_bool(w, "Online", true);
-	put_capabilities(w);
+	put_capabilities(w, bundle_of(mn));
 	json_w_obj_close(w);
 }
 

@@ -21,6 +21,8 @@
 
 struct map_chunk;
 struct policy_class;
+struct policy_view;
+struct policy_world;
 
 /* Positions of the kinds of change in map_node.seq: the bits of enum change_what, and one of our
  * own. */
@@ -37,33 +39,49 @@ enum map_kind {
 struct map_node {
 	uint32_t magic;
 	uint32_t fragment_bytes;
+	int64_t id;			/* of the node */
 	struct node *node;		/* borrowed */
-	char *fragment;			/* owned: the node as peers see it; NULL: to be made */
-	struct policy_class *class;	/* counted in there */
-	struct map_chunk *chunk;	/* that it is in; borrowed */
+	char *fragment;			/* owned: the node as view 0 shows it; NULL: to be made */
+	struct policy_class *class;	/* borrowed; NULL: not announced yet, or removed */
+	struct map_chunk *chunk;	/* that it is in; borrowed; NULL: likewise */
+	struct shbuf *health;		/* owned reference: JSON array of warnings for its user; NULL: none */
 	int64_t owner_id;		/* as counted in its group */
 	TAILQ_ENTRY(map_node) recent;	/* in the order of last_seq */
 	uint64_t last_seq;		/* newest of seq[] */
 	uint64_t seq[MAP_KIND_COUNT];	/* of the last change of each kind; 0: none since start */
 	bool is_expired;		/* as the fragment says */
+	bool is_removed;		/* noted, and not yet freed */
+	bool needs_full;		/* what it sees became another since its last full map */
 	/* the session's part */
-	bool is_in_grace;
-	TAILQ_ENTRY(map_node) grace;
-	int64_t offline_due_ms;		/* monotonic */
+	bool is_in_grace, is_unseen;	/* in one of these queues, or none */
+	TAILQ_ENTRY(map_node) wait;	/* there */
+	int64_t wait_due_ms;		/* monotonic: when it goes offline, or is announced at last */
 	int64_t gone_unix_s;		/* when its stream ended */
+};
+
+/* How a node is looked at. All borrowed. */
+struct map_look {
+	const char *base_domain;
+	const struct policy_world *policy;	/* view is of; may be NULL without one */
+	const struct policy_view *view;		/* NULL: as view 0 */
 };
 
 /* "name.base_domain." into out; returns out. */
 char *map_peer_fqdn(const struct node *n, const char *base_domain, char out[MAP_FQDN_MAX]);
 
 /* Appends the Node object as peers see it, without the machine key. */
-void map_peer_put(struct buf *b, const struct node *n, const char *base_domain, bool is_expired);
-/* The node's fragment, made if it is not there: mn->fragment, mn->fragment_bytes. */
+void map_peer_put(struct buf *b, const struct map_node *mn, const struct map_look *look);
+/* The node's fragment, made if it is not there: mn->fragment, mn->fragment_bytes; as view 0 shows it. */
 void map_peer_fragment(struct map_node *mn, const char *base_domain);
+/* Like map_peer_put, from the fragment where that says the same. */
+void map_peer_seen_put(struct buf *b, struct map_node *mn, const struct map_look *look);
 
-/* Writes the Node object for the node itself as member name. key_expiry_unix_s stands for the
- * node's own. */
-void map_peer_self_put(struct json_writer *w, const char *name, const struct node *n,
+/* Do fragments say the same of nodes of either class? */
+bool map_peer_is_alike(const struct policy_class *a, const struct policy_class *b);
+
+/* Writes the Node object for the node itself as member name, with its own routes and what the policy gives
+ * its class. key_expiry_unix_s stands for the node's own. */
+void map_peer_self_put(struct json_writer *w, const char *name, const struct map_node *mn,
 	const char *base_domain, int64_t key_expiry_unix_s);
 
 /* Writes the PeerChange with the members that the bits of enum change_what name: ENDPOINTS,

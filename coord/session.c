@@ -28,12 +28,31 @@ on_grace(evutil_socket_t fd, short what, void *arg)
 	session_presence_run(arg);
 }
 
+static void
+on_unseen(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	session_presence_run_unseen(arg);
+}
+
+struct policy *
+session_state_policy(void)
+{
+	struct policy_errors errors = { .n = 0 };
+	struct policy *p;
+
+	ASSERT(policy_parse("", 0, &p, &errors) == ERR_OK);
+	return p;
+}
+
 struct map_state *
 session_state_new(struct tailnet *t)
 {
 	struct map_state *m = obj_alloc(sizeof(*m));
 	struct map_world_params p = {
-		.rules = &policy_class_allow_all,
+		.policy = session_state_policy(),
+		.server_url = t->deps.server_url,
 		.user_records = &t->users,
 		.base_domain = t->deps.cfg->dns.base_domain,
 	};
@@ -43,14 +62,17 @@ session_state_new(struct tailnet *t)
 	m->armed_us = INT64_MAX;
 	m->thefts = ratelimit_new(THEFTS_PER_S, 3, 1);
 	map_world_init(&m->w, &p);
+	policy_drop(p.policy);
 	MAP_INIT(&m->sessions, struct session, key);
 	TAILQ_INIT(&m->fresh);
 	TAILQ_INIT(&m->behind);
 	TAILQ_INIT(&m->current);
 	TAILQ_INIT(&m->grace);
+	TAILQ_INIT(&m->unseen);
 	m->run_timer = evtimer_new(t->deps.base, on_run, m);
 	m->grace_timer = evtimer_new(t->deps.base, on_grace, m);
-	ASSERT(m->run_timer != NULL && m->grace_timer != NULL);
+	m->unseen_timer = evtimer_new(t->deps.base, on_unseen, m);
+	ASSERT(m->run_timer != NULL && m->grace_timer != NULL && m->unseen_timer != NULL);
 	return m;
 }
 
@@ -68,8 +90,10 @@ session_state_free(struct map_state *m)
 	map_fini(&m->sessions);
 	event_free(m->run_timer);
 	event_free(m->grace_timer);
+	event_free(m->unseen_timer);
 	map_full_segs_fini(&m->segs);
 	map_world_fini(&m->w);
+	dns_params_fini(&m->dns);
 	ratelimit_free(m->thefts);
 	m->magic = 0;
 	free(m);
@@ -93,6 +117,8 @@ void
 session_node_added(struct tailnet *t, struct node *n)
 {
 	map_world_add(&t->map->w, n, clock_wall_s());
+	if (!t->map->is_loaded)
+		map_world_place(&t->map->w, n);
 }
 
 void
@@ -213,7 +239,7 @@ session_on_drained(struct tailnet *t, struct conn_ref conn, int32_t stream)
 	}
 	if (s->state != SESSION_BUSY)
 		return;
-	if (s->needs_full)
+	if (s->needs_full || s->node->map->needs_full)
 		session_send_queue(m, s, SESSION_FRESH);
 	else
 		session_send_queue(m, s,

@@ -56,7 +56,7 @@ session_send_forget(struct map_state *m, struct session *s)
 	map_remove(&m->sessions, &s->key);
 	if (s->node != NULL && s->node->session == s)
 		s->node->session = NULL;
-	shbuf_drop(s->filter);
+	map_private_sent_fini(&s->sent);
 	shbuf_drop(s->last);
 	s->magic = 0;
 	free(s);
@@ -112,33 +112,24 @@ session_send_end_take(struct map_state *m, struct session *s, struct shbuf *last
 }
 
 static void
-filter_note(struct session *s)
-{
-	struct shbuf *old = s->filter;
-
-	s->filter = shbuf_hold(s->node->map->class->filter);
-	shbuf_drop(old);
-}
-
-static void
 serve_full(struct map_state *m, struct session *s)
 {
-	struct map_full_now now = { .mono_ms = clock_mono_ms(), .unix_s = clock_wall_s() };
+	struct map_full_ask ask = { .mono_ms = clock_mono_ms(), .unix_s = clock_wall_s(),
+		.sent = &s->sent, .is_again = s->had_full, .seq = s->seq };
 	struct map_full_result res;
 	uint64_t made = m->w.chunks_made;
 	bool is_ready = s->n_steps == UINT8_MAX ||
-	    map_full_prepare(&m->w, s->node, now.mono_ms, CHUNKS_PER_STEP);
+	    map_full_prepare(&m->w, s->node, ask.mono_ms, CHUNKS_PER_STEP);
 
 	if (is_ready)
-		map_full_put(&m->w, s->node, &now, &m->segs, &res);
+		map_full_put(&m->w, s->node, &ask, &m->segs, &res);
 	metric_add(METRIC_CHUNKS_MADE, (int64_t)(m->w.chunks_made - made));
 	if (!is_ready) {
 		s->n_steps++;
 		return;		/* stays where it is in its queue */
 	}
-	if (s->had_full && !res.has_peers) {
-		/* An empty list means "no change" to a client that has peers: it has to begin
-		 * anew. */
+	if (s->had_full && !res.has_peers && map_delta_is_overrun(&m->w, s->seq)) {
+		/* Which peers the client may still have is forgotten: it has to begin anew. */
 		struct node *n = s->node;
 
 		map_full_segs_fini(&m->segs);
@@ -150,7 +141,6 @@ serve_full(struct map_state *m, struct session *s)
 	s->had_full = true;
 	s->needs_full = false;
 	s->n_steps = 0;
-	filter_note(s);
 	metric_add(METRIC_MAP_FULL, 1);
 	send_segs(m, s, false);
 }
@@ -158,14 +148,12 @@ serve_full(struct map_state *m, struct session *s)
 static void
 serve_delta(struct map_state *m, struct session *s)
 {
-	map_delta_put(&m->w, s->node, s->seq, s->filter, &m->segs);
+	map_delta_put(&m->w, s->node, s->seq, &s->sent, &m->segs);
 	s->seq = m->w.published;
 	if (m->segs.n == 0) {
 		session_send_queue(m, s, SESSION_CURRENT);
 		return;
 	}
-	if (!shbuf_eq(s->filter, s->node->map->class->filter))
-		filter_note(s);
 	metric_add(METRIC_MAP_DELTA, 1);
 	send_segs(m, s, false);
 }
@@ -175,7 +163,7 @@ serve(struct map_state *m, struct session *s)
 {
 	if (s->node->map->class == NULL)	/* its node is being removed */
 		session_send_queue(m, s, SESSION_CURRENT);
-	else if (s->needs_full || map_delta_is_overrun(&m->w, s->seq))
+	else if (s->needs_full || s->node->map->needs_full || map_delta_is_overrun(&m->w, s->seq))
 		serve_full(m, s);
 	else
 		serve_delta(m, s);

@@ -20,6 +20,7 @@
 #include "base/list.h"
 #include "coord/map_delta.h"
 #include "coord/map_full.h"
+#include "coord/map_policy.h"
 #include "coord/map_spread.h"
 #include "coord/map_world.h"
 #include "coord/session.h"
@@ -28,6 +29,7 @@
 #define SESSION_MAGIC		0x5e551001u
 #define MAP_STATE_MAGIC		0x3a957a7eu
 #define SESSION_SLICE_US	1000	/* the coordinator's turn is short */
+#define SESSION_UNSEEN_MS	2000	/* a node that joined is announced with its first stream, or so late */
 
 struct event;
 
@@ -42,11 +44,11 @@ struct session {
 	uint8_t n_steps;		/* taken to make chunks for its full map: bounded, so that it ends */
 	struct node *node;		/* borrowed; NULL while ENDING */
 	uint64_t seq;			/* that its client has */
-	struct shbuf *filter;		/* owned reference: packet filter sent last */
+	struct map_sent sent;		/* likewise, of what concerns it alone */
 	struct shbuf *last;		/* owned reference: ENDING, to be sent */
 	TAILQ_ENTRY(session) link;	/* in the queue of its state */
 };
-static_assert(sizeof(struct session) <= 96, "10,000 streams are to cost 1 MiB here at most");
+static_assert(sizeof(struct session) <= 128, "10,000 streams are to cost 1.3 MB here at most");
 
 TAILQ_HEAD(session_queue, session);
 
@@ -58,15 +60,19 @@ struct map_state {
 	struct map_spread spread;
 	struct map sessions;		/* struct session by key, owned */
 	struct session_queue fresh, behind, current;
-	TAILQ_HEAD(, map_node) grace;	/* streams ended, by offline_due_ms */
-	struct event *run_timer, *grace_timer;
+	TAILQ_HEAD(map_wait, map_node) grace, unseen;	/* stream ended; joined, none yet: by wait_due_ms */
+	struct event *run_timer, *grace_timer, *unseen_timer;
 	int64_t armed_us;		/* when run_timer fires; INT64_MAX: not armed */
 	bool is_round;			/* streams of the last round are still being served */
 	int64_t round_spent_us;
 	unsigned round_messages;
+	struct dns_params dns;		/* owned: as configured, while the tailnet has no other */
 	struct map_segs segs;		/* scratch */
 	struct ratelimit *thefts;	/* to the log: requests with the node key of another machine */
 };
+
+/* session.c. What holds without a policy: everybody may reach everybody. One reference, the caller's. */
+struct policy *session_state_policy(void) MUST_USE;
 
 /* session_send.c: serving streams. */
 /* Something may be to be done: arms the timer. */
@@ -100,7 +106,12 @@ void session_presence_down(struct map_state *m, struct node *n);
 void session_presence_load(struct map_state *m, struct node *n);
 /* The node goes: nothing is pending for it. */
 void session_presence_forget(struct map_state *m, struct node *n);
+/* It joined and has no stream yet: its peers are told when it has one, or after SESSION_UNSEEN_MS. So they
+ * hear of it once, online and with what it said until then. */
+void session_presence_expect(struct map_state *m, struct node *n);
 /* Takes those offline whose grace is over. The timer calls it. */
 void session_presence_run(struct map_state *m);
+/* Announces those that were expected long enough. The timer calls it. */
+void session_presence_run_unseen(struct map_state *m);
 
 #endif

@@ -113,10 +113,26 @@ fx_endpoint(struct node *n, uint16_t port)
 		.ip = { .family = 4, .b = { 192, 0, 2, 1 } }, .port = port };
 }
 
+/* "10.0.0.0/8" is approved and advertised, "10.0.0.0/8!" is so with another node as its primary. */
+static inline void
+fx_routes(struct node *n, const char *const *routes, unsigned n_routes)
+{
+	free(n->routes);
+	n->routes = n_routes > 0 ? obj_alloc(n_routes * sizeof(*n->routes)) : NULL;
+	n->n_routes = n_routes;
+	for (unsigned i = 0; i < n_routes; i++) {
+		size_t len = strcspn(routes[i], "!");
+
+		n->routes[i].is_primary = routes[i][len] == 0;
+		assert_int_equal(net_prefix_parse(routes[i], len, &n->routes[i].prefix), ERR_OK);
+	}
+}
+
 static inline void
 fx_node_free(struct node *n)
 {
 	fx_tags(n, NULL, 0);
+	free(n->routes);
 	free(n->endpoints);
 	fx_host_free(n->host);
 	free(n);
@@ -172,11 +188,14 @@ fx_json_take(struct map_segs *s)
 	return v;
 }
 
-/* A client: what it knows after the messages so far. */
+/*
+ * A client: what it knows after the messages so far. Before anything else it makes patches of whole nodes that
+ * it has already (patchifyPeersChanged), so that a node which is removed and changed in one message is lost.
+ */
 struct fx_client {
 	json_t *peers;		/* id as text -> Node */
 	json_t *profiles;	/* id as text -> UserProfile */
-	json_t *rest;		/* Node, DERPMap, DNSConfig, Domain, PacketFilters */
+	json_t *rest;		/* Node, DERPMap, DNSConfig, Domain, PacketFilters, SSHPolicy, Health */
 };
 
 static inline const char *
@@ -230,7 +249,7 @@ static inline void
 fx_client_apply(struct fx_client *c, json_t *msg)
 {
 	static const char *const plain[] = { "Node", "DERPMap", "DNSConfig", "Domain",
-		"PacketFilters", "SSHPolicy" };
+		"PacketFilters", "SSHPolicy", "Health" };
 	json_t *peers = json_object_get(msg, "Peers"), *v;
 	size_t i;
 
@@ -245,8 +264,14 @@ fx_client_apply(struct fx_client *c, json_t *msg)
 			json_object_set(c->peers, fx_id(json_object_get(v, "ID")), v);
 		goto out;
 	}
-	json_array_foreach(json_object_get(msg, "PeersRemoved"), i, v)
+	json_array_foreach(json_object_get(msg, "PeersRemoved"), i, v) {
+		json_t *changed;
+		size_t k;
+
+		json_array_foreach(json_object_get(msg, "PeersChanged"), k, changed)
+			assert_false(json_equal(json_object_get(changed, "ID"), v));
 		json_object_del(c->peers, fx_id(v));
+	}
 	json_array_foreach(json_object_get(msg, "PeersChanged"), i, v)
 		json_object_set(c->peers, fx_id(json_object_get(v, "ID")), v);
 	json_array_foreach(json_object_get(msg, "PeersChangedPatch"), i, v)

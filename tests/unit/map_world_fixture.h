@@ -1,48 +1,77 @@
-/* For the tests of full maps and deltas: a world with users and nodes, and two policies. */
+/* For the tests of full maps and deltas: a world with users, nodes and a policy. */
 #ifndef TESTS_MAP_WORLD_FIXTURE_H
 #define TESTS_MAP_WORLD_FIXTURE_H
 
 #include "coord/map_delta.h"
+#include "coord/map_policy.h"
 #include "map_fixture.h"
 
 #define FW_NODES_MAX 4096
 
 struct fw {
 	struct map users;
+	struct dns_params dns;
 	struct map_world w;
 	struct node *nodes[FW_NODES_MAX];	/* by id; NULL where there is none */
 	int64_t last_id;
 	int64_t mono_ms;
 };
 
-static inline uint32_t
-fw_row_of(void *arg, const struct policy_class *c)
+/*
+ * Users of odd numbers and those of even ones see their own kind; tagged nodes (tag:a, tag:b, tag:all) and
+ * everybody see each other. version is the port that is open, so that filters tell it. more: further members,
+ * with a comma behind each; "": none.
+ */
+static inline void
+fw_policy_rows(struct buf *b, unsigned version, const char *more)
 {
-	(void)arg;
-	return c->n_tags > 0 ? 2 : (uint32_t)c->key.user_id % 2;
+	buf_clear(b);
+	buf_printf(b, "{ // rows version %u\n %s \"groups\": {", version, more);
+	for (unsigned odd = 0; odd < 2; odd++) {
+		buf_printf(b, "\"group:%s\": [", odd ? "odd" : "even");
+		for (unsigned i = odd; i < 50; i += 2)
+			buf_printf(b, "\"user%u@\",", i);
+		buf_str(b, "],");
+	}
+	buf_str(b, "}, \"tagOwners\": {\"tag:a\": [], \"tag:b\": [], \"tag:all\": []}, \"acls\": [");
+	for (unsigned odd = 0; odd < 2; odd++)
+		buf_printf(b, "{\"action\": \"accept\", \"src\": [\"group:%s\"], \"dst\": [\"group:%s:%u\"]},",
+		    odd ? "odd" : "even", odd ? "odd" : "even", version);
+	buf_printf(b, "{\"action\": \"accept\", \"src\": [\"*\"], \"dst\": [\"tag:a:%u\", \"tag:b:%u\","
+	    "\"tag:all:%u\"]}]}", version, version, version);
 }
 
+/* Does it say so of these? */
 static inline bool
-fw_sees(void *arg, uint32_t a, uint32_t b)
+fw_rows_see(const struct node *a, const struct node *b)
 {
-	(void)arg;
-	return a == b || a == 2 || b == 2;
+	return a != b && (a->n_tags > 0 || b->n_tags > 0 || a->user_id % 2 == b->user_id % 2);
 }
 
-/* The filter of a class: *arg is a version. */
-static inline struct shbuf *
-fw_filter_of(void *arg, const struct policy_class *c)
+/* The policy; one reference. */
+static inline struct policy *
+fw_policy(const char *text)
 {
-	char text[128];
+	struct policy_errors errors = { .n = 0 };
+	struct policy *p = NULL;
 
-	snprintf(text, sizeof(text), "[{\"SrcIPs\":[\"row %u version %d\"],\"DstPorts\":[]}]",
-	    fw_row_of(NULL, c), *(int *)arg);
-	return fx_shbuf(text);
+	if (policy_parse(text, strlen(text), &p, &errors) != ERR_OK)
+		fail_msg("%s: line %u: %s", text, errors.v[0].line, errors.v[0].text);
+	return p;
 }
 
-/* Users 1..n_users. rules NULL: everybody sees everybody. */
+static inline void
+fw_policy_set(struct fw *f, const char *text)
+{
+	struct policy *p = fw_policy(text);
+
+	map_policy_set(&f->w, p);
+	policy_drop(p);
+}
+
+/* Users 1..n_users. policy "": everybody sees everybody. */
 static inline struct fw *
-fw_new(int64_t n_users, const struct policy_class_rules *rules)
+fw_new(int64_t n_users, const char *policy)
 {
 	struct fw *f = obj_alloc(sizeof(*f));
 
@@ -54,14 +83,17 @@ fw_new(int64_t n_users, const struct policy_class_rules *rules)
 		fx_user(&f->users, i, name);
 	}
 	struct map_world_params p = {
-		.rules = rules != NULL ? rules : &policy_class_allow_all,
+		.policy = fw_policy(policy),
+		.server_url = "https://fairlead.example",
 		.user_records = &f->users,
 		.base_domain = "tail.example",
 	};
 	map_world_init(&f->w, &p);
+	policy_drop(p.policy);
 	map_world_note_users(&f->w);
 	map_world_note_text(&f->w, &f->w.derp, fx_shbuf("{\"Regions\":{}}"));
-	map_world_note_text(&f->w, &f->w.dns, fx_shbuf("{\"Proxied\":true}"));
+	f->dns.base_domain = obj_strdup("tail.example");
+	map_world_note_dns(&f->w, &f->dns);
 	map_world_publish(&f->w);
 	f->mono_ms = 1000;
 	return f;
@@ -104,6 +136,7 @@ fw_free(struct fw *f)
 	size_t cursor = 0;
 
 	map_world_fini(&f->w);
+	dns_params_fini(&f->dns);
 	for (unsigned i = 0; i < FW_NODES_MAX; i++)
 		if (f->nodes[i] != NULL)
 			fx_node_free(f->nodes[i]);
@@ -114,21 +147,57 @@ fw_free(struct fw *f)
 }
 
 static inline json_t *
-fw_full(struct fw *f, const struct node *viewer, struct map_full_result *res)
+fw_full_to(struct fw *f, const struct node *viewer, struct map_sent *sent, struct map_full_result *res)
 {
 	struct map_segs segs = { .n = 0 };
-	struct map_full_now now = { .mono_ms = f->mono_ms, .unix_s = FX_NOW };
+	struct map_full_ask ask = { .mono_ms = f->mono_ms, .unix_s = FX_NOW, .sent = sent };
 
-	map_full_put(&f->w, viewer, &now, &segs, res);
+	map_full_put(&f->w, viewer, &ask, &segs, res);
 	return fx_json_take(&segs);
+}
+
+static inline json_t *
+fw_full(struct fw *f, const struct node *viewer, struct map_full_result *res)
+{
+	struct map_sent sent = { .bundle = NULL };
+	json_t *map = fw_full_to(f, viewer, &sent, res);
+
+	map_private_sent_fini(&sent);
+	return map;
+}
+
+/* What a client has that was sent a full map now. */
+static inline struct map_sent
+fw_sent(struct fw *f, const struct node *viewer)
+{
+	struct map_sent sent = { .bundle = NULL };
+	struct json_writer jw;
+	struct buf b = { 0 };
+
+	json_w_init(&jw, &b);
+	json_w_obj_open(&jw, NULL);
+	map_private_full_put(&f->w, &jw, viewer, &sent);
+	buf_fini(&b);
+	return sent;
+}
+
+/* The delta for a client that has what concerns it alone. The frames are the caller's. */
+static inline struct map_segs
+fw_delta_segs(struct fw *f, const struct node *viewer, uint64_t from)
+{
+	struct map_segs segs = { .n = 0 };
+	struct map_sent sent = fw_sent(f, viewer);
+
+	map_delta_put(&f->w, viewer, from, &sent, &segs);
+	map_private_sent_fini(&sent);
+	return segs;
 }
 
 static inline json_t *
 fw_delta(struct fw *f, const struct node *viewer, uint64_t from)
 {
-	struct map_segs segs = { .n = 0 };
+	struct map_segs segs = fw_delta_segs(f, viewer, from);
 
-	map_delta_put(&f->w, viewer, from, viewer->map->class->filter, &segs);
 	return fx_json_take(&segs);
 }
 

@@ -127,6 +127,17 @@ join(struct fs *f, int64_t id)
 	return n;
 }
 
+/* It joins, and opens no stream so long that its peers are told. */
+static inline struct node *
+join_seen(struct fs *f, int64_t id)
+{
+	struct node *n = join(f, id);
+
+	advance(SESSION_UNSEEN_MS);
+	session_presence_run_unseen(f->t.map);
+	return n;
+}
+
 /* What tailnet does with a removed node. */
 static inline void
 drop(struct fs *f, int64_t id, bool is_told)
@@ -141,6 +152,7 @@ drop(struct fs *f, int64_t id, bool is_told)
 	map_remove(&f->t.nodes, &n->id);
 	map_remove(&f->t.nodes_by_key, &n->node_key);
 	fx_tags(n, NULL, 0);
+	free(n->routes);
 	free(n->endpoints);
 	hostinfo_drop(n->host);
 	free(n);
@@ -166,6 +178,7 @@ fs_new(unsigned n_nodes)
 	f->t.deps.cfg = &f->cfg;
 	f->t.deps.base = event_base_new();
 	f->t.deps.derp_host = "192.0.2.1";
+	f->t.deps.server_url = "https://192.0.2.1";
 	f->t.deps.derp_port = 443;
 	MAP_INIT(&f->t.users, struct user, id);
 	MAP_INIT(&f->t.nodes, struct node, id);

@@ -1,4 +1,4 @@
-/* links: coord/map_chunk coord/map_peer */
+/* links: coord/map_chunk coord/map_peer coord/policy_world* coord/policy_users coord/policy_posture coord/policy_ssh coord/policy coord/policy_parse* coord/hujson coord/ipset coord/tag */
 /* Proves: chunks stay sorted and reasonably full whatever comes and goes, and frames are dropped
  * or marked stale when they must be. */
 #include "map_fixture.h"
@@ -152,6 +152,41 @@ staleness(void **state)
 	fx_free(f);
 }
 
+/* A frame for each view: all are stale together, go together, and are never many. */
+static void
+views(void **state)
+{
+	struct fx *f = fx_new();
+	uint64_t from = 100;
+
+	(void)state;
+	for (unsigned i = 0; i < 10; i++)
+		map_chunk_add(f->g, &f->nodes[i], 1);
+	struct map_chunk *c = f->g->chunks[0];
+	assert_ptr_equal(map_chunk_frame(c, 0), &c->f);
+	assert_false(map_chunk_frame_usable(map_chunk_frame(c, 7), 0, &from));
+	give_frame(map_chunk_frame(c, 0), 1000);
+	give_frame(map_chunk_frame(c, 7), 1000);
+	give_frame(map_chunk_frame(c, 9), 1000);
+	assert_true(map_chunk_frame(c, 7) != map_chunk_frame(c, 9));
+	assert_true(map_chunk_frame_usable(map_chunk_frame(c, 7), 1000, &from));
+	map_chunk_touch(&f->nodes[3], 42);
+	assert_true(map_chunk_frame_usable(map_chunk_frame(c, 9), 1000, &from));
+	assert_int_equal(from, 41);
+	for (uint32_t id = 1; id < 100; id++) {
+		give_frame(map_chunk_frame(c, id), 1000);
+		assert_true(c->n_views <= MAP_CHUNK_VIEWS);
+	}
+	map_chunk_views_drop(c);
+	assert_false(map_chunk_frame_usable(map_chunk_frame(c, 99), 1000, &from));
+	assert_true(map_chunk_frame_usable(map_chunk_frame(c, 0), 1000, &from));
+	give_frame(map_chunk_frame(c, 99), 1000);
+	map_chunk_remove(&f->nodes[3]);
+	assert_int_equal(c->n_views, 0);
+	assert_null(c->f.frame);
+	fx_free(f);
+}
+
 static void
 profiles_follow_owners(void **state)
 {
@@ -180,6 +215,7 @@ text_without_one(void **state)
 	struct map_group *g = map_chunk_group_new(0);
 	struct map_node mn[3] = { { .magic = MAP_NODE_MAGIC } };
 	struct node *n[3];
+	struct map_look look = { .base_domain = "t" };
 	struct buf b = { 0 };
 	json_error_t e;
 
@@ -192,7 +228,7 @@ text_without_one(void **state)
 	for (unsigned i = 0; i < 4; i++) {
 		buf_clear(&b);
 		buf_byte(&b, '[');
-		assert_int_equal(map_chunk_put(&b, g->chunks[0], i < 3 ? &mn[i] : NULL, "t"),
+		assert_int_equal(map_chunk_put(&b, g->chunks[0], i < 3 ? &mn[i] : NULL, &look),
 		    i < 3 ? 2 : 3);
 		buf_byte(&b, ']');
 		json_t *v = json_loads(buf_cstr(&b), 0, &e);
@@ -202,11 +238,11 @@ text_without_one(void **state)
 	/* made once: a change of the record shows only after a touch */
 	n[0]->is_online = true;
 	buf_clear(&b);
-	map_chunk_put(&b, g->chunks[0], NULL, "t");
+	map_chunk_put(&b, g->chunks[0], NULL, &look);
 	assert_null(strstr(buf_cstr(&b), "\"Online\":true"));
 	map_chunk_touch(&mn[0], 2);
 	buf_clear(&b);
-	map_chunk_put(&b, g->chunks[0], NULL, "t");
+	map_chunk_put(&b, g->chunks[0], NULL, &look);
 	assert_non_null(strstr(buf_cstr(&b), "\"Online\":true"));
 	for (unsigned i = 0; i < 3; i++) {
 		map_chunk_remove(&mn[i]);
@@ -225,6 +261,7 @@ main(void)
 		cmocka_unit_test(fills_up),
 		cmocka_unit_test(any_order),
 		cmocka_unit_test(staleness),
+		cmocka_unit_test(views),
 		cmocka_unit_test(profiles_follow_owners),
 		cmocka_unit_test(text_without_one),
 	};

@@ -1,4 +1,4 @@
-/* links: coord/map_delta coord/map_full coord/map_world coord/map_chunk coord/map_peer coord/map_zstd coord/policy_class coord/tag */
+/* links: coord/map_delta coord/map_full coord/map_private coord/map_policy coord/map_world coord/map_chunk coord/map_peer coord/map_zstd coord/policy_world* coord/policy_users coord/policy_posture coord/policy_ssh coord/policy coord/policy_parse* coord/hujson coord/ipset coord/dns coord/dns_params coord/tag */
 /* Proves: each kind of change reaches those who see it as the smallest delta, merged, and made once
  * for all. */
 #include "map_world_fixture.h"
@@ -7,10 +7,9 @@
 static char *
 delta_text(struct fw *f, const struct node *viewer, uint64_t from, struct buf *b)
 {
-	struct map_segs segs = { .n = 0 };
+	struct map_segs segs = fw_delta_segs(f, viewer, from);
 
 	buf_clear(b);
-	map_delta_put(&f->w, viewer, from, viewer->map->class->filter, &segs);
 	fx_text(segs.v, segs.n, b);
 	map_full_segs_fini(&segs);
 	buf_cstr(b);
@@ -29,7 +28,7 @@ assert_delta(struct fw *f, const struct node *viewer, uint64_t from, const char 
 static struct fw *
 three(void)
 {
-	struct fw *f = fw_new(3, NULL);
+	struct fw *f = fw_new(3, "");
 
 	for (int64_t i = 1; i <= 3; i++)
 		fw_join(f, i);
@@ -73,7 +72,6 @@ whole_nodes(void **state)
 	struct fw *f = three();
 	struct node *n = f->nodes[2];
 	uint64_t from = f->w.published;
-	struct map_segs segs = { .n = 0 };
 	json_t *d;
 
 	(void)state;
@@ -103,8 +101,7 @@ whole_nodes(void **state)
 	assert_int_equal(json_array_size(json_object_get(d, "UserProfiles")), 1);
 	json_decref(d);
 	/* who is not told of itself; the profile is for all */
-	map_delta_put(&f->w, n, from, n->map->class->filter, &segs);
-	d = fx_json_take(&segs);
+	d = fw_delta(f, n, from);
 	assert_null(json_object_get(d, "PeersChanged"));
 	json_decref(d);
 
@@ -215,28 +212,25 @@ shared(void **state)
 {
 	struct fw *f = three();
 	uint64_t from = f->w.published;
-	struct map_segs a = { .n = 0 }, b = { .n = 0 }, c = { .n = 0 };
-	const struct shbuf *filter = f->nodes[1]->map->class->filter;
 
 	(void)state;
 	fw_note(f, f->nodes[2], CHANGE_ENDPOINTS);
 	map_world_publish(&f->w);
-	map_delta_put(&f->w, f->nodes[1], from, filter, &a);
-	map_delta_put(&f->w, f->nodes[3], from, filter, &b);
+	struct map_segs a = fw_delta_segs(f, f->nodes[1], from), b = fw_delta_segs(f, f->nodes[3], from);
+	struct map_segs c = fw_delta_segs(f, f->nodes[1], from - 1);
 	assert_int_equal(a.n, 1);
 	assert_int_equal(b.n, 1);
 	assert_ptr_equal(a.v[0], b.v[0]);	/* made once */
-	map_delta_put(&f->w, f->nodes[1], from - 1, filter, &c);
 	assert_int_equal(c.n, 1);
 	assert_ptr_not_equal(a.v[0], c.v[0]);	/* another start, another delta */
 	map_full_segs_fini(&a);
 	map_full_segs_fini(&b);
 	map_full_segs_fini(&c);
 	for (unsigned i = 0; i < 3 * MAP_DELTA_CACHE_MAX; i++) {
-		map_delta_put(&f->w, f->nodes[1], i, filter, &a);
+		a = fw_delta_segs(f, f->nodes[1], i);
 		assert_true(f->w.n_deltas <= MAP_DELTA_CACHE_MAX);
+		map_full_segs_fini(&a);
 	}
-	map_full_segs_fini(&a);
 	map_world_publish(&f->w);
 	assert_int_equal(f->w.n_deltas, 0);
 	fw_free(f);
@@ -246,8 +240,7 @@ shared(void **state)
 static void
 long_deltas(void **state)
 {
-	struct fw *f = fw_new(1, NULL);
-	struct map_segs a = { .n = 0 }, b = { .n = 0 };
+	struct fw *f = fw_new(1, "");
 	unsigned n_same = 0;
 
 	(void)state;
@@ -272,9 +265,7 @@ long_deltas(void **state)
 			assert_true(json_integer_value(json_object_get(v, "NodeID")) != id);
 		json_decref(d);
 	}
-	const struct shbuf *filter = f->nodes[1]->map->class->filter;
-	map_delta_put(&f->w, f->nodes[1], from, filter, &a);
-	map_delta_put(&f->w, f->nodes[400], from, filter, &b);
+	struct map_segs a = fw_delta_segs(f, f->nodes[1], from), b = fw_delta_segs(f, f->nodes[400], from);
 	for (unsigned i = 0; i < a.n; i++)
 		for (unsigned k = 0; k < b.n; k++)
 			n_same += a.v[i] == b.v[k] && a.v[i] != f->w.comma;
@@ -294,79 +285,239 @@ long_deltas(void **state)
 	fw_free(f);
 }
 
-static void
-for_all(void **state)
+static struct fw *
+three_by_rows(struct buf *policy)
 {
-	int version = 1;
-	const struct policy_class_rules rules = { .arg = &version, .row_of = fw_row_of,
-		.sees = fw_sees, .filter_of = fw_filter_of };
-	struct fw *f = fw_new(3, &rules);
-	struct map_segs segs = { .n = 0 };
-	struct buf b = { 0 };
-	int64_t id = 1;
+	fw_policy_rows(policy, 1, "");
+	struct fw *f = fw_new(3, buf_cstr(policy));
 
-	(void)state;
 	for (int64_t i = 1; i <= 3; i++)
 		fw_join(f, i);
 	map_world_publish(&f->w);
-	uint64_t from = f->w.published;
+	return f;
+}
+
+static void
+for_all(void **state)
+{
+	struct buf policy = { 0 };
+	struct fw *f = three_by_rows(&policy);
+	int64_t id = 1;
+
+	(void)state;
 	/* texts: the same bytes again are no news */
-	map_world_note_text(&f->w, &f->w.dns, fx_shbuf("{\"Proxied\":true}"));
+	uint64_t from = f->w.published;
+	map_world_note_text(&f->w, &f->w.derp, fx_shbuf("{\"Regions\":{}}"));
 	assert_int_equal(f->w.seq, from);
-	map_world_note_text(&f->w, &f->w.dns, fx_shbuf("{\"Proxied\":false}"));
 	map_world_note_text(&f->w, &f->w.derp, fx_shbuf("{\"Regions\":{\"1\":null}}"));
 	map_world_publish(&f->w);
-	assert_delta(f, f->nodes[1], from,
-	    "{\"DERPMap\":{\"Regions\":{\"1\":null}},\"DNSConfig\":{\"Proxied\":false}}");
+	assert_delta(f, f->nodes[1], from, "{\"DERPMap\":{\"Regions\":{\"1\":null}}}");
 
-	/* users: whose name changed, to those who see nodes of theirs */
+	/* users: whose name changed, to those who see nodes of theirs; who they are is asked by policies */
 	from = f->w.published;
-	map_world_note_users(&f->w);
+	assert_false(map_world_note_users(&f->w));
 	assert_int_equal(f->w.seq, from);
 	struct user *u = map_find(&f->users, &id);
 	snprintf(u->display_name, sizeof(u->display_name), "Ann");
-	map_world_note_users(&f->w);
+	assert_false(map_world_note_users(&f->w));
 	map_world_publish(&f->w);
 	assert_delta(f, f->nodes[3], from, "{\"UserProfiles\":[{\"ID\":1,\"LoginName\":\"user1\","
 	    "\"DisplayName\":\"Ann\"}]}");
 	assert_delta(f, f->nodes[2], from, "");
+	from = f->w.seq;
+	u->role = USER_ADMIN;
+	assert_true(map_world_note_users(&f->w));
+	assert_int_equal(f->w.seq, from);
+	u = fx_user(&f->users, 9, "nine");
+	assert_true(map_world_note_users(&f->w));
+	map_remove(&f->users, &u->id);
+	free(u);
+	assert_true(map_world_note_users(&f->w));
+	assert_false(map_world_note_users(&f->w));
+	buf_fini(&policy);
+	fw_free(f);
+}
 
-	/* filters: by class, only where the text is another */
-	struct shbuf *sent = shbuf_hold(f->nodes[1]->map->class->filter);
-	from = f->w.published;
-	version = 2;
-	map_world_note_filters(&f->w);
-	map_world_publish(&f->w);
-	map_delta_put(&f->w, f->nodes[1], from, sent, &segs);
-	fx_text(segs.v, segs.n, &b);
-	assert_string_equal(buf_cstr(&b), "{\"PacketFilters\":{\"base\":"
-	    "[{\"SrcIPs\":[\"row 1 version 2\"],\"DstPorts\":[]}]}}");
+/* Scratch: the delta from what was sent before; that is what was sent then. */
+static void
+private_text(struct fw *f, const struct node *viewer, uint64_t from, struct map_sent *sent, struct buf *out)
+{
+	struct map_segs segs = { .n = 0 };
+
+	buf_clear(out);
+	map_delta_put(&f->w, viewer, from, sent, &segs);
+	fx_text(segs.v, segs.n, out);
 	map_full_segs_fini(&segs);
-	map_delta_put(&f->w, f->nodes[1], from, f->nodes[3]->map->class->filter, &segs);
-	assert_int_equal(segs.n, 0);
-	shbuf_drop(sent);
-	buf_fini(&b);
+	buf_cstr(out);
+}
+
+/* Filters: told where they are others, and once; what all are told besides is shared. */
+static void
+filters(void **state)
+{
+	struct buf policy = { 0 }, text = { 0 };
+	struct fw *f = three_by_rows(&policy);
+	struct map_segs a = { .n = 0 }, b = { .n = 0 };
+	struct map_sent one = fw_sent(f, f->nodes[1]), three_sent = fw_sent(f, f->nodes[3]);
+
+	(void)state;
+	uint64_t from = f->w.published;
+	fw_policy_rows(&policy, 2, "");
+	fw_policy_set(f, buf_cstr(&policy));
+	map_world_publish(&f->w);
+	assert_false(f->nodes[1]->map->needs_full);
+	private_text(f, f->nodes[1], from, &one, &text);
+	json_t *d = json_loads((char *)text.p, 0, NULL);
+	assert_int_equal(json_object_size(d), 1);
+	json_t *rule = json_array_get(json_object_get(json_object_get(d, "PacketFilters"), "base"), 0);
+	assert_int_equal(json_integer_value(json_object_get(json_object_get(json_array_get(
+	    json_object_get(rule, "DstPorts"), 0), "Ports"), "First")), 2);
+	json_decref(d);
+	private_text(f, f->nodes[1], from, &one, &text);
+	assert_string_equal((char *)text.p, "");
+
+	/* with news that others get too: behind the private frame the one that they share */
+	fw_policy_rows(&policy, 3, "");
+	fw_policy_set(f, buf_cstr(&policy));
+	struct node *n = fw_join(f, 1);
+	map_world_publish(&f->w);
+	map_delta_put(&f->w, f->nodes[1], from, &one, &a);
+	map_delta_put(&f->w, f->nodes[3], from, &three_sent, &b);
+	assert_int_equal(a.n, 2);
+	assert_int_equal(b.n, 2);
+	assert_ptr_equal(a.v[1], b.v[1]);
+	d = fx_json_take(&a);
+	assert_non_null(json_object_get(d, "PacketFilters"));
+	assert_int_equal(json_array_size(json_object_get(d, "PeersChanged")), 1);
+	json_decref(d);
+	json_decref(fx_json_take(&b));
+
+	/* none left: an empty list, not an absent one */
+	from = f->w.published;
+	n->is_authorized = false;
+	struct map_sent four = fw_sent(f, n);
+	fw_note(f, n, CHANGE_SELF);
+	map_world_publish(&f->w);
+	private_text(f, n, from, &four, &text);
+	assert_non_null(strstr((char *)text.p, "\"PacketFilters\":{\"base\":[]}"));
+	map_private_sent_fini(&one);
+	map_private_sent_fini(&three_sent);
+	map_private_sent_fini(&four);
+	buf_fini(&text);
+	buf_fini(&policy);
+	fw_free(f);
+}
+
+/* Addresses that change are in the filter, although its class has the same one as before. */
+static void
+own_addresses(void **state)
+{
+	struct buf text = { 0 };
+	struct fw *f = fw_new(1, "{\"acls\": [{\"action\": \"accept\", \"src\": [\"*\"],"
+	    "\"dst\": [\"user1@:1\"]}]}");
+	struct node *n = fw_join(f, 1);
+
+	fw_join(f, 1);
+	map_world_publish(&f->w);
+	struct map_sent sent = fw_sent(f, n);
+	uint64_t from = f->w.published;
+
+	(void)state;
+	n->ip4.b[3] = 200;
+	fw_note(f, n, CHANGE_WHOLE | CHANGE_SELF);
+	map_world_publish(&f->w);
+	private_text(f, n, from, &sent, &text);
+	json_t *d = json_loads((char *)text.p, 0, NULL);
+	assert_int_equal(json_object_size(d), 2);
+	assert_non_null(json_object_get(d, "Node"));
+	char *filter = json_dumps(json_object_get(d, "PacketFilters"), 0);
+	assert_non_null(strstr(filter, "100.64.0.200"));
+	free(filter);
+	json_decref(d);
+	map_private_sent_fini(&sent);
+	buf_fini(&text);
+	fw_free(f);
+}
+
+static void
+capabilities_dns_health(void **state)
+{
+	struct buf policy = { 0 }, text = { 0 };
+	struct fw *f = three_by_rows(&policy);
+	struct node *n = f->nodes[1];
+	struct map_sent sent = fw_sent(f, n), other = fw_sent(f, f->nodes[3]);
+	uint64_t from = f->w.published;
+	json_t *d;
+
+	(void)state;
+	/* an attribute: its Node, and nothing else */
+	fw_policy_rows(&policy, 1, "\"nodeAttrs\": [{\"target\": [\"user1@\"], \"attr\": [\"x-one\"]}],");
+	fw_policy_set(f, buf_cstr(&policy));
+	map_world_publish(&f->w);
+	private_text(f, n, from, &sent, &text);
+	d = json_loads((char *)text.p, 0, NULL);
+	assert_int_equal(json_object_size(d), 1);
+	json_t *caps = json_object_get(json_object_get(d, "Node"), "CapMap");
+	assert_non_null(json_object_get(caps, "x-one"));
+	assert_int_equal(json_object_size(caps), 5);
+	json_decref(d);
+	private_text(f, f->nodes[3], from, &other, &text);
+	assert_string_equal((char *)text.p, "");
+
+	/* name resolution: common, and off for whom it is switched off */
+	from = f->w.published;
+	dns_search_add(&f->dns, "search.example");
+	map_world_note_dns(&f->w, &f->dns);
+	map_world_publish(&f->w);
+	private_text(f, n, from, &sent, &text);
+	assert_non_null(strstr((char *)text.p, "{\"DNSConfig\":{"));
+	assert_non_null(strstr((char *)text.p, "search.example"));
+	assert_null(strstr((char *)text.p, "Node"));
+	private_text(f, n, from, &sent, &text);
+	assert_string_equal((char *)text.p, "");
+	from = f->w.published;
+	fw_policy_rows(&policy, 1,
+	    "\"nodeAttrs\": [{\"target\": [\"user1@\"], \"attr\": [\"" DNS_ATTR_OFF "\"]}],");
+	fw_policy_set(f, buf_cstr(&policy));
+	map_world_publish(&f->w);
+	private_text(f, n, from, &sent, &text);
+	assert_non_null(strstr((char *)text.p, "\"DNSConfig\":{"));
+	assert_null(strstr((char *)text.p, "search.example"));
+
+	/* health: to the node concerned, until it is over */
+	from = f->w.published;
+	map_world_note_health(&f->w, n, fx_shbuf("[\"ill\"]"));
+	map_world_publish(&f->w);
+	private_text(f, n, from, &sent, &text);
+	assert_string_equal((char *)text.p, "{\"Health\":[\"ill\"]}");
+	private_text(f, f->nodes[3], from, &other, &text);
+	assert_null(strstr((char *)text.p, "Health"));
+	map_world_note_health(&f->w, n, NULL);
+	map_world_publish(&f->w);
+	private_text(f, n, from, &sent, &text);
+	assert_string_equal((char *)text.p, "{\"Health\":[]}");
+	map_private_sent_fini(&sent);
+	map_private_sent_fini(&other);
+	buf_fini(&text);
+	buf_fini(&policy);
 	fw_free(f);
 }
 
 static void
 moved_to_another_row(void **state)
 {
-	int version = 1;
-	const struct policy_class_rules rules = { .arg = &version, .row_of = fw_row_of,
-		.sees = fw_sees, .filter_of = fw_filter_of };
-	struct fw *f = fw_new(3, &rules);
-	struct node *n;
+	static const char *const tags[] = { "tag:a" };
+	struct buf policy = { 0 };
+	struct fw *f = three_by_rows(&policy);
+	struct node *n = f->nodes[3];
 
 	(void)state;
-	for (int64_t i = 1; i <= 3; i++)
-		fw_join(f, i);
-	map_world_publish(&f->w);
 	uint64_t from = f->w.published;
-	n = f->nodes[3];
 	n->user_id = 2;
-	assert_true(map_world_note(&f->w, n, CHANGE_WHOLE | CHANGE_SELF, FX_NOW));
-	assert_false(map_world_note(&f->w, f->nodes[1], CHANGE_WHOLE, FX_NOW));
+	fw_note(f, n, CHANGE_WHOLE | CHANGE_SELF);
+	fw_note(f, f->nodes[1], CHANGE_WHOLE);
+	assert_true(n->map->needs_full);
+	assert_false(f->nodes[1]->map->needs_full);
 	map_world_publish(&f->w);
 	assert_delta(f, f->nodes[1], from, "{\"PeersRemoved\":[3]}");
 	json_t *d = fw_delta(f, f->nodes[2], from);
@@ -374,6 +525,46 @@ moved_to_another_row(void **state)
 	assert_int_equal(json_array_size(json_object_get(d, "UserProfiles")), 1);
 	assert_null(json_object_get(d, "PeersRemoved"));
 	json_decref(d);
+	/* into a row that the same viewer sees as well: changed, not removed too */
+	from = f->w.published;
+	fx_tags(n, tags, 1);
+	fw_note(f, n, CHANGE_WHOLE | CHANGE_SELF);
+	map_world_publish(&f->w);
+	d = fw_delta(f, f->nodes[2], from);
+	assert_int_equal(json_array_size(json_object_get(d, "PeersChanged")), 1);
+	assert_null(json_object_get(d, "PeersRemoved"));
+	json_decref(d);
+	buf_fini(&policy);
+	fw_free(f);
+}
+
+/* Before it joined nobody hears of a node, whatever it says. */
+static void
+not_joined_yet(void **state)
+{
+	struct fw *f = three();
+	uint64_t from = f->w.seq;
+	struct node *n = f->nodes[4] = fx_node(4, 1);
+
+	(void)state;
+	map_world_add(&f->w, n, FX_NOW);
+	fw_note(f, n, CHANGE_ENDPOINTS);
+	fw_note(f, n, CHANGE_ONLINE);
+	assert_int_equal(f->w.seq, from);
+	n->home_derp = 900;
+	fw_note(f, n, CHANGE_JOINED);
+	map_world_publish(&f->w);
+	json_t *d = fw_delta(f, f->nodes[1], from);
+	assert_int_equal(json_integer_value(json_object_get(json_array_get(json_object_get(d,
+	    "PeersChanged"), 0), "HomeDERP")), 900);
+	json_decref(d);
+	/* gone before it joined: nobody is told */
+	n = f->nodes[5] = fx_node(5, 1);
+	from = f->w.seq;
+	map_world_add(&f->w, n, FX_NOW);
+	f->last_id = 5;
+	fw_remove(f, 5);
+	assert_int_equal(f->w.seq, from);
 	fw_free(f);
 }
 
@@ -389,7 +580,11 @@ main(void)
 		cmocka_unit_test(shared),
 		cmocka_unit_test(long_deltas),
 		cmocka_unit_test(for_all),
+		cmocka_unit_test(filters),
+		cmocka_unit_test(own_addresses),
+		cmocka_unit_test(capabilities_dns_health),
 		cmocka_unit_test(moved_to_another_row),
+		cmocka_unit_test(not_joined_yet),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,4 +1,4 @@
-/* links: coord/map_full coord/map_world coord/map_delta coord/map_chunk coord/map_peer coord/map_zstd coord/policy_class coord/tag */
+/* links: coord/map_delta coord/map_full coord/map_private coord/map_policy coord/map_world coord/map_chunk coord/map_peer coord/map_zstd coord/policy_world* coord/policy_users coord/policy_posture coord/policy_ssh coord/policy coord/policy_parse* coord/hujson coord/ipset coord/dns coord/dns_params coord/tag */
 /* Proves: a full map is one valid JSON text of shared and private frames, with every node that
  * the viewer sees, once, and without itself. */
 #include "map_world_fixture.h"
@@ -38,7 +38,7 @@ alone(void **state)
 	static const char *const members[] = { "Node", "DERPMap", "DNSConfig", "Domain",
 		"CollectServices", "PacketFilters", "SSHPolicy", "Debug", "ControlTime", "Health",
 		"UserProfiles", "Peers" };
-	struct fw *f = fw_new(1, NULL);
+	struct fw *f = fw_new(1, "");
 	struct node *n = fw_join(f, 1);
 	struct map_full_result res;
 	json_t *map = fw_full(f, n, &res), *v;
@@ -68,7 +68,7 @@ alone(void **state)
 static void
 a_thousand(void **state)
 {
-	struct fw *f = fw_new(1, NULL);
+	struct fw *f = fw_new(1, "");
 	struct map_full_result res;
 
 	(void)state;
@@ -91,7 +91,7 @@ a_thousand(void **state)
 static void
 prepared_in_steps(void **state)
 {
-	struct fw *f = fw_new(1, NULL);
+	struct fw *f = fw_new(1, "");
 	struct map_full_result res;
 
 	(void)state;
@@ -111,22 +111,24 @@ prepared_in_steps(void **state)
 static void
 frames_are_shared(void **state)
 {
-	struct fw *f = fw_new(1, NULL);
+	struct fw *f = fw_new(1, "");
 	struct map_segs a = { .n = 0 }, b = { .n = 0 };
-	struct map_full_now now = { .mono_ms = 1, .unix_s = FX_NOW };
+	struct map_sent sent = { .bundle = NULL };
+	struct map_full_ask ask = { .mono_ms = 1, .unix_s = FX_NOW, .sent = &sent };
 	struct map_full_result res;
 	unsigned n_same = 0;
 
 	(void)state;
 	for (unsigned i = 0; i < 640; i++)
 		fw_join(f, 1);
-	map_full_put(&f->w, f->nodes[1], &now, &a, &res);
-	map_full_put(&f->w, f->nodes[640], &now, &b, &res);
+	map_full_put(&f->w, f->nodes[1], &ask, &a, &res);
+	map_full_put(&f->w, f->nodes[640], &ask, &b, &res);
 	for (unsigned i = 0; i < a.n; i++)
 		for (unsigned k = 0; k < b.n; k++)
 			n_same += a.v[i] == b.v[k] && a.v[i] != f->w.comma;
 	assert_int_equal(n_same, 8);	/* ten chunks but the two viewers' own */
 	assert_true(a.n <= 22);
+	map_private_sent_fini(&sent);
 	map_full_segs_fini(&a);
 	map_full_segs_fini(&b);
 	fw_free(f);
@@ -136,7 +138,7 @@ frames_are_shared(void **state)
 static void
 shrinking(void **state)
 {
-	struct fw *f = fw_new(1, NULL);
+	struct fw *f = fw_new(1, "");
 	struct map_full_result res;
 	uint64_t x = 7;
 
@@ -172,7 +174,7 @@ alone_in_chunk(void **state)
 
 	(void)state;
 	for (int64_t pick = 0; pick < 3; pick++) {
-		struct fw *f = fw_new(1, NULL);
+		struct fw *f = fw_new(1, "");
 		int64_t keep = pick * 64 + 7;
 
 		for (unsigned i = 0; i < 192; i++)
@@ -192,7 +194,7 @@ alone_in_chunk(void **state)
 static void
 stale_chunks(void **state)
 {
-	struct fw *f = fw_new(1, NULL);
+	struct fw *f = fw_new(1, "");
 	struct map_full_result res;
 
 	(void)state;
@@ -232,15 +234,13 @@ stale_chunks(void **state)
 static void
 rows(void **state)
 {
-	int version = 1;
-	const struct policy_class_rules rules = { .arg = &version, .row_of = fw_row_of,
-		.sees = fw_sees, .filter_of = fw_filter_of };
-	struct fw *f = fw_new(40, &rules);
-	struct map_full_result res;
 	static const char *const tags[] = { "tag:all" };
-	size_t want[3] = { 0 };
+	struct buf policy = { 0 };
+	struct map_full_result res;
 
 	(void)state;
+	fw_policy_rows(&policy, 7, "");
+	struct fw *f = fw_new(40, buf_cstr(&policy));
 	for (unsigned i = 0; i < 300; i++) {
 		struct node *n = fw_join(f, 1 + i % 40);
 
@@ -248,29 +248,55 @@ rows(void **state)
 			fx_tags(n, tags, 1);
 			fw_note(f, n, CHANGE_WHOLE | CHANGE_SELF);
 		}
-		want[n->map->class->row - 1]++;	/* number of the rules */
 	}
-	assert_true(want[0] > 0 && want[1] > 0 && want[2] == 30);
 	for (int64_t id = 1; id <= 300; id += 13) {
-		uint32_t row = f->nodes[id]->map->class->row - 1;
-		json_t *map = fw_full(f, f->nodes[id], &res), *v;
-		size_t i, n_profiles = json_array_size(json_object_get(map, "UserProfiles"));
-		const char *src = json_string_value(json_array_get(json_object_get(json_array_get(
-		    json_object_get(json_object_get(map, "PacketFilters"), "base"), 0), "SrcIPs"), 0));
+		const struct node *viewer = f->nodes[id];
+		json_t *map = fw_full(f, viewer, &res), *v;
+		size_t i, want = 0, n_profiles = json_array_size(json_object_get(map, "UserProfiles"));
 
-		assert_int_equal(json_array_size(peers_of(map)),
-		    row == 2 ? 299 : want[row] + want[2] - 1);
-		json_array_foreach(peers_of(map), i, v) {
-			int64_t peer = json_integer_value(json_object_get(v, "ID"));
-
-			assert_true(fw_sees(NULL, row, f->nodes[peer]->map->class->row - 1));
-		}
-		assert_int_equal(src[4] - '0', row);
+		for (int64_t k = 1; k <= 300; k++)
+			want += fw_rows_see(viewer, f->nodes[k]);
+		assert_true(want > 100);
+		assert_int_equal(json_array_size(peers_of(map)), want);
+		json_array_foreach(peers_of(map), i, v)
+			assert_true(fw_rows_see(viewer,
+			    f->nodes[json_integer_value(json_object_get(v, "ID"))]));
+		assert_true(json_array_size(json_object_get(json_object_get(map, "PacketFilters"),
+		    "base")) > 0);
 		/* 20 owners a row, less those with tagged nodes only, and tagged-devices, and
 		 * one's own again */
-		assert_true(row == 2 ? n_profiles > 30 : n_profiles <= 22);
+		assert_true(viewer->n_tags > 0 ? n_profiles > 30 : n_profiles <= 22);
 		json_decref(map);
 	}
+	buf_fini(&policy);
+	fw_free(f);
+}
+
+/* A client that has peers and may see none any more is told so. */
+static void
+nobody_left(void **state)
+{
+	struct fw *f = fw_new(2, "");
+	struct map_sent sent = { .bundle = NULL };
+	struct map_segs segs = { .n = 0 };
+	struct map_full_ask ask = { .mono_ms = 1, .unix_s = FX_NOW, .sent = &sent, .is_again = true };
+	struct map_full_result res;
+
+	(void)state;
+	for (unsigned i = 0; i < 5; i++)
+		fw_join(f, 1);
+	map_world_publish(&f->w);
+	ask.seq = f->w.published;
+	fw_remove(f, 2);
+	fw_policy_set(f, "{\"acls\": []}");
+	assert_true(f->nodes[1]->map->needs_full);
+	map_full_put(&f->w, f->nodes[1], &ask, &segs, &res);
+	assert_false(f->nodes[1]->map->needs_full);
+	json_t *map = fx_json_take(&segs);
+	assert_int_equal(json_array_size(peers_of(map)), 0);
+	assert_int_equal(json_array_size(json_object_get(map, "PeersRemoved")), 5);
+	json_decref(map);
+	map_private_sent_fini(&sent);
 	fw_free(f);
 }
 
@@ -278,13 +304,16 @@ rows(void **state)
 static void
 user_per_node(void **state)
 {
-	struct fw *f = fw_new(1000, NULL);
+	struct fw *f = fw_new(1000, "");
 	struct map_full_result res;
 
 	(void)state;
 	for (int64_t i = 1; i <= 1000; i++)
 		fw_join(f, i);
-	assert_int_equal(f->w.n_groups, 2);	/* the row of waiting nodes is empty */
+	unsigned n_groups = 0;
+	for (unsigned i = 0; i < f->w.n_groups; i++)
+		n_groups += f->w.groups[i] != NULL;
+	assert_int_equal(n_groups, 1);
 	for (int64_t id = 1; id <= 1000; id += 333) {
 		json_t *map = fw_full(f, f->nodes[id], &res);
 
@@ -299,7 +328,7 @@ user_per_node(void **state)
 static void
 the_end(void **state)
 {
-	struct fw *f = fw_new(1, NULL);
+	struct fw *f = fw_new(1, "");
 	struct node *n = fw_join(f, 1);
 	struct shbuf *s = map_full_end(&f->w, n);
 	json_t *map = fx_json(&s, 1);
@@ -325,6 +354,7 @@ main(void)
 		cmocka_unit_test(alone_in_chunk),
 		cmocka_unit_test(stale_chunks),
 		cmocka_unit_test(rows),
+		cmocka_unit_test(nobody_left),
 		cmocka_unit_test(user_per_node),
 		cmocka_unit_test(the_end),
 	};

@@ -1,9 +1,10 @@
-/* links: coord/map_peer */
+/* links: coord/map_peer coord/policy_world* coord/policy_users coord/policy_posture coord/policy_ssh coord/policy coord/policy_parse* coord/hujson coord/ipset coord/tag */
 /* Proves: a node is written as clients expect it, to peers without its secrets, with hostile
  * strings escaped. */
 #include "map_fixture.h"
 
 #include "base/clock.h"
+#include "coord/policy_world.h"
 
 static json_t *
 parse(struct buf *b)
@@ -21,7 +22,10 @@ peer(const struct node *n, bool is_expired)
 {
 	struct buf b = { 0 };
 
-	map_peer_put(&b, n, "tail.example", is_expired);
+	struct map_node mn = { .node = (struct node *)n, .is_expired = is_expired };
+	struct map_look look = { .base_domain = "tail.example" };
+
+	map_peer_put(&b, &mn, &look);
 	return parse(&b);
 }
 
@@ -31,8 +35,10 @@ self(const struct node *n)
 	struct buf b = { 0 };
 	struct json_writer w;
 
+	struct map_node mn = { .node = (struct node *)n };
+
 	json_w_init(&w, &b);
-	map_peer_self_put(&w, NULL, n, "tail.example", n->key_expiry_unix_s);
+	map_peer_self_put(&w, NULL, &mn, "tail.example", n->key_expiry_unix_s);
 	return parse(&b);
 }
 
@@ -106,6 +112,76 @@ peer_variants(void **state)
 	assert_null(json_object_get(v, "Endpoints"));
 	assert_null(json_object_get(v, "HomeDERP"));
 	json_decref(v);
+	fx_node_free(n);
+}
+
+static void
+assert_list(json_t *v, const char *name, const char *want)
+{
+	struct buf b = { 0 };
+	json_t *item;
+	size_t i;
+
+	json_array_foreach(json_object_get(v, name), i, item)
+		buf_printf(&b, "%s%s", i > 0 ? " " : "", json_string_value(item));
+	assert_string_equal(buf_cstr(&b), want);
+	buf_fini(&b);
+}
+
+/* Routes: the node's own, and those that its peers see in view 0: of which it is the primary. */
+static void
+routes(void **state)
+{
+	static const char *const all[] = { "0.0.0.0/0", "10.1.0.0/16", "10.2.0.0/16!", "::/0" };
+	struct node *n = fx_node(7, 3);
+
+	(void)state;
+	fx_routes(n, all, 4);
+	json_t *v = peer(n, false);
+	assert_list(v, "Addresses", "100.64.0.7/32 fd7a:115c:a1e0::7/128");
+	assert_list(v, "AllowedIPs", "100.64.0.7/32 fd7a:115c:a1e0::7/128 0.0.0.0/0 10.1.0.0/16 ::/0");
+	assert_list(v, "PrimaryRoutes", "10.1.0.0/16");
+	json_decref(v);
+	v = self(n);
+	assert_list(v, "AllowedIPs", "100.64.0.7/32 fd7a:115c:a1e0::7/128 0.0.0.0/0 10.1.0.0/16 ::/0");
+	assert_list(v, "PrimaryRoutes", "10.1.0.0/16");
+	json_decref(v);
+	fx_node_free(n);
+}
+
+/* What its class gives it: capabilities, those of ours replaced by the policy's; no IPv4; and that it is a good
+ * exit node, which peers are told too. */
+static void
+bundles(void **state)
+{
+	static const char *const all[] = { "0.0.0.0/0", "::/0" };
+	struct node *n = fx_node(7, 3);
+	struct policy_bundle bundle = { .is_ipv4_off = true, .is_exit_suggested = true,
+		.caps = fx_shbuf("\"https://tailscale.com/cap/ssh\":[1],\"x\":null") };
+	struct policy_class class = { .bundle = &bundle };
+	struct map_node mn = { .node = n, .class = &class };
+	struct map_look look = { .base_domain = "t" };
+	struct json_writer w;
+	struct buf b = { 0 };
+
+	(void)state;
+	fx_routes(n, all, 2);
+	json_w_init(&w, &b);
+	map_peer_self_put(&w, NULL, &mn, "t", 0);
+	json_t *v = parse(&b), *caps = json_object_get(v, "CapMap");
+	assert_int_equal(json_object_size(caps), 5);
+	assert_int_equal(json_array_size(json_object_get(caps, "https://tailscale.com/cap/ssh")), 1);
+	assert_true(json_is_null(json_object_get(caps, "x")));
+	assert_list(v, "Addresses", "fd7a:115c:a1e0::7/128");
+	assert_list(v, "AllowedIPs", "fd7a:115c:a1e0::7/128 0.0.0.0/0 ::/0");
+	json_decref(v);
+	map_peer_put(&b, &mn, &look);
+	v = parse(&b);
+	assert_list(v, "Addresses", "fd7a:115c:a1e0::7/128");
+	assert_int_equal(json_object_size(json_object_get(v, "CapMap")), 1);
+	assert_non_null(json_object_get(json_object_get(v, "CapMap"), "suggest-exit-node"));
+	json_decref(v);
+	shbuf_drop(bundle.caps);
 	fx_node_free(n);
 }
 
@@ -266,6 +342,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(peer_members),
 		cmocka_unit_test(peer_variants),
+		cmocka_unit_test(routes),
+		cmocka_unit_test(bundles),
 		cmocka_unit_test(hostile_strings),
 		cmocka_unit_test(self_members),
 		cmocka_unit_test(patches),

@@ -1,4 +1,4 @@
-/* links: coord/session coord/session_send coord/session_apply coord/session_presence coord/change coord/map_spread coord/map_delta coord/map_full coord/map_world coord/map_chunk coord/map_peer coord/map_zstd coord/policy_class coord/derpmap coord/dns coord/dns_params coord/dns_spec coord/node coord/msg_map coord/hostinfo coord/tag */
+/* links: coord/session coord/session_send coord/session_apply coord/session_presence coord/change coord/map_spread coord/map_delta coord/map_full coord/map_private coord/map_policy coord/map_world coord/map_chunk coord/map_peer coord/map_zstd coord/policy_world* coord/policy_users coord/policy_posture coord/policy_ssh coord/policy coord/policy_parse* coord/hujson coord/ipset coord/derpmap coord/dns coord/dns_params coord/dns_spec coord/node coord/msg_map coord/hostinfo coord/tag */
 /* Proves: what a client says reaches the streams of its peers as the smallest message, one
  * answer at a time, and no sooner or later than the pace allows. */
 #include "session_fixture.h"
@@ -197,7 +197,7 @@ join_is_seen(void **state)
 	json_t *msg;
 
 	(void)state;
-	join(f, 3);
+	join_seen(f, 3);
 	turn(f);
 	for (uint32_t i = 1; i <= 2; i++) {
 		msg = take(i);
@@ -237,7 +237,7 @@ slow_stream_gets_one_merged_delta(void **state)
 	for (uint16_t i = 0; i < 50; i++) {
 		fx_endpoint(f->nodes[1], (uint16_t)(100 + i));
 		change_note(&f->t, f->nodes[1], CHANGE_ENDPOINTS);
-		join(f, 100 + i);
+		join_seen(f, 100 + i);
 		turn(f);
 		assert_null(take(2));
 		json_decref(take(3));
@@ -286,7 +286,7 @@ for_all(void **state)
 	assert_non_null(json_object_get(msg, "UserProfiles"));
 	json_decref(msg);
 	drained(f, 1);
-	change_note_all(&f->t, CHANGE_ALL_POLICY);	/* the same filters: no news */
+	change_policy_set(&f->t, NULL);		/* the same as before: no news */
 	turn(f);
 	assert_null(take(1));
 	fs_free(f);
@@ -340,64 +340,68 @@ large_first_map(void **state)
 	fs_free(f);
 }
 
-/* Rows by whether a node is tagged; the filter is a version. */
-static uint32_t
-row_of(void *arg, const struct policy_class *c)
-{
-	(void)arg;
-	return c->n_tags > 0;
-}
-
-static bool
-sees(void *arg, uint32_t a, uint32_t b)
-{
-	(void)arg;
-	return a == b;
-}
-
-static struct shbuf *
-filter_of(void *arg, const struct policy_class *c)
-{
-	(void)c;
-	return fx_shbuf(*(int *)arg == 1 ? "[1]" : "[2]");
-}
-
 static void
-a_policy_plugged_in(void **state)
+policy_set(struct fs *f, const char *text)
 {
-	static const char *const tags[] = { "tag:x" };
-	int version = 1;
-	struct fs *f = fs_new(0);
-	json_t *msg;
+	struct policy_errors errors = { .n = 0 };
+	struct policy *p;
 
-	(void)state;
-	f->t.map->w.classes.rules = (struct policy_class_rules){ &version, row_of, sees, filter_of };
-	for (uint32_t i = 1; i <= 3; i++) {
-		join(f, i);
-		open_stream(f, i);
-	}
+	assert_int_equal(policy_parse(text, strlen(text), &p, &errors), ERR_OK);
+	change_policy_set(&f->t, p);
+	policy_drop(p);
+}
+
+/* All that there is to send is sent and read. */
+static void
+drain(struct fs *f, uint32_t n)
+{
 	for (unsigned k = 0; k < 4; k++) {
 		turn(f);
-		for (uint32_t i = 1; i <= 3; i++) {
+		for (uint32_t i = 1; i <= n; i++) {
 			json_decref(take(i));
 			drained(f, i);
 		}
 	}
-	version = 2;
-	change_note_all(&f->t, CHANGE_ALL_POLICY);
+}
+
+static void
+policies(void **state)
+{
+	static const char *const tags[] = { "tag:x" };
+	struct fs *f = streams(3);
+	json_t *msg;
+
+	(void)state;
+	/* only the filter is another */
+	policy_set(f, "{\"acls\": [{\"action\": \"accept\", \"src\": [\"*\"], \"dst\": [\"*:80\"]}]}");
 	turn(f);
 	for (uint32_t i = 1; i <= 3; i++) {
-		assert_text(take(i), "{\"PacketFilters\":{\"base\":[2]}}");
+		msg = take(i);
+		assert_int_equal(json_object_size(msg), 1);
+		assert_non_null(json_object_get(json_object_get(msg, "PacketFilters"), "base"));
+		json_decref(msg);
 		drained(f, i);
 	}
 	/* 2 leaves the row of the others; 3 is moved while its answer is under way, and joins it */
+	policy_set(f, "{ // rows version 1\n \"tagOwners\": {\"tag:x\": []}, \"acls\": ["
+	    "{\"action\": \"accept\", \"src\": [\"ann@\"], \"dst\": [\"ann@:*\"]},"
+	    "{\"action\": \"accept\", \"src\": [\"tag:x\"], \"dst\": [\"tag:x:*\"]}]}");
+	drain(f, 3);
 	fx_tags(f->nodes[2], tags, 1);
 	change_note(&f->t, f->nodes[2], CHANGE_WHOLE | CHANGE_SELF);
 	turn(f);
-	assert_int_equal(take_status(2), -1);	/* no peer is left to it: it has to begin anew */
-	assert_text(take(1), "{\"PeersRemoved\":[2]}");
+	msg = take(2);
+	assert_int_equal(json_array_size(json_object_get(msg, "Peers")), 0);
+	assert_true(json_array_size(json_object_get(msg, "PeersRemoved")) >= 2);
+	json_decref(msg);
+	drained(f, 2);
+	for (uint32_t i = 1; i <= 3; i += 2) {
+		msg = take(i);
+		assert_int_equal(json_integer_value(json_array_get(json_object_get(msg,
+		    "PeersRemoved"), 0)), 2);
+		json_decref(msg);
+	}
 	drained(f, 1);
-	assert_text(take(3), "{\"PeersRemoved\":[2]}");
 	fx_tags(f->nodes[3], tags, 1);
 	change_note(&f->t, f->nodes[3], CHANGE_WHOLE | CHANGE_SELF);
 	turn(f);
@@ -408,7 +412,50 @@ a_policy_plugged_in(void **state)
 	assert_int_equal(json_integer_value(json_object_get(json_array_get(json_object_get(msg,
 	    "Peers"), 0), "ID")), 2);
 	json_decref(msg);
-	assert_text(take(1), "{\"PeersRemoved\":[3]}");
+	fs_free(f);
+}
+
+/* A user of whom the policy speaks comes, or is another: it is evaluated anew, and told at once. */
+static void
+users_of_a_policy(void **state)
+{
+	struct fs *f = streams(2);
+	int64_t id = 1;
+	json_t *msg;
+
+	(void)state;
+	policy_set(f, "{ // rows version 1\n \"acls\": [{\"action\": \"accept\", \"src\": [\"eve@\"],"
+	    " \"dst\": [\"eve@:*\"]}]}");
+	drain(f, 2);
+	struct user *u = map_find(&f->t.users, &id);
+	snprintf(u->name, sizeof(u->name), "eve");
+	change_note_all(&f->t, CHANGE_ALL_USERS);
+	turn(f);
+	msg = take(1);
+	assert_int_equal(json_array_size(json_object_get(msg, "Peers")), 1);
+	assert_true(json_array_size(json_object_get(json_object_get(msg, "PacketFilters"), "base")) > 0);
+	json_decref(msg);
+	assert_ptr_equal(change_policy_world(&f->t), f->t.map->w.policy);
+	fs_free(f);
+}
+
+static void
+health(void **state)
+{
+	struct fs *f = streams(2);
+
+	(void)state;
+	change_health_set(&f->t, f->nodes[1], "10.42.0.0/16 is \"twice\"");
+	turn(f);
+	assert_text(take(1), "{\"Health\":[\"10.42.0.0/16 is \\\"twice\\\"\"]}");
+	assert_null(take(2));
+	drained(f, 1);
+	change_health_set(&f->t, f->nodes[1], "10.42.0.0/16 is \"twice\"");
+	turn(f);
+	assert_null(take(1));
+	change_health_set(&f->t, f->nodes[1], NULL);
+	turn(f);
+	assert_text(take(1), "{\"Health\":[]}");
 	fs_free(f);
 }
 
@@ -425,7 +472,9 @@ main(void)
 		cmocka_unit_test(for_all),
 		cmocka_unit_test(pace),
 		cmocka_unit_test(large_first_map),
-		cmocka_unit_test(a_policy_plugged_in),
+		cmocka_unit_test(policies),
+		cmocka_unit_test(users_of_a_policy),
+		cmocka_unit_test(health),
 	};
 
 	log_set_level(LOG_ERROR);

@@ -1,4 +1,4 @@
-/* links: coord/session coord/session_send coord/session_apply coord/session_presence coord/change coord/map_spread coord/map_delta coord/map_full coord/map_world coord/map_chunk coord/map_peer coord/map_zstd coord/policy_class coord/derpmap coord/dns coord/dns_params coord/dns_spec coord/node coord/msg_map coord/hostinfo coord/tag */
+/* links: coord/session coord/session_send coord/session_apply coord/session_presence coord/change coord/map_spread coord/map_delta coord/map_full coord/map_private coord/map_policy coord/map_world coord/map_chunk coord/map_peer coord/map_zstd coord/policy_world* coord/policy_users coord/policy_posture coord/policy_ssh coord/policy coord/policy_parse* coord/hujson coord/ipset coord/derpmap coord/dns coord/dns_params coord/dns_spec coord/node coord/msg_map coord/hostinfo coord/tag */
 /* Proves: what the begin, end and replacement of a stream, and the end of a node, mean for it and
  * its peers. */
 #include "session_fixture.h"
@@ -182,7 +182,7 @@ overrun(void **state)
 		turn(f);
 		json_decref(take(2));
 		for (unsigned i = 0; i <= MAP_WORLD_TOMBS_MAX; i++) {
-			join(f, 150);
+			join_seen(f, 150);
 			drop(f, 150, true);
 		}
 		drop(f, 1, true);
@@ -202,6 +202,56 @@ overrun(void **state)
 	}
 }
 
+/* A node that joins is told of once: with its first stream, or, if it opens none, soon. */
+static void
+a_join_is_told_once(void **state)
+{
+	struct fs *f = streams(2);
+
+	(void)state;
+	struct node *n = join(f, 3);
+	turn(f);
+	assert_true(TAILQ_EMPTY(&sent_list));
+	/* what it says before counts */
+	ask(f, n, 8, request(n, false, "{\"Hostname\":\"h\",\"NetInfo\":{\"PreferredDERP\":900}}"));
+	assert_int_equal(take_status(8), 200);
+	turn(f);
+	assert_true(TAILQ_EMPTY(&sent_list));
+	open_stream(f, 3);
+	turn(f);
+	json_decref(take(3));
+	json_t *msg = take(1), *peer = json_array_get(json_object_get(msg, "PeersChanged"), 0);
+	assert_true(json_is_true(json_object_get(peer, "Online")));
+	assert_int_equal(json_integer_value(json_object_get(peer, "HomeDERP")), 900);
+	assert_null(json_object_get(msg, "PeersChangedPatch"));
+	json_decref(msg);
+	for (unsigned i = 1; i <= 3; i++)
+		drained(f, i);
+	json_decref(take(2));
+	advance(SESSION_UNSEEN_MS);
+	session_presence_run_unseen(f->t.map);
+	turn(f);
+	assert_true(TAILQ_EMPTY(&sent_list));
+
+	/* by the loop's own timer when there is no stream; one of them is gone before */
+	drained(f, 2);
+	join(f, 4);
+	join(f, 5);
+	drop(f, 4, true);
+	advance(SESSION_UNSEEN_MS - 1);
+	session_presence_run_unseen(f->t.map);
+	turn(f);
+	assert_true(TAILQ_EMPTY(&sent_list));
+	advance(1);
+	session_presence_run_unseen(f->t.map);
+	turn(f);
+	msg = take(1);
+	assert_int_equal(json_array_size(json_object_get(msg, "PeersChanged")), 1);
+	assert_null(json_object_get(msg, "PeersRemoved"));
+	json_decref(msg);
+	fs_free(f);
+}
+
 int
 main(void)
 {
@@ -212,6 +262,7 @@ main(void)
 		cmocka_unit_test(deletion),
 		cmocka_unit_test(key_expiry_reaches_the_node),
 		cmocka_unit_test(overrun),
+		cmocka_unit_test(a_join_is_told_once),
 	};
 
 	log_set_level(LOG_ERROR);

@@ -1,0 +1,153 @@
+/* The private members of maps, and which of them a client lacks. */
+#include "coord/map_private.h"
+
+#include <string.h>
+
+#include "coord/map_delta.h"
+
+#define BITS_SELF ((uint32_t)(CHANGE_SELF | CHANGE_KEY))
+
+void
+map_private_sent_fini(struct map_sent *s)
+{
+	policy_bundle_drop(s->bundle);
+	shbuf_drop(s->dns);
+	shbuf_drop(s->health);
+	*s = (struct map_sent){ .bundle = NULL };
+}
+
+static uint64_t
+addresses_digest(const struct node *n)
+{
+	struct net_ip both[2] = { n->ip4, n->ip6 };
+
+	return map_hash(both, sizeof(both));
+}
+
+/* The text that the node gets; one reference, or NULL: none is set. */
+static struct shbuf *
+dns_of(const struct map_world *w, const struct node *n)
+{
+	const struct shbuf *caps = n->map->class->bundle->caps;
+	struct dns_node dn = dns_node_of(n, caps == NULL ? "" : (const char *)caps->bytes,
+	    caps == NULL ? 0 : caps->len);
+	struct buf b = { 0 };
+
+	if (w->dns == NULL)
+		return NULL;
+	enum dns_variant variant = dns_variant_of(w->dns, &dn);
+	if (variant != DNS_OWN)
+		return shbuf_hold(w->dns_texts[variant]);
+	dns_put(&b, w->dns, &dn);
+	struct shbuf *own = shbuf_new(b.p, b.len);
+	buf_fini(&b);
+	return own;
+}
+
+/* Takes what is new, and tells whether that is another text. */
+static bool
+text_take(struct shbuf **sent, struct shbuf *take)
+{
+	struct shbuf *old = *sent;
+	bool is_other = !shbuf_eq(old, take);
+
+	*sent = take;
+	shbuf_drop(old);
+	return is_other;
+}
+
+static void
+put_dns(struct json_writer *jw, const struct map_sent *sent)
+{
+	if (sent->dns != NULL)
+		json_w_raw(jw, "DNSConfig", sent->dns->bytes, sent->dns->len);
+}
+
+static void
+put_filter(struct json_writer *jw, const struct node *n, const struct policy_bundle *bundle)
+{
+	struct policy_node pn = policy_node_of(n);
+
+	json_w_obj_open(jw, "PacketFilters");
+	json_w_raw(jw, "base", "", 0);
+	policy_filter_put(jw->b, bundle->filter, &pn);
+	json_w_obj_close(jw);
+}
+
+static void
+put_ssh(struct json_writer *jw, const struct policy_bundle *bundle)
+{
+	json_w_raw(jw, "SSHPolicy", bundle->ssh->bytes, bundle->ssh->len);
+}
+
+static void
+put_health(struct json_writer *jw, const struct map_sent *sent)
+{
+	if (sent->health != NULL)
+		json_w_raw(jw, "Health", sent->health->bytes, sent->health->len);
+	else
+		json_w_raw(jw, "Health", "[]", 2);
+}
+
+static void
+bundle_note(struct map_sent *sent, const struct node *n)
+{
+	struct policy_bundle *old = sent->bundle;
+
+	sent->bundle = policy_bundle_hold(n->map->class->bundle);
+	policy_bundle_drop(old);
+}
+
+static struct shbuf *
+health_of(const struct node *n)
+{
+	return n->map->health == NULL ? NULL : shbuf_hold(n->map->health);
+}
+
+void
+map_private_full_put(struct map_world *w, struct json_writer *jw, const struct node *viewer,
+	struct map_sent *sent)
+{
+	map_world_ready(w);
+	bundle_note(sent, viewer);
+	text_take(&sent->dns, dns_of(w, viewer));
+	text_take(&sent->health, health_of(viewer));
+	sent->addresses = addresses_digest(viewer);
+	map_peer_self_put(jw, "Node", viewer->map, w->base_domain, viewer->key_expiry_unix_s);
+	put_dns(jw, sent);
+	put_filter(jw, viewer, sent->bundle);
+	put_ssh(jw, sent->bundle);
+	put_health(jw, sent);
+}
+
+/* Where the Node that the client has says otherwise. */
+static bool
+self_eq(const struct policy_bundle *a, const struct policy_bundle *b)
+{
+	return shbuf_eq(a->caps, b->caps) && a->is_ipv4_off == b->is_ipv4_off;
+}
+
+void
+map_private_delta_put(struct map_world *w, struct json_writer *jw, const struct node *viewer,
+	uint64_t from, uint32_t own, struct map_sent *sent)
+{
+	const struct map_node *mn = viewer->map;
+
+	map_world_ready(w);
+	struct policy_bundle *now = mn->class->bundle, *had = sent->bundle;
+	uint64_t addresses = own == 0 ? sent->addresses : addresses_digest(viewer);
+
+	if ((own & BITS_SELF) || (now != had && !self_eq(now, had)))
+		map_peer_self_put(jw, "Node", mn, w->base_domain, viewer->key_expiry_unix_s);
+	if (addresses != sent->addresses || (now != had && !shbuf_eq(now->filter, had->filter)))
+		put_filter(jw, viewer, now);
+	if (now != had && !shbuf_eq(now->ssh, had->ssh))
+		put_ssh(jw, now);
+	if ((own != 0 || now != had || w->dns_seq > from) && text_take(&sent->dns, dns_of(w, viewer)))
+		put_dns(jw, sent);
+	if (mn->health != sent->health && text_take(&sent->health, health_of(viewer)))
+		put_health(jw, sent);
+	if (now != had)
+		bundle_note(sent, viewer);
+	sent->addresses = addresses;
+}
