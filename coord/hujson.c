@@ -20,7 +20,7 @@
 struct parser {
 	struct arena *arena;
 	const uint8_t *p, *end;
-	const uint8_t *line_start;
+	const uint8_t *start, *line_start;
 	unsigned line, n_tails;		/* bytes on this line that begin no character */
 	size_t values_left;
 	unsigned depth_left;
@@ -424,7 +424,7 @@ parse_items(struct parser *s, struct hujson *parent)
 }
 
 static enum err
-parse_value(struct parser *s, struct hujson *v)
+parse_kind(struct parser *s, struct hujson *v)
 {
 	v->line = s->line;
 	v->column = column_of(s);
@@ -450,18 +450,29 @@ parse_value(struct parser *s, struct hujson *v)
 	}
 }
 
+static enum err
+parse_value(struct parser *s, struct hujson *v)
+{
+	enum err rc;
+
+	v->at = (uint32_t)(s->p - s->start);
+	rc = parse_kind(s, v);
+	v->end = (uint32_t)(s->p - s->start);
+	return rc;
+}
+
 enum err
 hujson_parse(struct arena *a, const char *text, size_t n, const struct hujson_limits *limits,
     struct hujson **out, struct hujson_error *error)
 {
 	const uint8_t *bytes = (const uint8_t *)text;
-	struct parser s = { .arena = a, .p = bytes, .end = bytes + n, .line_start = bytes, .line = 1,
+	struct parser s = { .arena = a, .p = bytes, .end = bytes + n, .start = bytes, .line_start = bytes, .line = 1,
 	    .values_left = limits->n_values, .depth_left = limits->depth, .error = error };
 	enum err rc;
 
 	ASSERT(limits->depth <= HUJSON_DEPTH_MAX);
 	*error = (struct hujson_error){ 0 };
-	if (n > limits->n_bytes)
+	if (n > limits->n_bytes || n > UINT32_MAX)
 		return err_say(&error->why, ERR_LIMIT, "%zu bytes are too many: at most %zu", n,
 		    limits->n_bytes);
 	struct hujson *root = arena_alloc(a, sizeof(*root));

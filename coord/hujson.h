@@ -9,6 +9,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/arena.h"
 #include "base/buf.h"
@@ -27,6 +28,7 @@ struct hujson {
 	const char *name;		/* of a member: its name, decoded; else NULL */
 	unsigned name_line, name_column;
 	unsigned n;			/* LIST, OBJECT: how many */
+	uint32_t at, end;		/* bytes of the text from which and up to which it is written; the name is not in */
 	struct hujson *first;		/* of those */
 	struct hujson *next;		/* beside this one */
 };
