@@ -475,24 +475,22 @@ program_refresh(struct policy_world *w, struct pw_program *g)
 }
 
 /* Classes that route tailnet addresses: their filters name those that are there. */
-static bool
+static void
 odd_refresh(struct policy_world *w)
 {
 	const struct pw_prefix *x;
-	bool is_changed = false;
 
 	TAILQ_FOREACH(x, &w->_p->wide, link) {
 		for (uint32_t i = 0; i < x->n_routers && !x->is_exit; i++) {
 			struct policy_class_private *c = pw_private(x->routers[i]->class);
 
-			if (!policy_world_program_again(w, c))
-				continue;
-			is_changed = program_refresh(w, c->program) || is_changed;
-			if (!c->is_new)
-				is_changed = bundle_make(c) || is_changed;
+			if (policy_world_program_again(w, c) && !c->is_new) {
+				/* As if it were: its bundle is looked at when all texts are made. */
+				c->is_new = true;
+				TAILQ_INSERT_TAIL(&w->_p->new_classes, c, new_link);
+			}
 		}
 	}
-	return is_changed;
 }
 
 static bool
@@ -531,12 +529,14 @@ ssh_refresh(struct policy_world *w)
 	size_t cursor = 0;
 
 	TAILQ_FOREACH(c, &p->new_classes, new_link) {
+		if (c->ssh != NULL)
+			continue;
 		if (c->is_ssh_wanted && maker == NULL)
 			maker = policy_ssh_maker_new(w);
 		c->ssh = c->is_ssh_wanted ? policy_ssh_maker_get(maker, &c->class) : shbuf_hold(p->no_ssh);
 	}
 	while (p->is_ssh_touched && (c = map_next(&p->classes, &cursor)) != NULL) {
-		if (!c->is_ssh_wanted || c->is_new)
+		if (!c->is_ssh_wanted || c->ssh == NULL)
 			continue;
 		if (maker == NULL)
 			maker = policy_ssh_maker_new(w);
@@ -558,10 +558,10 @@ policy_world_refresh(struct policy_world *w)
 	struct policy_world_private *p = w->_p;
 	struct policy_class_private *c;
 
-	bool is_any_source = policy_world_source_refresh(w);
-	bool is_changed = p->is_touched && odd_refresh(w);
+	if (p->is_touched)
+		odd_refresh(w);
+	bool is_changed = filters_refresh(w, policy_world_source_refresh(w));
 
-	is_changed = filters_refresh(w, is_any_source) || is_changed;
 	is_changed = ssh_refresh(w) || is_changed;
 	while ((c = TAILQ_FIRST(&p->new_classes)) != NULL) {
 		TAILQ_REMOVE(&p->new_classes, c, new_link);

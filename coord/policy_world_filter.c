@@ -456,7 +456,7 @@ policy_world_program_join(struct policy_world *w, struct policy_class_private *c
 		g = obj_alloc(sizeof(*g));
 		TAILQ_INIT(&g->classes);
 		policy_intern_put(&p->programs, &g->intern, b.p, b.len);
-		policy_world_program_read(g);
+		policy_world_program_read(w, g);
 	}
 	TAILQ_INSERT_TAIL(&g->classes, c, program_link);
 	c->program = g;
@@ -468,6 +468,8 @@ drop_if_unused(struct policy_world *w, struct pw_program *g)
 {
 	if (!TAILQ_EMPTY(&g->classes))
 		return;
+	for (uint32_t i = 0; i < g->sources.n; i++)
+		policy_world_source_use(w, g->sources.v[i], -1);
 	policy_intern_remove(&w->_p->programs, &g->intern);
 	shbuf_drop(g->text);
 	pw_list_fini(&g->sources);

@@ -24,8 +24,8 @@ struct pw_group_head {
  * Sorted, each once; the caller's to free. */
 struct pw_use *policy_world_hits(const struct policy_world *w, const struct policy_class_private *c, size_t *n)
 	MUST_USE;
-/* Fills what a program says of itself out of its bytes. */
-void policy_world_program_read(struct pw_program *g);
+/* Fills what a program says of itself out of its bytes; its sources are used from now on. */
+void policy_world_program_read(struct policy_world *w, struct pw_program *g);
 /* The CapMap object of a rule's capabilities, or of their companions with null values. */
 void policy_world_capmap_put(struct buf *b, const struct policy_rule *r, bool is_companion);
 bool policy_world_has_companion(const struct policy_rule *r);	/* has it such capabilities? */

@@ -103,7 +103,7 @@ struct pw_sel {
 	uint32_t first_item, n_items;
 	uint32_t first_use, n_uses;
 	bool is_nodes;		/* user, group, tag, …: */
-	bool is_source;		/* its addresses are named in filters */
+	uint32_t n_sources;	/* sources in use that name it */
 	bool is_ssh;		/* a source of an ssh rule */
 	uint32_t first_via;	/* of its items as via rules name them, in a row; or PW_NONE */
 	bool is_touched;	/* somebody in it came or went since the last refresh */
@@ -120,6 +120,7 @@ struct pw_source {
 	struct pw_list sels;
 	const struct policy_list *postures;	/* borrowed of a rule; NULL: none asked */
 	uint32_t index;
+	uint32_t n_programs;	/* that name them; 0: text is not kept */
 	bool has_any, has_all, is_dirty;
 	struct shbuf *text;	/* of SrcIPs, without brackets */
 };
@@ -416,7 +417,9 @@ bool policy_world_program_refresh(struct policy_world *w, struct pw_program *g);
 /* An address of the class came (by 1) or went (-1). */
 void policy_world_source_touch(struct policy_world *w, const struct policy_class_private *c,
 	const struct policy_node *n, int by);
-/* Makes texts of sources anew; is_dirty of a source says that it has changed. Whether any has. */
+/* A program that names the sources comes (by 1) or goes (-1). */
+void policy_world_source_use(struct policy_world *w, uint32_t source, int by);
+/* Makes texts of used sources anew; is_dirty of a source says that it has changed. Whether any has. */
 bool policy_world_source_refresh(struct policy_world *w);
 void policy_world_source_fini(struct policy_world *w);
 /* Index of these sources, made if need be. */

@@ -76,7 +76,6 @@ policy_world_source_of(struct policy_world *w, const struct pw_list *sels, const
 
 			s->has_any = s->has_any || kind == POLICY_SEL_ANY;
 			s->has_all = s->has_all || kind == POLICY_SEL_ALL;
-			p->sels[s->sels.v[i]].is_source = true;
 		}
 		if (p->n_sources == p->cap_sources) {
 			p->cap_sources = p->cap_sources == 0 ? 16 : 2 * p->cap_sources;
@@ -148,6 +147,38 @@ set_change(struct ipset *set, const struct net_ip *ip, int by)
 		ipset_remove_range(set, ip, ip);
 }
 
+static void
+sel_touch(struct policy_world_private *p, uint32_t sel)
+{
+	if (!p->sels[sel].is_touched)
+		pw_list_add(&p->touched, sel);
+	p->sels[sel].is_touched = true;
+}
+
+void
+policy_world_source_use(struct policy_world *w, uint32_t source, int by)
+{
+	struct policy_world_private *p = w->_p;
+	struct pw_source *s = p->sources[source];
+	bool was_used = s->n_programs > 0;
+
+	s->n_programs += (uint32_t)by;
+	for (uint32_t i = 0; i < s->sels.n && was_used != (s->n_programs > 0); i++) {
+		struct pw_sel *sel = &p->sels[s->sels.v[i]];
+
+		/* Nobody keeps the set of one that is not used. */
+		if (by > 0 && sel->n_sources == 0) {
+			sel->is_built = false;
+			sel_touch(p, s->sels.v[i]);
+		}
+		sel->n_sources += (uint32_t)by;
+	}
+	if (s->n_programs == 0) {
+		shbuf_drop(s->text);
+		s->text = NULL;
+	}
+}
+
 void
 policy_world_source_touch(struct policy_world *w, const struct policy_class_private *c, const struct policy_node *n,
     int by)
@@ -161,11 +192,9 @@ policy_world_source_touch(struct policy_world *w, const struct policy_class_priv
 		struct pw_sel *s = &p->sels[c->facts.sels.v[i]];
 
 		p->is_ssh_touched = p->is_ssh_touched || s->is_ssh;
-		if (!s->is_source && !s->is_ssh)
+		if (s->n_sources == 0)
 			continue;
-		if (!s->is_touched)
-			pw_list_add(&p->touched, c->facts.sels.v[i]);
-		s->is_touched = true;
+		sel_touch(p, c->facts.sels.v[i]);
 		if (!s->is_built || !s->is_nodes)
 			continue;
 		if (is_double || ++s->n_changes > CHANGES_MAX) {
@@ -234,7 +263,7 @@ sets_build(struct policy_world_private *p)
 	for (uint32_t i = 0; i < p->touched.n; i++) {
 		const struct pw_sel *s = &p->sels[p->touched.v[i]];
 
-		if (s->is_nodes && s->is_source && !s->is_built)
+		if (s->is_nodes && s->n_sources > 0 && !s->is_built)
 			pw_list_add(&want, p->touched.v[i]);
 	}
 	if (want.n == 0)
@@ -346,7 +375,7 @@ policy_world_source_refresh(struct policy_world *w)
 	for (uint32_t i = 0; i < p->touched.n; i++) {
 		struct pw_sel *s = &p->sels[p->touched.v[i]];
 
-		s->is_changed = s->is_nodes && s->is_source && text_make(&s->text, &s->set);
+		s->is_changed = s->is_nodes && s->n_sources > 0 && text_make(&s->text, &s->set);
 	}
 	for (uint32_t i = 0; i < p->n_sources; i++) {
 		struct pw_source *s = p->sources[i];
@@ -358,7 +387,7 @@ policy_world_source_refresh(struct policy_world *w)
 			is_due = sel->is_changed || (s->postures != NULL && sel->is_touched);
 		}
 		s->is_dirty = false;
-		if (is_due)
+		if (is_due && s->n_programs > 0)
 			source_make(w, s);
 		is_any_dirty = is_any_dirty || s->is_dirty;
 	}

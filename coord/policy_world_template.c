@@ -1,4 +1,5 @@
 /* Texts of filters: which rules concern a class, sources put before destinations, holes filled. */
+#include <stdio.h>
 #include <string.h>
 
 #include "base/json.h"
@@ -140,7 +141,7 @@ group_next(const struct pw_program *g, size_t *at, struct pw_group_head *head)
 }
 
 void
-policy_world_program_read(struct pw_program *g)
+policy_world_program_read(struct policy_world *w, struct pw_program *g)
 {
 	struct pw_group_head head;
 
@@ -153,35 +154,104 @@ policy_world_program_read(struct pw_program *g)
 			pw_list_add(&g->sources, head.id);
 	}
 	pw_list_tidy(&g->sources);
+	for (uint32_t i = 0; i < g->sources.n; i++)
+		policy_world_source_use(w, g->sources.v[i], 1);
 }
 
-static void
-group_put(const struct policy_world *w, const struct pw_program *g, const struct pw_group_head *head,
-    const uint8_t *text, struct buf *b)
-{
-	const struct pw_source *source = w->_p->sources[head->id];
-	struct ipset own = { 0 };
-	struct buf src = { 0 };
+#define GROUP_FIXED_BYTES 64	/* at most, of a group's text besides sources and destinations */
 
-	if (head->kind == PW_GROUP_SOURCE) {
-		buf_append(&src, source->text->bytes, source->text->len);
-	} else {
-		policy_world_source_of_user(w, g->user_id, head->kind == PW_GROUP_SELF ? source : NULL, &own);
-		ipset_put(&src, &own);
-		ipset_fini(&own);
+static void
+own_put(const struct policy_world *w, const struct pw_program *g, const struct pw_group_head *head, struct buf *b)
+{
+	struct ipset own = { 0 };
+
+	policy_world_source_of_user(w, g->user_id, head->kind == PW_GROUP_SELF ? w->_p->sources[head->id] : NULL,
+	    &own);
+	ipset_put(b, &own);
+	ipset_fini(&own);
+}
+
+static uint8_t *
+append(uint8_t *to, const void *p, size_t n)
+{
+	if (n > 0)
+		memcpy(to, p, n);
+	return to + n;
+}
+
+static uint8_t *
+group_put(uint8_t *to, const struct pw_group_head *head, const uint8_t *text, const void *src, size_t n_src)
+{
+	static const char begin[] = "{\"SrcIPs\":[", caps[] = "],\"CapGrant\":[", ports[] = "],\"DstPorts\":[";
+	char end[32];
+	int n = head->proto < 0 ? snprintf(end, sizeof(end), "]}") :
+	    snprintf(end, sizeof(end), "],\"IPProto\":[%d]}", (int)head->proto);
+
+	to = append(to, begin, sizeof(begin) - 1);
+	to = append(to, src, n_src);
+	to = append(to, head->is_cap ? caps : ports, head->is_cap ? sizeof(caps) - 1 : sizeof(ports) - 1);
+	to = append(to, text, (size_t)head->n_bytes);
+	return append(to, end, (size_t)n);
+}
+
+static size_t
+bytes_max(const struct policy_world *w, const struct pw_program *g)
+{
+	struct pw_group_head head;
+	size_t n = 2;
+
+	for (size_t at = sizeof(g->user_id); at < g->intern.n_bytes; ) {
+		(void)group_next(g, &at, &head);
+		n += GROUP_FIXED_BYTES + (size_t)head.n_bytes;
+		if (head.kind == PW_GROUP_SOURCE)
+			n += w->_p->sources[head.id]->text->len;
 	}
-	/* Capabilities are told even where nobody has them, as the service does. */
-	if (src.len > 0 || (head->is_cap && head->kind == PW_GROUP_SOURCE)) {
-		buf_str(b, b->len > 1 ? ",{\"SrcIPs\":[" : "{\"SrcIPs\":[");
-		buf_append(b, src.p, src.len);
-		buf_str(b, head->is_cap ? "],\"CapGrant\":[" : "],\"DstPorts\":[");
-		buf_append(b, text, (size_t)head->n_bytes);
-		buf_byte(b, ']');
-		if (head->proto >= 0)
-			buf_printf(b, ",\"IPProto\":[%d]", head->proto);
-		buf_byte(b, '}');
+	return n;
+}
+
+/* own: sources of autogroup:self, all that is asked for. Written into place: texts are long. */
+static struct shbuf *
+text_of(const struct policy_world *w, const struct pw_program *g)
+{
+	struct pw_group_head head;
+	struct buf own = { 0 };
+	size_t n_own = 0;
+
+	for (size_t at = sizeof(g->user_id); at < g->intern.n_bytes; ) {
+		(void)group_next(g, &at, &head);
+		if (head.kind != PW_GROUP_SOURCE) {
+			own_put(w, g, &head, &own);
+			n_own += own.len;
+			buf_clear(&own);
+		}
 	}
-	buf_fini(&src);
+	struct shbuf *out = shbuf_alloc(bytes_max(w, g) + n_own);
+	uint8_t *to = append(out->bytes, "[", 1);
+
+	for (size_t at = sizeof(g->user_id); at < g->intern.n_bytes; ) {
+		const uint8_t *text = group_next(g, &at, &head), *src;
+		size_t n_src;
+
+		if (head.kind == PW_GROUP_SOURCE) {
+			src = w->_p->sources[head.id]->text->bytes;
+			n_src = w->_p->sources[head.id]->text->len;
+		} else {
+			buf_clear(&own);
+			own_put(w, g, &head, &own);
+			src = own.p;
+			n_src = own.len;
+		}
+		/* Capabilities are told even where nobody has them, as the service does. */
+		if (n_src == 0 && !(head.is_cap && head.kind == PW_GROUP_SOURCE))
+			continue;
+		if (to > out->bytes + 1)
+			to = append(to, ",", 1);
+		to = group_put(to, &head, text, src, n_src);
+	}
+	to = append(to, "]", 1);
+	out->len = (size_t)(to - out->bytes);
+	buf_fini(&own);
+	return out;
 }
 
 static bool
@@ -201,28 +271,18 @@ is_due(const struct policy_world *w, const struct pw_program *g)
 bool
 policy_world_program_refresh(struct policy_world *w, struct pw_program *g)
 {
-	struct pw_group_head head;
-	struct shbuf *text;
-	struct buf b = { 0 };
+	struct shbuf *old = g->text, *text;
 
 	if (!is_due(w, g))
 		return false;
-	buf_byte(&b, '[');
-	for (size_t at = sizeof(g->user_id); at < g->intern.n_bytes; ) {
-		const uint8_t *bytes = group_next(g, &at, &head);
-
-		group_put(w, g, &head, bytes, &b);
+	text = text_of(w, g);
+	if (shbuf_eq(old, text)) {
+		shbuf_drop(text);
+		return false;
 	}
-	buf_byte(&b, ']');
-	bool is_same = g->text != NULL && g->text->len == b.len && memcmp(g->text->bytes, b.p, b.len) == 0;
-
-	if (!is_same) {
-		text = shbuf_new(b.p, b.len);
-		shbuf_drop(g->text);
-		g->text = text;
-	}
-	buf_fini(&b);
-	return !is_same;
+	g->text = text;
+	shbuf_drop(old);
+	return true;
 }
 
 void

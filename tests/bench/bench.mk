@@ -1,4 +1,5 @@
-# Load generators: build/bench/relay and build/bench/nodes. Run by tests/tools/bench.sh.
+# Load generators: build/bench/relay and build/bench/nodes; build/bench/policy measures the policy
+# engine alone. Run by tests/tools/bench.sh.
 BENCH_OBJ := $(patsubst %,$(BUILD)/obj/tests/bench/%.o,bench seal link)
 RELAY_OBJ := $(patsubst %,$(BUILD)/obj/%.o,relay/derp_frame \
              $(patsubst %,tests/bench/%,relay relay_load relay_idle derp_client))
@@ -6,10 +7,14 @@ NODES_OBJ := $(patsubst %,$(BUILD)/obj/%.o,coord/noise \
              $(patsubst %,tests/bench/%,nodes noise_client node_client nodes_run nodes_watch \
              nodes_phase nodes_storm))
 
+POLICY_OBJ := $(patsubst %.c,$(BUILD)/obj/%.o,tests/bench/policy.c $(wildcard coord/policy*.c) \
+             $(patsubst %,coord/%.c,ipset hujson tag))
+
+$(BUILD)/bench/policy: $(POLICY_OBJ) $(BENCH_OBJ) $(BASE_OBJ)
 $(BUILD)/bench/relay: $(RELAY_OBJ) $(BENCH_OBJ) $(BASE_OBJ)
 $(BUILD)/bench/nodes: $(NODES_OBJ) $(BENCH_OBJ) $(BASE_OBJ)
-$(BUILD)/bench/relay $(BUILD)/bench/nodes:
+$(BUILD)/bench/relay $(BUILD)/bench/nodes $(BUILD)/bench/policy:
 	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS) -o $@ $(filter %.o,$^) $(PKG_LIBS)
 
-bench: $(BUILD)/bench/relay $(BUILD)/bench/nodes
+bench: $(BUILD)/bench/relay $(BUILD)/bench/nodes $(BUILD)/bench/policy

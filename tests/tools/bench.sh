@@ -6,6 +6,7 @@
 #     relay                 goodput, loss, CPU per GB, round trips under load, idle connections
 #     nodes                 registration, first connect, changes, joins, reconnect at 100 … 5,000 nodes
 #     join                  a fresh server: from its start to its first node's map
+#     policy                the policy engine alone: parse, compile, memory, one join
 #     clients               real clients: a join, the first relayed ping (needs Go)
 #   BENCH_SECONDS=3         of each run of relay            BENCH_NODES="100 500 1000 5000"
 #   BENCH_TLS="plain tls"   outside of Noise, for nodes     BENCH_IDLE="1000 10000"
@@ -172,6 +173,13 @@ bench_join() {
 	stop
 }
 
+bench_policy() {
+	for run in "" "--kind fleets" "--kind self --users 2000" "--kind open"; do
+		# shellcheck disable=SC2086
+		timeout 120 $on_load build/bench/policy $run || echo "policy $run failed" >&2
+	done
+}
+
 # What a user waits for: real clients of the Tailscale module join and ping each other through the relay.
 bench_clients() {
 	go=$(sh tests/tools/go.sh) || exit 1
@@ -184,11 +192,11 @@ http=0
 say_machine
 for part in $what; do
 	case $part in
-	relay | nodes | join | clients)
+	relay | nodes | join | policy | clients)
 		"bench_$part"
 		;;
 	*)
-		echo "BENCH: there is no \"$part\"; it is one or more of relay, nodes, join, clients" >&2
+		echo "BENCH: there is no \"$part\"; it is one or more of relay, nodes, join, policy, clients" >&2
 		exit 2
 		;;
 	esac

@@ -1,0 +1,284 @@
+/*
+ * The policy engine alone: a policy of many tags and rules over many nodes. Prints what it costs to
+ * parse it, to build its world node by node, and to let one node more come and go.
+ */
+#include <getopt.h>
+#include <malloc.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "coord/policy_world.h"
+#include "tests/bench/bench.h"
+
+#define EVENTS 200	/* single joins, and leaves, of which the median is told */
+
+struct shape {
+	long n_nodes, n_tags, n_rules, n_users;
+	const char *kind;
+};
+
+struct fleet {
+	struct shape shape;
+	struct policy_node *nodes;
+	struct node_route *routes;
+	char (*names)[16];
+	char *(*tags)[2];
+	uint64_t x;
+};
+
+static void
+usage(FILE *to)
+{
+	fputs("policy [options]\n"
+	    "  --nodes N   (10000)   --tags N  (30)   --rules N  (300)   --users N  (100)\n"
+	    "  --kind WORD what the rules are like: tags (default): tags reach tags on ports, a tenth of the\n"
+	    "              nodes belong to users and two in a hundred route a subnet; fleets: the same, but\n"
+	    "              nodes of a tag joined one after the other, so that their addresses are few\n"
+	    "              ranges; self: each user's own nodes and some tags; open: no rules\n", to);
+}
+
+static uint64_t
+dice(struct fleet *f, uint64_t n)
+{
+	f->x ^= f->x << 13;
+	f->x ^= f->x >> 7;
+	f->x ^= f->x << 17;
+	return (f->x >> 11) % n;
+}
+
+static void
+put_rule(struct fleet *f, struct buf *b, long i)
+{
+	unsigned long n_tags = (unsigned long)f->shape.n_tags;
+
+	buf_printf(b, "{\"action\":\"accept\",\"src\":[\"tag:t%d\",\"tag:t%d\"],\"dst\":[\"tag:t%d:%d\",\"tag:t%d:*\"",
+	    (int)dice(f, n_tags), (int)dice(f, n_tags), (int)dice(f, n_tags), (int)(1000 + i),
+	    (int)dice(f, n_tags));
+	if (i % 5 == 0)
+		buf_printf(b, ",\"10.%d.0.0/16:443\"", (int)dice(f, 200));
+	buf_str(b, "]}");
+}
+
+static void
+put_policy(struct fleet *f, struct buf *b)
+{
+	bool is_self = strcmp(f->shape.kind, "self") == 0;
+
+	buf_str(b, "{\"tagOwners\":{");
+	for (long i = 0; i < f->shape.n_tags; i++)
+		buf_printf(b, "%s\"tag:t%ld\":[]", i > 0 ? "," : "", i);
+	buf_byte(b, '}');
+	if (strcmp(f->shape.kind, "open") != 0) {
+		buf_str(b, ",\"acls\":[");
+		for (long i = 0; i < f->shape.n_rules; i++) {
+			buf_str(b, i > 0 ? "," : "");
+			put_rule(f, b, i);
+		}
+		if (is_self)
+			buf_str(b, "],\"grants\":[{\"src\":[\"autogroup:member\"],\"dst\":[\"autogroup:self\"],"
+			    "\"ip\":[\"*\"]}");
+		buf_byte(b, ']');
+	}
+	buf_byte(b, '}');
+}
+
+static void
+fleet_make(struct fleet *f)
+{
+	size_t n = (size_t)f->shape.n_nodes + 1;
+	bool is_self = strcmp(f->shape.kind, "self") == 0, is_fleets = strcmp(f->shape.kind, "fleets") == 0;
+
+	f->nodes = obj_alloc(n * sizeof(*f->nodes));
+	f->routes = obj_alloc(n * sizeof(*f->routes));
+	f->names = obj_alloc(n * 2 * sizeof(*f->names));
+	f->tags = obj_alloc(n * sizeof(*f->tags));
+	for (size_t i = 0; i < n; i++) {
+		struct policy_node *p = &f->nodes[i];
+
+		p->id = (int64_t)i + 1;
+		p->ip4 = net_ip_from_v4((uint8_t[]){ 100, (uint8_t)(64 + (i >> 16)), (uint8_t)(i >> 8), (uint8_t)i });
+		p->ip6 = net_ip_from_v6((uint8_t[16]){ 0xfd, 0x7a, 0x11, 0x5c, 0xa1, 0xe0,
+		    [14] = (uint8_t)(i >> 8), [15] = (uint8_t)i });
+		if (dice(f, is_fleets ? 1000 : 10) < (is_self ? 9u : 1u)) {
+			p->user_id = 1 + (int64_t)dice(f, (uint64_t)f->shape.n_users);
+			continue;
+		}
+		snprintf(f->names[i], sizeof(f->names[i]), "tag:t%d", is_fleets ?
+		    (int)(i * (size_t)f->shape.n_tags / n) : (int)dice(f, (uint64_t)f->shape.n_tags));
+		f->tags[i][0] = f->names[i];
+		p->tags = f->tags[i];
+		p->n_tags = 1;
+		if (dice(f, 50) != 0)
+			continue;
+		f->routes[i].prefix = (struct net_prefix){ net_ip_from_v4((uint8_t[]){ 10, (uint8_t)dice(f, 200),
+		    (uint8_t)dice(f, 256), 0 }), 24 };
+		f->routes[i].is_primary = true;
+		p->routes = &f->routes[i];
+		p->n_routes = 1;
+	}
+}
+
+static void
+join(struct policy_world *w, const struct policy_node *n)
+{
+	if (policy_world_join(w, n) == NULL)
+		bench_die("a node has no class");
+}
+
+static double
+us_since(int64_t begin_ns)
+{
+	return (double)(bench_now_ns() - begin_ns) / 1000;
+}
+
+/* The last node comes and goes. */
+static void
+bench_events(struct policy_world *w, const struct fleet *f)
+{
+	struct bench_samples joins = { 0 }, leaves = { 0 };
+	const struct policy_node *last = &f->nodes[f->shape.n_nodes];
+
+	for (unsigned i = 0; i < EVENTS; i++) {
+		int64_t begin = bench_now_ns();
+
+		join(w, last);
+		policy_world_refresh(w);
+		bench_samples_add(&joins, us_since(begin));
+		begin = bench_now_ns();
+		policy_world_leave(w, last->id);
+		policy_world_refresh(w);
+		bench_samples_add(&leaves, us_since(begin));
+	}
+	bench_say("one join more, median", bench_samples_quantile(&joins, 0.5), 1, "us");
+	bench_say("one leave, median", bench_samples_quantile(&leaves, 0.5), 1, "us");
+	bench_samples_fini(&joins);
+	bench_samples_fini(&leaves);
+}
+
+static void
+bench_views(struct policy_world *w)
+{
+	int64_t begin = bench_now_ns();
+	size_t n_views = 0;
+
+	for (uint32_t a = 1; a < w->n_rows; a++) {
+		for (uint32_t b = 1; b < w->n_rows; b++)
+			n_views += policy_world_view(w, a, b) != NULL;
+	}
+	bench_say("rows", w->n_rows - 1, 0, "");
+	bench_say("rows that see each other", (double)n_views, 0, "");
+	bench_say("every row against every row", us_since(begin) / 1000, 2, "ms");
+}
+
+static size_t
+classes_of(const struct policy_world *w, size_t *filter_bytes)
+{
+	size_t n = 0, cursor = 0;
+
+	*filter_bytes = 0;
+	for (const struct policy_class *c; (c = policy_world_next(w, &cursor)) != NULL; n++)
+		*filter_bytes += c->bundle->filter->len;
+	return n;
+}
+
+static double
+heap_bytes(void)
+{
+	struct mallinfo2 m = mallinfo2();
+
+	return (double)m.uordblks + (double)m.hblkhd;
+}
+
+static void
+bench_world(struct fleet *f, struct policy *policy, const struct map *users)
+{
+	double before = heap_bytes();
+	int64_t begin = bench_now_ns();
+	struct policy_world *w = policy_world_new(policy, users, "https://hq.example.com");
+	size_t filter_bytes;
+	int64_t id;
+
+	for (long i = 0; i < f->shape.n_nodes; i++)
+		join(w, &f->nodes[i]);
+	while (policy_world_stale(w, &id))
+		join(w, &f->nodes[id - 1]);
+	bench_say("world, all joined", us_since(begin) / 1000, 1, "ms");
+	policy_world_refresh(w);
+	bench_say("world, with filters", us_since(begin) / 1000, 1, "ms");
+	bench_say("memory of the world", (heap_bytes() - before) / (1 << 20), 1, "MiB");
+	bench_say("classes", (double)classes_of(w, &filter_bytes), 0, "");
+	bench_say("filters of all classes", (double)filter_bytes / 1024, 0, "KiB");
+	bench_views(w);
+	bench_events(w, f);
+	policy_world_free(w);
+}
+
+static void
+parse_options(int argc, char **argv, struct shape *s)
+{
+	static const struct option options[] = {
+		{ "nodes", required_argument, NULL, 'n' }, { "tags", required_argument, NULL, 't' },
+		{ "rules", required_argument, NULL, 'r' }, { "users", required_argument, NULL, 'u' },
+		{ "kind", required_argument, NULL, 'k' }, { "help", no_argument, NULL, 'h' },
+		{ NULL, 0, NULL, 0 }
+	};
+	int c;
+
+	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		switch (c) {
+		case 'n':
+			s->n_nodes = bench_number("nodes", optarg, 1, 60000);
+			break;
+		case 't':
+			s->n_tags = bench_number("tags", optarg, 1, 1000);
+			break;
+		case 'r':
+			s->n_rules = bench_number("rules", optarg, 0, 20000);
+			break;
+		case 'u':
+			s->n_users = bench_number("users", optarg, 1, 60000);
+			break;
+		case 'k':
+			s->kind = optarg;
+			break;
+		default:
+			usage(c == 'h' ? stdout : stderr);
+			exit(c == 'h' ? 0 : 2);
+		}
+	}
+}
+
+int
+main(int argc, char **argv)
+{
+	static struct fleet f = { .shape = { 10000, 30, 300, 100, "tags" }, .x = 0x9e3779b97f4a7c15u };
+	struct policy_errors errors = { 0 };
+	struct policy *policy;
+	struct buf text = { 0 };
+	struct map users;
+
+	parse_options(argc, argv, &f.shape);
+	bench_label("policy %s nodes=%ld tags=%ld rules=%ld", f.shape.kind, f.shape.n_nodes, f.shape.n_tags,
+	    f.shape.n_rules);
+	MAP_INIT(&users, struct user, id);
+	put_policy(&f, &text);
+	fleet_make(&f);
+	int64_t begin = bench_now_ns();
+
+	if (policy_parse((const char *)text.p, text.len, &policy, &errors) != ERR_OK)
+		bench_die("the policy is refused");
+	bench_say("text", (double)text.len / 1024, 1, "KiB");
+	bench_say("parse", us_since(begin) / 1000, 2, "ms");
+	bench_world(&f, policy, &users);
+	policy_drop(policy);
+	policy_errors_fini(&errors);
+	map_fini(&users);
+	buf_fini(&text);
+	free(f.nodes);
+	free(f.routes);
+	free(f.names);
+	free(f.tags);
+	return 0;
+}
