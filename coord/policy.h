@@ -202,6 +202,8 @@ struct policy {
 	unsigned n_rules;
 	struct policy_posture *postures;
 	unsigned n_postures;
+	bool has_tag_owners;		/* tagOwners is there: tags that it does not name are refused. Without,
+					 * administrators give any */
 	struct policy_tag *tags;	/* sorted by name */
 	unsigned n_tags;
 	struct policy_approver *routes, exit_node;

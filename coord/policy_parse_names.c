@@ -132,6 +132,7 @@ policy_parse_tag_owners(struct policy_parser *s, const struct hujson *v)
 
 	if (v == NULL || !policy_parse_is_object(s, v, "tagOwners"))
 		return;
+	p->has_tag_owners = true;
 	p->tags = arena_alloc(s->arena, v->n * sizeof(*p->tags));
 	/* Tags own tags, in any order: first the names. */
 	for (const struct hujson *m = v->first; m != NULL; m = m->next) {

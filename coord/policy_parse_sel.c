@@ -335,7 +335,8 @@ policy_parse_sel(struct policy_parser *s, enum policy_place place, const char *t
 		return POLICY_NONE;
 	}
 	bool may_be_set = (places[place].kinds & K(SET)) != 0;
-	if (s->is_sel_undefined[i] && (sel->kind != POLICY_SEL_SET || may_be_set)) {
+	bool is_free_tag = sel->kind == POLICY_SEL_TAG && !s->p->has_tag_owners;
+	if (s->is_sel_undefined[i] && !is_free_tag && (sel->kind != POLICY_SEL_SET || may_be_set)) {
 		(void)say_undefined(place, sel, why);
 		return POLICY_NONE;
 	}

@@ -201,17 +201,6 @@ tailnet_machine_drop(struct tailnet *t, struct machine *m)
 	free(m);
 }
 
-bool
-tailnet_tag_is_permitted(const struct tailnet *t, const struct user *u, const char *tag)
-{
-	(void)t;
-	if (u->role > USER_NETWORK_ADMIN)
-		return false;
-	log_warn(LOG_COORD, "tag permitted because no policy is set and its user is an administrator",
-	    "user", u->name, "tag", tag);
-	return true;
-}
-
 char *
 tailnet_node_fqdn(const struct tailnet *t, const struct node *n, char out[320])
 {

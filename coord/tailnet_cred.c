@@ -11,6 +11,7 @@
 #include "coord/store.h"
 #include "coord/tag.h"
 #include "coord/tailnet_private.h"
+#include "coord/tailnet_tag.h"
 
 #define USE_NOTED_S	60	/* a use is written at most so often */
 #define PRUNE_EVERY_S	600
@@ -32,14 +33,8 @@ spec_check(struct tailnet *t, const struct tailnet_cred_spec *spec, struct err_t
 	if (spec->scopes != NULL && strlen(spec->scopes) >= CRED_SCOPES_MAX)
 		return err_say(why, ERR_LIMIT, "the scopes are longer than %d bytes",
 		    CRED_SCOPES_MAX - 1);
-	if (spec->n_tags > NODE_TAGS_MAX)
-		return err_say(why, ERR_LIMIT, "at most %d tags", NODE_TAGS_MAX);
-	for (unsigned i = 0; i < spec->n_tags; i++) {
-		if (!tag_is_valid(spec->tags[i]))
-			return err_say(why, ERR_INVAL, "\"%.64s\" is no tag: write tag:name, letters, "
-			    "digits and '-', beginning with a letter", spec->tags[i]);
-	}
-	return ERR_OK;
+	/* A token has tags of its client. */
+	return spec->kind == CRED_TOKEN ? ERR_OK : tailnet_tag_list_check(t, spec->tags, spec->n_tags, why);
 }
 
 static void

@@ -8,6 +8,7 @@
  */
 #include <openssl/crypto.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -15,6 +16,7 @@
 #include "coord/store.h"
 #include "coord/tag.h"
 #include "coord/tailnet_private.h"
+#include "coord/tailnet_tag.h"
 
 #define MAKE_KEY "make one with `fairlead keys create`"
 
@@ -22,8 +24,9 @@
 struct grant {
 	struct authkey *key;	/* NULL: approval */
 	struct user *user;
-	char *const *tags;	/* borrowed from the key or the request */
+	char *const *tags;	/* borrowed */
 	unsigned n_tags;
+	char **own_tags;	/* owned: tags, if they were put together here; or NULL */
 	bool is_authorized;	/* even where devices need approval */
 };
 
@@ -84,43 +87,49 @@ tailnet_tags_say(char *text, size_t n, char *const *tags, unsigned n_tags)
 	}
 }
 
-static bool
-tag_is_granted(const struct tailnet *t, const struct grant *g, const char *tag)
+/* Does the key (its tags; without any, its user) give the tag? */
+static enum err
+tag_is_granted(const struct tailnet *t, const struct grant *g, const char *tag, struct err_text *why)
 {
-	if (!tag_is_valid(tag))
-		return false;
-	if (g->key->n_tags > 0)
-		return tag_list_has(g->key->tags, g->key->n_tags, tag);
-	return tailnet_tag_is_permitted(t, g->user, tag);
+	return g->key->n_tags > 0 ? tailnet_tag_tags_may(t, g->key->tags, g->key->n_tags, tag, why) :
+	    tailnet_tag_user_may(t, g->user, tag, why);
 }
 
-/* Tags of the node: those asked for, if all are permitted, else the key's. */
+/* The key's tags and those asked for, into *tags: the caller's. */
+static void
+tags_join(const struct authkey *k, const struct hostinfo *host, char ***tags, unsigned *n)
+{
+	unsigned n_all = k->n_tags + host->n_request_tags;
+	const char **all = obj_alloc((n_all + 1) * sizeof(*all));
+
+	for (unsigned i = 0; i < n_all; i++)
+		all[i] = i < k->n_tags ? k->tags[i] : host->request_tags[i - k->n_tags];
+	tag_list_copy(all, n_all, tags, n);
+	free(all);
+}
+
+/* Tags of the node: the key's and those asked for, all of which must be permitted. */
 static enum err
 tags_decide(const struct tailnet *t, const struct hostinfo *host, struct grant *g,
 	struct err_text *why)
 {
-	char asked[100], own[100];
+	struct err_text first = { "" }, ignored;
+	char bad[100] = "";
 
-	g->tags = g->key->tags;
-	g->n_tags = g->key->n_tags;
-	if (host->n_request_tags == 0)
-		return ERR_OK;
-	tailnet_tags_say(asked, sizeof(asked), host->request_tags, host->n_request_tags);
-	if (host->n_request_tags > NODE_TAGS_MAX)
-		return err_say(why, ERR_DENIED, "too many tags: at most %d", NODE_TAGS_MAX);
 	for (unsigned i = 0; i < host->n_request_tags; i++) {
-		if (tag_is_granted(t, g, host->request_tags[i]))
-			continue;
-		if (g->key->n_tags == 0)
-			return err_say(why, ERR_DENIED, "requested tags [%s] are invalid or not "
-			    "permitted for user %.64s", asked, g->user->name);
-		tailnet_tags_say(own, sizeof(own), g->key->tags, g->key->n_tags);
-		return err_say(why, ERR_DENIED, "requested tags [%s] are invalid or not permitted: the "
-		    "auth key carries [%s]", asked, own);
+		size_t len = strlen(bad);
+
+		if (tag_is_granted(t, g, host->request_tags[i], len == 0 ? &first : &ignored) != ERR_OK)
+			snprintf(bad + len, sizeof(bad) - len, "%s%s", len == 0 ? "" : " ",
+			    host->request_tags[i]);
 	}
-	g->tags = host->request_tags;
-	g->n_tags = host->n_request_tags;
-	return ERR_OK;
+	if (bad[0] != '\0')
+		return err_say(why, ERR_DENIED, "requested tags [%s] are invalid or not permitted: %.190s", bad,
+		    first.s);
+	tags_join(g->key, host, &g->own_tags, &g->n_tags);
+	g->tags = g->own_tags;
+	return g->n_tags <= NODE_TAGS_MAX ? ERR_OK :
+	    err_say(why, ERR_DENIED, "too many tags: at most %d", NODE_TAGS_MAX);
 }
 
 /* How well node n of the same machine answers to the grant; 0: not at all. */
@@ -305,8 +314,16 @@ node_again_txn(struct registration *r, const struct grant *g, struct node *old)
 static bool
 wants_other_tags(const struct node *n, const struct hostinfo *host, const struct authkey *k)
 {
-	return host->n_request_tags > 0 && k->user_id == n->user_id &&
-	    !tag_list_eq(n->tags, n->n_tags, host->request_tags, host->n_request_tags);
+	char **tags = NULL;
+	unsigned n_tags;
+	bool is_other;
+
+	if (host->n_request_tags == 0 || k->user_id != n->user_id)
+		return false;
+	tags_join(k, host, &tags, &n_tags);
+	is_other = !tag_list_eq(n->tags, n->n_tags, tags, n_tags);
+	tag_list_free(tags, n_tags);
+	return is_other;
 }
 
 /* n: the node that it continues, or NULL. */
@@ -344,12 +361,13 @@ join_by_key(struct registration *r, struct node *n, struct txn **x, struct err_t
 	}
 	g.user = map_find(&r->t->users, &g.key->user_id);
 	OBJ_CHECK(g.user, USER_MAGIC);
-	if (tags_decide(r->t, r->req->host, &g, why) != ERR_OK)
-		return JOIN_REFUSED;
-	g.is_authorized = g.key->is_preauthorized;
-	if (n == NULL)
-		n = node_continued(r, &g);
-	return join_txn(r, n, &g, x, why);
+	enum join j = JOIN_REFUSED;
+	if (tags_decide(r->t, r->req->host, &g, why) == ERR_OK) {
+		g.is_authorized = g.key->is_preauthorized;
+		j = join_txn(r, n != NULL ? n : node_continued(r, &g), &g, x, why);
+	}
+	tag_list_free(g.own_tags, g.own_tags != NULL ? g.n_tags : 0);
+	return j;
 }
 
 enum join

@@ -7,23 +7,21 @@
 #include "coord/store.h"
 #include "coord/tag.h"
 #include "coord/tailnet_private.h"
+#include "coord/tailnet_tag.h"
 
 /* What is wrong with it, if anything. */
 static enum err
 spec_check(struct tailnet *t, const struct tailnet_key_spec *spec, struct err_text *why)
 {
+	enum err rc;
+
 	if (map_find(&t->users, &spec->user_id) == NULL)
 		return err_say(why, ERR_NOTFOUND, "there is no such user");
 	if (spec->description != NULL && strlen(spec->description) >= AUTHKEY_DESCRIPTION_MAX)
 		return err_say(why, ERR_LIMIT, "a description has at most %d bytes",
 		    AUTHKEY_DESCRIPTION_MAX - 1);
-	if (spec->n_tags > NODE_TAGS_MAX)
-		return err_say(why, ERR_LIMIT, "a key carries at most %d tags", NODE_TAGS_MAX);
-	for (unsigned i = 0; i < spec->n_tags; i++) {
-		if (!tag_is_valid(spec->tags[i]))
-			return err_say(why, ERR_INVAL, "\"%.64s\" is no tag: write tag:name, letters, "
-			    "digits and '-', beginning with a letter", spec->tags[i]);
-	}
+	if ((rc = tailnet_tag_list_check(t, spec->tags, spec->n_tags, why)) != ERR_OK)
+		return rc;
 	if (spec->expires_unix_s != 0 && spec->expires_unix_s <= clock_wall_s())
 		return err_say(why, ERR_INVAL, "the key would have expired already");
 	if (spec->node_name != NULL && (spec->is_reusable || spec->is_ephemeral))

@@ -11,6 +11,7 @@
 #include "coord/store.h"
 #include "coord/tag.h"
 #include "coord/tailnet_private.h"
+#include "coord/tailnet_tag.h"
 
 void
 tailnet_logins_init(struct tailnet *t)
@@ -403,20 +404,13 @@ static enum err
 spec_check(struct tailnet *t, const struct tailnet_login_spec *spec, const struct login *l,
 	struct err_text *why)
 {
-	unsigned n = spec->has_tags ? spec->n_tags : l->req->host->n_request_tags;
+	const struct hostinfo *host = l->req->host;
 
 	if (map_find(&t->users, &spec->user_id) == NULL)
 		return err_say(why, ERR_NOTFOUND, "there is no such user");
-	if (n > NODE_TAGS_MAX)
-		return err_say(why, ERR_LIMIT, "a node carries at most %d tags", NODE_TAGS_MAX);
-	for (unsigned i = 0; i < n; i++) {
-		const char *tag = spec->has_tags ? spec->tags[i] : l->req->host->request_tags[i];
-
-		if (!tag_is_valid(tag))
-			return err_say(why, ERR_INVAL, "\"%.64s\" is no tag: write tag:name, letters, "
-			    "digits and '-', beginning with a letter", tag);
-	}
-	return ERR_OK;
+	if (spec->has_tags)
+		return tailnet_tag_list_check(t, spec->tags, spec->n_tags, why);
+	return tailnet_tag_list_check(t, (const char *const *)host->request_tags, host->n_request_tags, why);
 }
 
 /* The registration that approval of the login comes to; the request is moved to it. */

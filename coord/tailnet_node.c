@@ -7,6 +7,7 @@
 #include "coord/ipam.h"
 #include "coord/tag.h"
 #include "coord/tailnet_private.h"
+#include "coord/tailnet_tag.h"
 
 /* The node, or NULL with the refusal answered. */
 static struct node *
@@ -116,19 +117,6 @@ tailnet_node_hostname(struct tailnet *t, struct node *n)
 	name_automatically(t, &by, n, NULL, NULL);
 }
 
-static enum err
-tags_check(const char *const *tags, unsigned n, struct err_text *why)
-{
-	if (n > NODE_TAGS_MAX)
-		return err_say(why, ERR_LIMIT, "a node carries at most %d tags", NODE_TAGS_MAX);
-	for (unsigned i = 0; i < n; i++) {
-		if (!tag_is_valid(tags[i]))
-			return err_say(why, ERR_INVAL, "\"%.64s\" is no tag: write tag:name, letters, "
-			    "digits and '-', beginning with a letter", tags[i]);
-	}
-	return ERR_OK;
-}
-
 void
 tailnet_node_tag(struct tailnet *t, const struct actor *by, int64_t node_id,
 	const char *const *tags, unsigned n_tags, tailnet_done_fn *done, void *arg)
@@ -144,7 +132,7 @@ tailnet_node_tag(struct tailnet *t, const struct actor *by, int64_t node_id,
 
 	if (n == NULL)
 		return;
-	if ((rc = tags_check(tags, n_tags, &why)) != ERR_OK) {
+	if ((rc = tailnet_tag_list_check(t, tags, n_tags, &why)) != ERR_OK) {
 		tailnet_op_answer(done, arg, rc, &why, node_id);
 		return;
 	}

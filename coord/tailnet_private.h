@@ -92,10 +92,6 @@ void tailnet_name_give(struct tailnet *t, const char name[DNS_LABEL_MAX]);
 struct machine *tailnet_machine_get(struct tailnet *t, const struct machine_key *key) MUST_USE;
 void tailnet_machine_drop(struct tailnet *t, struct machine *m);
 
-/* May this user's devices bear the tag? The one place where the policy's tagOwners will be
- * asked; until a policy is set, an administrator's may bring any tag, and it is logged. */
-bool tailnet_tag_is_permitted(const struct tailnet *t, const struct user *u, const char *tag);
-
 /* Key expiry of a node registered now: 0 for tagged ones, else by configuration; asked_unix_s
  * (0: nothing) may only shorten it. */
 int64_t tailnet_expiry_of_new(const struct tailnet *t, bool is_tagged, int64_t now_unix_s,

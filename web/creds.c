@@ -12,32 +12,32 @@ creds_may(const struct auth *who, enum cred_kind kind, bool is_write)
 	return auth_may(who, kind == CRED_CLIENT ? SCOPE_OAUTH_KEYS : SCOPE_API_TOKENS, is_write);
 }
 
-static bool
-has_tag(const struct cred *c, const char *tag)
-{
-	for (unsigned i = 0; c != NULL && i < c->n_tags; i++)
-		if (strcmp(c->tags[i], tag) == 0)
-			return true;
-	return false;
-}
-
 bool
 creds_tags_are_ok(struct http_req *q, const struct flapi_texts *tags)
 {
+	const struct tailnet *t = flapi_tailnet(q);
 	const struct cred *c = tailnet_cred_find(flapi_tailnet(q), q->who.cred_id);
+	struct err_text why = { "" };
+	enum err rc = ERR_OK;
 
-	if (q->who.kind != AUTH_TOKEN)
+	if (q->who.kind != AUTH_TOKEN || c == NULL)
 		return true;
 	if (tags->n == 0) {
 		http_reply_error(q, 400, "an access token makes only what has tags: name one at least");
 		return false;
 	}
-	for (unsigned i = 0; i < tags->n; i++)
-		if (!has_tag(c, tags->v[i]))
-			log_warn(LOG_WEB, "tag of another owner allowed: no policy is set", "tag",
-			    tags->v[i],
-			    "by", q->who.actor.name);
-	return true;
+	/* As long as no policy says who owns a tag, whoever may make keys. */
+	for (unsigned i = 0; rc == ERR_OK && i < tags->n; i++) {
+		rc = tailnet_tag_tags_may(t, c->tags, c->n_tags, tags->v[i], &why);
+		if (rc == ERR_DENIED && (t->policy == NULL || !t->policy->has_tag_owners)) {
+			log_warn(LOG_WEB, "tag of another owner allowed: no policy says who owns it", "tag",
+			    tags->v[i], "by", q->who.actor.name);
+			rc = ERR_OK;
+		}
+	}
+	if (rc != ERR_OK)
+		http_reply_err(q, rc, &why);
+	return rc == ERR_OK;
 }
 
 /* Scopes as one text of buf b, checked. false: answered. */

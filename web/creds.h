@@ -1,4 +1,5 @@
-/* What /api/fairlead/v1/credentials and /api/v2's keys share: the rules for new API keys and OAuth clients. */
+/* What /api/fairlead/v1/credentials and /api/v2's keys share: the rules for new API keys and
+ * OAuth clients. */
 #ifndef WEB_CREDS_H
 #define WEB_CREDS_H
 
@@ -23,8 +24,9 @@ void creds_set(struct http_req *q, const struct cred *c, const struct creds_wish
 
 /* May who asks read or change credentials of this kind? */
 bool creds_may(const struct auth *who, enum cred_kind kind, bool is_write);
-/* May who asks give this tag? Until there is a policy to say who owns a tag, anybody who may make keys;
- * a token that goes beyond its own tags is logged. */
+/* May who asks give these tags? A token its own ones and those that they own; as long as no
+ * policy says who owns a tag, any, which is logged. Otherwise answers 400 or 403. Administrators
+ * may; whether the tags are defined is looked at later. */
 bool creds_tags_are_ok(struct http_req *q, const struct flapi_texts *tags);
 
 /* API keys and clients, sorted by creation; the caller frees it. */

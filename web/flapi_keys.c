@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "web/creds.h"
 #include "web/flapi.h"
 
 #define EXPIRY_DFLT_S	(90 * 86400)		/* as keys of other servers have it */
@@ -151,7 +152,8 @@ keys_create(struct http_req *q)
 	const struct user *u;
 
 	if (!flapi_body_is(q, members, COUNT_OF(members)) || !flapi_texts(q, "tags", &tags) ||
-	    !flapi_ip(q, "nodeIp4", &ip4) || !flapi_ip(q, "nodeIp6", &ip6) || (u = owner_of(q)) == NULL)
+	    !flapi_ip(q, "nodeIp4", &ip4) || !flapi_ip(q, "nodeIp6", &ip6) || !creds_tags_are_ok(q, &tags) ||
+	    (u = owner_of(q)) == NULL)
 		return;
 	if (json_object_get(q->json, "nodeName") == NULL && (ip4.family != 0 || ip6.family != 0)) {
 		http_reply_error(q, 400, "nodeIp4 and nodeIp6 need a nodeName");

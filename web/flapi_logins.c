@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "web/creds.h"
 #include "web/login_page.h"
 
 static void
@@ -178,6 +179,11 @@ logins_approve(struct http_req *q)
 
 	if (!flapi_body_is(q, members, COUNT_OF(members)) || !flapi_texts(q, "tags", &tags) ||
 	    (l = login_of(q)) == NULL || (u = user_of(q, l)) == NULL)
+		return;
+	if (json_object_get(q->json, "tags") == NULL)
+		for (unsigned i = 0; i < l->req->host->n_request_tags && i < FLAPI_TEXTS_MAX; i++)
+			tags.v[tags.n++] = l->req->host->request_tags[i];
+	if (!creds_tags_are_ok(q, &tags))
 		return;
 	struct tailnet_login_spec spec = {
 		.user_id = u->id, .tags = tags.v, .n_tags = tags.n,

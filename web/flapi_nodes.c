@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "web/creds.h"
 #include "web/flapi.h"
 
 #define EXPIRY_MAX_S (INT64_C(3650) * 86400)
@@ -177,6 +178,8 @@ nodes_patch(struct http_req *q)
 		return;
 	const char *name = json_get_str(q->json, "name", NULL);
 	bool has_tags = json_object_get(q->json, "tags") != NULL;
+	if (has_tags && !creds_tags_are_ok(q, &tags))
+		return;
 	if (name != NULL)
 		tailnet_node_rename(t, &q->who.actor, n->id, name, has_tags ? on_renamed : on_changed, q);
 	else if (has_tags)
