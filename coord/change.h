@@ -34,11 +34,11 @@ void change_note(struct tailnet *t, struct node *n, uint32_t what);
 enum change_all { CHANGE_ALL_DNS = 1, CHANGE_ALL_DERP = 2, CHANGE_ALL_USERS = 4 };
 void change_note_all(struct tailnet *t, uint32_t what);
 
-/* Another policy (held; NULL: everything is allowed) is in force from now on, on every connected node within
- * one round. It is only obeyed here: that it is a good one the caller has seen to. */
+/* Another policy (held; NULL: everything is allowed) is in force from now on, on every connected
+ * node within one round. It is only obeyed here: that it is a good one the caller has seen to. */
 void change_policy_set(struct tailnet *t, struct policy *p);
-/* The nodes as the policy in force sees them. Borrowed until the next change of policy or users; nodes that
- * joined a moment ago may not be in it yet. */
+/* The nodes as the policy in force sees them. Borrowed until the next change of policy or users;
+ * nodes that joined a moment ago may not be in it yet. */
 struct policy_world *change_policy_world(struct tailnet *t);
 
 /* What the node's client is to show its user as a warning; NULL: nothing (any more). */

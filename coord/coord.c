@@ -11,6 +11,7 @@
 #include "coord/session.h"
 #include "coord/store.h"
 #include "coord/store_load.h"
+#include "coord/tailnet_policy_file.h"
 
 #define COORD_MAGIC 0xc00dd001u
 
@@ -23,6 +24,8 @@ struct coord {
 	struct tailnet *tailnet;	/* owned: "default" */
 	char derp_pin[96];		/* "": none */
 	struct audit_reader *audit;	/* owned */
+	struct policies_reader *policies;	/* owned */
+	struct jobs *jobs;		/* owned */
 };
 
 /* What a worker tells: one struct for all, since they differ in one member. */
@@ -157,12 +160,14 @@ load(struct coord *c, const struct coord_params *p, struct err_text *why)
 
 	snprintf(path, sizeof(path), "%s/fairlead.db", p->cfg->data_dir);
 	if ((rc = store_open(path, p->mbox, &c->store, why)) != ERR_OK ||
-	    (rc = store_load_tailnet_id(c->store, "default", &id, why)) != ERR_OK)
+	    (rc = store_load_tailnet_id(c->store, "default", &id, why)) != ERR_OK ||
+	    (rc = jobs_new(p->mbox, &c->jobs, why)) != ERR_OK)
 		return rc;
 	deps.base = p->base;
 	deps.cfg = p->cfg;
 	deps.control = c->control;
 	deps.store = c->store;
+	deps.jobs = c->jobs;
 	deps.derp_pin = pin_keep(c, deps.derp_pin);
 	c->tailnet = tailnet_new(id, "default", &deps);
 	if ((rc = store_load_tailnet(c->store, c->tailnet, why)) != ERR_OK ||
@@ -170,7 +175,10 @@ load(struct coord *c, const struct coord_params *p, struct err_text *why)
 		return rc;
 	tailnet_start(c->tailnet);
 	tailnet_prune_start(c->tailnet, p->cfg->audit_days);
-	return audit_reader_new(path, id, &c->audit, why);
+	tailnet_policy_file_start(c->tailnet);
+	if ((rc = audit_reader_new(path, id, &c->audit, why)) != ERR_OK)
+		return rc;
+	return policies_reader_new(path, id, &c->policies, why);
 }
 
 enum err
@@ -209,6 +217,7 @@ coord_stop(struct coord *c)
 	OBJ_CHECK(c, COORD_MAGIC);
 	if (c->tailnet != NULL)
 		tailnet_flush_soft(c->tailnet);
+	jobs_stop(c->jobs);
 	if (c->store != NULL)
 		store_stop(c->store);
 	/* Requests are dropped; changes under way end, whether they are durable or not. */
@@ -221,9 +230,13 @@ coord_free(struct coord *c)
 	if (c == NULL)
 		return;
 	OBJ_CHECK(c, COORD_MAGIC);
-	if (c->tailnet != NULL)
+	if (c->tailnet != NULL) {
+		tailnet_policy_file_stop(c->tailnet);
 		tailnet_free(c->tailnet);
+	}
+	jobs_free(c->jobs);
 	audit_reader_free(c->audit);
+	policies_reader_free(c->policies);
 	store_free(c->store);
 	ts2021_free(c->control);
 	c->magic = 0;
@@ -264,4 +277,11 @@ coord_audit(struct coord *c)
 {
 	OBJ_CHECK(c, COORD_MAGIC);
 	return c->audit;
+}
+
+struct policies_reader *
+coord_policies(struct coord *c)
+{
+	OBJ_CHECK(c, COORD_MAGIC);
+	return c->policies;
 }

@@ -11,10 +11,17 @@
 #include "base/worker.h"
 #include "coord/audit_read.h"
 #include "coord/cred.h"
+#include "coord/hujson_plain.h"
+#include "coord/policies_read.h"
+#include "coord/policy_plan.h"
+#include "coord/policy_preview.h"
 #include "coord/tailnet.h"
 #include "coord/tailnet_cred.h"
 #include "coord/tailnet_dns.h"
 #include "coord/tailnet_login.h"
+#include "coord/tailnet_policy_save.h"
+#include "coord/tailnet_tag.h"
+#include "coord/tailnet_task.h"
 #include "coord/ts2021.h"
 
 struct coord;
@@ -47,5 +54,7 @@ struct tailnet *coord_tailnet(struct coord *c, const char *name);
 const struct config *coord_config(const struct coord *c);
 /* Reads the audit record. */
 struct audit_reader *coord_audit(struct coord *c);
+/* Reads versions of the policy. */
+struct policies_reader *coord_policies(struct coord *c);
 
 #endif

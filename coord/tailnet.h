@@ -22,6 +22,7 @@
 #define TAILNET_NAME_MAX 64
 
 struct event_base;
+struct jobs;
 struct store;
 struct ipam;
 struct map_state;
@@ -37,6 +38,7 @@ struct tailnet_deps {
 	const struct config *cfg;
 	struct ts2021 *control;
 	struct store *store;
+	struct jobs *jobs;		/* NULL: long work is done at once (tests) */
 	void *arg;
 	void (*admit)(void *arg, const struct node_key *key);	/* relay may serve it */
 	void (*expel)(void *arg, const struct node_key *key);

@@ -1,4 +1,5 @@
-/* The policy in force and its versions: loaded, applied, taken back. Saving is in tailnet_policy_save.c. */
+/* The policy in force and its versions: loaded, applied, taken back. Saving is in
+ * tailnet_policy_save.c. */
 #include "coord/tailnet_policy.h"
 
 #include <event2/event.h>
@@ -50,6 +51,7 @@ void
 tailnet_policy_init(struct tailnet *t)
 {
 	t->policies = obj_alloc(sizeof(*t->policies));
+	TAILQ_INIT(&t->policies->_saves);
 	policy_version_set(&t->policies->now, NULL);
 }
 
@@ -64,11 +66,21 @@ tailnet_policy_fini(struct tailnet *t)
 	policy_version_fini(&s->_before);
 	t->policy = NULL;
 	free(s->unreadable_why);
+	free(s->file_problem);
 	free(s);
 	t->policies = NULL;
 }
 
-/* --- loading -------------------------------------------------------------------------------------- */
+const char *
+tailnet_policy_problem(const struct tailnet *t)
+{
+	const struct tailnet_policy *s = t->policies;
+
+	return s->file_problem != NULL ? s->file_problem : s->unreadable_why;
+}
+
+/* --- loading
+ * -------------------------------------------------------------------------------------- */
 
 /* What is stored is not understood. */
 static void
@@ -126,7 +138,8 @@ tailnet_policy_load(struct tailnet *t, const struct policy_version *stored,
 	t->policy = s->now.policy;
 }
 
-/* --- in force ------------------------------------------------------------------------------------- */
+/* --- in force
+ * ------------------------------------------------------------------------------------- */
 
 static void
 put_in_force(struct tailnet *t)
@@ -182,12 +195,13 @@ tailnet_policy_apply(struct tailnet *t, struct mutation *m)
 	s->unreadable = 0;
 	free(s->unreadable_why);
 	s->unreadable_why = NULL;
-	metric_set(METRIC_POLICY_INVALID, 0);
+	metric_set(METRIC_POLICY_INVALID, s->file_problem != NULL);
 	put_in_force(t);
 	timer_arm(t, 0);
 }
 
-/* --- the deadline --------------------------------------------------------------------------------- */
+/* --- the deadline
+ * --------------------------------------------------------------------------------- */
 
 static void
 on_timer(evutil_socket_t fd, short what, void *arg)
@@ -206,11 +220,15 @@ static void
 on_reverted(void *arg, const struct tailnet_result *res)
 {
 	struct tailnet *t = arg;
+	struct tailnet_policy *s = t->policies;
 
-	t->policies->_is_busy = false;
+	s->_is_busy = false;
 	if (res->rc != ERR_OK)
 		log_error(LOG_POLICY, "policy that was not confirmed cannot be taken back yet", "err",
 		    res->why.s);
+	s->_is_closing |= res->rc == ERR_CLOSED;
+	if (s->_next != NULL)
+		s->_next(t);
 }
 
 static void

@@ -47,6 +47,8 @@ char *cli_path(const char *before, const char *id, const char *after) MUST_USE;
 
 /* Prints "fairlead: …" on stderr; returns 1. */
 int cli_fail(const char *fmt, ...) PRINTF_LIKE(1, 2);
+/* Faults of a text as the server lists them, one per line on stderr; NULL: none. */
+void cli_print_faults(const char *before, const json_t *faults);
 /* The answer as JSON for programs. Returns 0. */
 int cli_print_json(const json_t *v);
 

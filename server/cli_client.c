@@ -92,7 +92,10 @@ take_answer(long status, const struct buf *body, json_t **out)
 		return 0;
 	}
 	cli_text_put(&line, json_get_str(v, "message", "the server refused without a reason"));
-	cli_fail("%s", buf_cstr(&line));
+	if (json_array_size(json_object_get(v, "errors")) > 0)
+		cli_print_faults("fairlead: ", json_object_get(v, "errors"));
+	else
+		cli_fail("%s", buf_cstr(&line));
 	buf_fini(&line);
 	json_decref(v);
 	return 1;

@@ -1,4 +1,5 @@
 /* Answers of the API for people and for programs. */
+#include <inttypes.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -101,4 +102,25 @@ cli_print_object(const struct cli *c, json_t *answer_taken, const struct cli_col
 	buf_fini(&line);
 	json_decref(answer_taken);
 	return 0;
+}
+
+void
+cli_print_faults(const char *before, const json_t *faults)
+{
+	struct buf line = { .len = 0 };
+	const json_t *v;
+	size_t i;
+
+	json_array_foreach(faults, i, v) {
+		int64_t at = json_get_int(v, "line", 0);
+
+		buf_clear(&line);
+		buf_str(&line, before);
+		if (at > 0)
+			buf_printf(&line, "line %" PRId64 ", column %" PRId64 ": ", at,
+			    json_get_int(v, "column", 0));
+		cli_text_put(&line, json_get_str(v, "text", ""));
+		fprintf(stderr, "%s\n", buf_cstr(&line));
+	}
+	buf_fini(&line);
 }

@@ -287,6 +287,8 @@ put_paths(struct loading *l)
 		c->unix_socket = env_path(l, "XDG_RUNTIME_DIR", "/fairlead.sock");
 	if (c->unix_socket == NULL && asprintf(&c->unix_socket, "%s/fairlead.sock", c->data_dir) < 0)
 		abort();
+	if (strcmp(c->policy.mode, "database") == 0)
+		*c->policy.path = 0;
 	if (strlen(c->unix_socket) > CONFIG_SOCKET_MAX_CHARS)
 		return err_say(l->why, ERR_INVAL, "the socket's path %.120s… is longer than 107 characters:"
 		    " set unix_socket", c->unix_socket);
@@ -359,6 +361,8 @@ check_all(const struct loading *l)
 	if (c->proxy_protocol && c->trusted_proxies.n == 0)
 		return say_bad(l, SETTING(proxy_protocol), 0,
 		    "PROXY headers count only from trusted_proxies, and there are none");
+	if (strcmp(c->policy.mode, "file") == 0 && *c->policy.path == 0)
+		return say_bad(l, SETTING(policy.mode), 0, "there is no file: give policy.path");
 	enum err rc = check_acme(l);
 	return rc != ERR_OK ? rc : check_names(l);
 }

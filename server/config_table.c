@@ -179,6 +179,12 @@ is_socket_path(const char *text)
 }
 
 static bool
+is_policy_mode(const char *text)
+{
+	return *text == 0 || strcmp(text, "file") == 0 || strcmp(text, "database") == 0;
+}
+
+static bool
 is_log_level(const char *text)
 {
 	enum log_level l;
@@ -250,6 +256,11 @@ const struct config_setting config_settings[] = {
 	{ "prefixes", "v6", CONFIG_TEXT, AT(prefixes.v6), .dflt = "fd7a:115c:a1e0::/48",
 	  .is_valid = is_prefix_v6, .want = "a prefix inside fd7a:115c:a1e0::/48, at most /120",
 	  .arg = "PREFIX", .help = "nodes' IPv6 addresses come from here" },
+	{ "policy", "mode", CONFIG_TEXT, AT(policy.mode), .dflt = "", .is_valid = is_policy_mode,
+	  .want = "file or database", .arg = "WORD",
+	  .help = "file or database; database: policy.path does not count; empty: as policy.path says" },
+	{ "policy", "path", CONFIG_TEXT, AT(policy.path), .dflt = "", .arg = "FILE",
+	  .help = "the policy is this file, read again when it changes; empty: the database has it" },
 	{ "dns", "base_domain", CONFIG_TEXT, AT(dns.base_domain), .dflt = "tailnet.internal",
 	  .is_valid = is_domain, .want = "a domain name in lower case", .arg = "NAME",
 	  .help = "nodes are called NODE.base_domain; must not hold the server's own name" },

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "web/api_dns.h"
+#include "web/api_policy.h"
 
 struct tailnet *
 api_tailnet(struct http_req *q)
@@ -95,8 +96,6 @@ static const struct http_route unsupported_routes[] = {
 	UNSUPPORTED("/oauth/token-exchange"),
 	UNSUPPORTED("/device/{id}/attributes"), UNSUPPORTED("/device/{id}/attributes/{key}"),
 	UNSUPPORTED("/device/{id}/device-invites"), UNSUPPORTED("/tailnet/{t}/device-attributes"),
-	UNSUPPORTED("/tailnet/{t}/acl"), UNSUPPORTED("/tailnet/{t}/acl/validate"),
-	UNSUPPORTED("/tailnet/{t}/acl/preview"),
 	UNSUPPORTED("/tailnet/{t}/users"), UNSUPPORTED("/users/{id}"), UNSUPPORTED("/users/{id}/{what}"),
 	UNSUPPORTED("/tailnet/{t}/user-invites"), UNSUPPORTED("/tailnet/{t}/settings"),
 	UNSUPPORTED("/tailnet/{t}/contacts"), UNSUPPORTED("/tailnet/{t}/contacts/{what}"),
@@ -116,5 +115,6 @@ api_attach(struct http *h)
 	http_routes(h, api_devices_routes, api_devices_routes_count);
 	http_routes(h, api_keys_routes, api_keys_routes_count);
 	api_dns_attach(h);
+	api_policy_attach(h);
 	http_routes(h, unsupported_routes, COUNT_OF(unsupported_routes));
 }

@@ -9,6 +9,7 @@
 #include "web/api_dns.h"
 #include "web/assets.h"
 #include "web/events.h"
+#include "web/flapi_policy.h"
 #include "web/pages.h"
 
 void
@@ -23,6 +24,7 @@ flapi_attach(struct http *h)
 	http_routes(h, flapi_audit_routes, flapi_audit_routes_count);
 	flapi_logins_attach(h);
 	flapi_settings_attach(h);
+	flapi_policy_attach(h);
 	flapi_dns_attach(h);
 	events_attach(h);
 	api_attach(h);

@@ -70,6 +70,21 @@ certificate_put(struct json_writer *w, const struct tailnet *t, const struct con
 }
 
 static void
+policy_put(struct json_writer *w, const struct tailnet *t)
+{
+	const char *problem = tailnet_policy_problem(t);
+
+	json_w_obj_open(w, "policy");
+	json_w_int(w, "version", t->policies->now.version);
+	flapi_time(w, "confirmBy", t->policies->now.confirm_by_unix_s);
+	if (problem != NULL)
+		json_w_str(w, "problem", problem);
+	else
+		json_w_null(w, "problem");
+	json_w_obj_close(w);
+}
+
+static void
 status_get(struct http_req *q)
 {
 	const struct tailnet *t = flapi_tailnet(q);
@@ -92,6 +107,7 @@ status_get(struct http_req *q)
 	list_put(&w, "stun", &cfg->listen_stun);
 	json_w_obj_close(&w);
 	certificate_put(&w, t, cfg);
+	policy_put(&w, t);
 	counts_put(&w, t);
 	metrics_put_some(&w);
 	json_w_obj_close(&w);

@@ -29,6 +29,7 @@
 #include "web/router.h"
 
 #define HTTP_BODY_MAX_BYTES	(1u << 20)
+#define HTTP_BODY_LARGE_BYTES	(5u << 20)	/* of routes with HTTP_LARGE: a policy */
 
 struct http;
 struct coord;

@@ -80,6 +80,15 @@ http_reply_json_take(struct http_req *q, int status, struct buf *body)
 }
 
 void
+http_reply_bytes_take(struct http_req *q, int status, const char *type, struct buf *body)
+{
+	struct buf b = *body;
+
+	*body = (struct buf){ .len = 0 };
+	http_answer_take(q, status, MHD_create_response_from_buffer(b.len, b.p, MHD_RESPMEM_MUST_FREE), type);
+}
+
+void
 http_reply_text(struct http_req *q, int status, const char *type, const char *text)
 {
 	http_answer_take(q, status, MHD_create_response_from_buffer(strlen(text), (void *)(uintptr_t)text,

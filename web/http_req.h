@@ -55,6 +55,8 @@ struct http_req {
 
 /* 200 and so on with a JSON text. body is taken: *body is empty afterwards. */
 void http_reply_json_take(struct http_req *q, int status, struct buf *body);
+/* The same with another type, and nothing added. */
+void http_reply_bytes_take(struct http_req *q, int status, const char *type, struct buf *body);
 /* text is static; type such as "text/plain; charset=utf-8". */
 void http_reply_text(struct http_req *q, int status, const char *type, const char *text);
 void http_reply_error(struct http_req *q, int status, const char *fmt, ...) PRINTF_LIKE(3, 4);

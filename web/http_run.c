@@ -144,7 +144,9 @@ parse_body(struct http_req *q)
 static size_t
 body_max(const struct http_req *q)
 {
-	return HTTP_LEVEL(q->route->access) < HTTP_KNOWN ? BODY_PUBLIC_BYTES : HTTP_BODY_MAX_BYTES;
+	if (HTTP_LEVEL(q->route->access) < HTTP_KNOWN)
+		return BODY_PUBLIC_BYTES;
+	return (q->route->access & HTTP_LARGE) != 0 ? HTTP_BODY_LARGE_BYTES : HTTP_BODY_MAX_BYTES;
 }
 
 static void

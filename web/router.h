@@ -26,7 +26,8 @@ enum http_access {
 };
 #define HTTP_NEED(level, scope)	((unsigned)(level) | (unsigned)(scope) << 8)
 #define HTTP_LEVEL(access)	((enum http_access)((access) & 0xff))
-#define HTTP_SCOPE(access)	((access) >> 8)
+#define HTTP_SCOPE(access)	((access) >> 8 & 0xff)
+#define HTTP_LARGE		(1u << 16)	/* or-ed to it: bodies of HTTP_BODY_LARGE_BYTES */
 
 struct http_route {
 	const char *method;		/* "GET" serves HEAD too */

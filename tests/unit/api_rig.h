@@ -13,6 +13,7 @@
 
 static struct http *rig_http;
 static struct audit_reader *rig_audit;
+static struct policies_reader *rig_policies;
 static bool rig_is_tls;
 static const char *rig_peer;
 
@@ -37,6 +38,12 @@ coord_audit(struct coord *c)
 	return rig_audit;
 }
 
+struct policies_reader *
+coord_policies(struct coord *c)
+{
+	(void)c;
+	return rig_policies;
+}
 
 /* Users ann (owner, 1) and bob (member, 2); node 1 "edge-1" of ann, node 2 "cam" tagged tag:cam. */
 static inline int
@@ -51,7 +58,8 @@ rig_start(void)
 	fake.cfg.unix_socket = socket_path;
 	fake.t->deps.server_url = "https://vpn.example.com";
 	if (http_new(fake.base, &fake.cfg, NULL, &rig_http, &why) != ERR_OK ||
-	    audit_reader_new(fake_db_path, fake.t->id, &rig_audit, &why) != ERR_OK)
+	    audit_reader_new(fake_db_path, fake.t->id, &rig_audit, &why) != ERR_OK ||
+	    policies_reader_new(fake_db_path, fake.t->id, &rig_policies, &why) != ERR_OK)
 		fail_msg("%s", why.s);
 	rig_is_tls = true;
 	rig_peer = "203.0.113.9:4711";
@@ -62,6 +70,7 @@ static inline void
 rig_stop(void)
 {
 	audit_reader_free(rig_audit);
+	policies_reader_free(rig_policies);
 	http_free(rig_http);
 	fake_stop();
 }

@@ -4,6 +4,7 @@
 #define TESTS_UNIT_FAKE_JOINS_H
 
 #include "web/api_dns.h"
+#include "web/flapi_policy.h"
 
 void
 tailnet_user_create(struct tailnet *t, const struct actor *by, const struct tailnet_user_spec *s,
@@ -108,6 +109,31 @@ void
 flapi_settings_attach(struct http *h)
 {
 	(void)h;
+}
+
+void
+flapi_policy_attach(struct http *h)
+{
+	(void)h;
+}
+
+const char *
+tailnet_policy_problem(const struct tailnet *t)
+{
+	(void)t;
+	return "version 3 is not understood";
+}
+
+enum err
+tailnet_tag_tags_may(const struct tailnet *t, char *const *own, unsigned n_own, const char *tag,
+    struct err_text *why)
+{
+	(void)t;
+	(void)own;
+	(void)n_own;
+	(void)tag;
+	(void)why;
+	return ERR_OK;
 }
 
 void

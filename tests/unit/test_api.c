@@ -1,4 +1,4 @@
-/* links: gen/assets web/api web/api_token web/api_devices web/api_device web/api_keys web/api_dns web/dns_body web/flapi web/flapi_users web/flapi_keys web/flapi_nodes web/flapi_logins web/flapi_settings web/flapi_dns web/login_page web/flapi_status web/flapi_creds web/flapi_session web/flapi_audit web/creds web/events web/assets web/pages web/http web/http_run web/http_back web/http_req web/http_unix web/http_who web/http_stream web/router web/auth web/auth_text web/form web/scope coord/audit_read coord/store coord/store_sql coord/store_stmt coord/store_cred coord/store_policy coord/store_join coord/store_load coord/migrate gen/migrations coord/tailnet coord/tailnet_policy coord/policy coord/policy_parse* coord/hujson coord/ipset coord/tailnet_timer coord/tailnet_op coord/tailnet_user coord/tailnet_cred coord/cred coord/tailnet_key coord/tailnet_node coord/tailnet_join coord/tailnet_register coord/tailnet_login coord/tailnet_setting coord/mutation coord/tailnet_dns coord/dns_file coord/dns_lookup coord/dns_resolve coord/dns_spec coord/dns_params coord/dns coord/audit coord/authkey coord/node coord/user coord/tag coord/ipam coord/dns_label coord/hostinfo coord/msg_register */
+/* links: gen/assets web/api web/api_token web/api_devices web/api_device web/api_keys web/api_dns web/api_policy web/flapi_policy web/policy_reply web/dns_body web/flapi web/flapi_users web/flapi_keys web/flapi_nodes web/flapi_logins web/flapi_settings web/flapi_dns web/login_page web/flapi_status web/flapi_creds web/flapi_session web/flapi_audit web/creds web/events web/assets web/pages web/http web/http_run web/http_back web/http_req web/http_unix web/http_who web/http_stream web/router web/auth web/auth_text web/form web/scope coord/audit_read coord/store coord/store_sql coord/store_stmt coord/store_cred coord/store_policy coord/store_join coord/store_load coord/migrate gen/migrations coord/tailnet coord/tailnet_policy coord/tailnet_policy_save coord/tailnet_task coord/policies_read coord/hujson_plain coord/tailnet_tag coord/policy coord/policy_* coord/hujson coord/ipset coord/tailnet_timer coord/tailnet_op coord/tailnet_user coord/tailnet_cred coord/cred coord/tailnet_key coord/tailnet_node coord/tailnet_join coord/tailnet_register coord/tailnet_login coord/tailnet_setting coord/mutation coord/tailnet_dns coord/dns_file coord/dns_lookup coord/dns_resolve coord/dns_spec coord/dns_params coord/dns coord/audit coord/authkey coord/node coord/user coord/tag coord/ipam coord/dns_label coord/hostinfo coord/msg_register */
 /* API v2 with a real tailnet and store: devices, keys, tokens, what each may not. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -69,7 +69,7 @@ test_devices(void **state)
 		{ "POST", "/api/v2/device/1/ip", "{}", 400, "an IPv4" },
 		{ "POST", "/api/v2/device/77/ip", "{\"ipv4\":\"100.64.0.78\"}", 404, "no device" },
 		{ "POST", "/api/v2/device/1/routes", "{\"routes\":[]}", 501, "not supported" },
-		{ "GET", "/api/v2/tailnet/-/acl", "", 501, "not supported" },
+		{ "GET", "/api/v2/tailnet/-/webhooks", "", 501, "not supported" },
 		{ "GET", "/api/v2/nonsense", "", 404, "nothing" },
 		{ "PUT", "/api/v2/device/1", "{}", 405, "only GET, DELETE" },
 		{ "DELETE", "/api/v2/device/2", "", 200, "{}" },
@@ -353,6 +353,7 @@ test_stop_under_way(void **state)
 		close(fds[i]);
 	}
 	audit_reader_free(rig_audit);
+	policies_reader_free(rig_policies);
 	http_free(rig_http);
 	sqlite3_exec(db, "ROLLBACK", NULL, NULL, NULL);
 	sqlite3_close(db);

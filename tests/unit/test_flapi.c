@@ -27,6 +27,7 @@
 #define TURNS_MAX	20000
 
 static struct tailnet net;
+static struct tailnet_policy no_policy;
 static struct config cfg;
 static struct user ann, bob;
 static struct node edge;
@@ -229,6 +230,7 @@ world_make(void)
 	MAP_INIT(&net.users, struct user, id);
 	MAP_INIT(&net.nodes, struct node, id);
 	MAP_INIT(&net.authkeys, struct authkey, id);
+	net.policies = &no_policy;
 	net.deps.server_url = "https://vpn.example.com";
 	ann = (struct user){ .id = 1, .name = "ann", .display_name = "Ann", .role = USER_OWNER,
 		.created_unix_s = NOW - 60, .n_nodes = 1 };

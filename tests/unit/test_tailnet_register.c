@@ -1,4 +1,4 @@
-/* links: coord/tailnet coord/tailnet_policy coord/policy coord/policy_parse* coord/hujson coord/ipset coord/tailnet_timer coord/tailnet_op coord/tailnet_user coord/tailnet_cred coord/cred coord/tailnet_key coord/tailnet_node coord/tailnet_join coord/tailnet_register coord/tailnet_login coord/tailnet_setting coord/mutation coord/tailnet_dns coord/dns_file coord/dns_lookup coord/dns_resolve coord/dns_spec coord/dns_params coord/dns coord/audit coord/authkey coord/node coord/user coord/tag coord/ipam coord/dns_label coord/hostinfo coord/msg_register */
+/* links: coord/tailnet coord/tailnet_policy coord/tailnet_tag coord/policy_owner coord/policy_users coord/policy coord/policy_parse* coord/hujson coord/ipset coord/tailnet_timer coord/tailnet_op coord/tailnet_user coord/tailnet_cred coord/cred coord/tailnet_key coord/tailnet_node coord/tailnet_join coord/tailnet_register coord/tailnet_login coord/tailnet_setting coord/mutation coord/tailnet_dns coord/dns_file coord/dns_lookup coord/dns_resolve coord/dns_spec coord/dns_params coord/dns coord/audit coord/authkey coord/node coord/user coord/tag coord/ipam coord/dns_label coord/hostinfo coord/msg_register */
 /* Registration: every row of the decision table, races, and commits that fail. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -158,10 +158,10 @@ static const struct {
 	    { 1, 12, 0, K(E), NULL, 0, "ok", 2, "" } } },
 	{ "tagged key", { { 1, 11, 0, K(T), NULL, 0, "ok", 1, "tag:a" },
 	    { 2, 12, 0, K(T), "[\"tag:a\"]", 0, "ok", 2, "tag:a" },
-	    { 3, 13, 0, K(T), "[\"tag:a\",\"tag:b\"]", 0, "[tag:a tag:b] are invalid or not permitted", 0,
+	    { 3, 13, 0, K(T), "[\"tag:a\",\"tag:b\"]", 0, "[tag:b] are invalid or not permitted", 0,
 	    NULL } } },
 	{ "administrator's key brings tags", { { 1, 11, 0, K(R), "[\"tag:x\"]", 0, "ok", 1, "tag:x" } } },
-	{ "member's key brings none", { { 1, 11, 0, K(M), "[\"tag:x\"]", 0, "not permitted for user bob",
+	{ "member's key brings none", { { 1, 11, 0, K(M), "[\"tag:x\"]", 0, "user bob is no administrator",
 	    0, NULL } } },
 	{ "tags asked for anew", { { 1, 11, 0, K(R), NULL, 0, "ok", 1, "" },
 	    { 1, 11, 0, K(R), "[\"tag:x\"]", 0, "ok", 1, "tag:x" },
