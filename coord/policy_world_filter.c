@@ -50,7 +50,7 @@ rehash(struct maker *m)
 	}
 }
 
-/* The group of these sources and protocol; for capabilities always a new one. */
+/* The group of these sources and protocol, or of their capabilities. */
 static struct buf *
 group_of(struct maker *m, uint32_t kind, uint32_t id, int proto, bool is_cap)
 {
@@ -60,10 +60,10 @@ group_of(struct maker *m, uint32_t kind, uint32_t id, int proto, bool is_cap)
 		rehash(m);
 	uint32_t at = bucket_of(m, &head);
 
-	for (uint32_t i = m->buckets[at]; i != PW_NONE && !is_cap; i = m->groups[i].next) {
+	for (uint32_t i = m->buckets[at]; i != PW_NONE; i = m->groups[i].next) {
 		const struct pw_group_head *h = &m->groups[i].head;
 
-		if (h->kind == kind && h->id == id && h->proto == proto && !h->is_cap)
+		if (h->kind == kind && h->id == id && h->proto == proto && h->is_cap == is_cap)
 			return &m->groups[i].text;
 	}
 	if (m->n_groups == m->cap_groups) {
@@ -306,7 +306,7 @@ caps_take(struct maker *m, struct dsts *d, uint32_t kind, uint32_t id, uint32_t 
 	if (d->is_begun) {
 		struct buf *b = group_of(m, kind, id, -1, true);
 
-		buf_str(b, "{\"Dsts\":[");
+		buf_str(b, b->len > 0 ? ",{\"Dsts\":[" : "{\"Dsts\":[");
 		buf_append(b, d->b.p, d->b.len);
 		buf_str(b, "],\"CapMap\":");
 		policy_world_capmap_put(b, &m->w->policy->rules[rule], is_companion);

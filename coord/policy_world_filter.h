@@ -1,4 +1,5 @@
-/* Between policy_world_filter.c, which says what goes into a filter, and policy_world_template.c, which makes its text. */
+/* Between policy_world_filter.c, which says what goes into a filter, and policy_world_template.c and
+ * policy_world_text.c, which make its text. */
 #ifndef COORD_POLICY_WORLD_FILTER_H
 #define COORD_POLICY_WORLD_FILTER_H
 
@@ -16,7 +17,7 @@ struct pw_group_head {
 	uint32_t kind;		/* enum pw_group_kind */
 	uint32_t id;
 	int32_t proto;		/* -1: the default set */
-	uint32_t is_cap;	/* text is a CapGrant; else DstPorts, without brackets */
+	uint32_t is_cap;	/* text is of CapGrant; else of DstPorts; without brackets */
 	uint64_t n_bytes;
 };
 
@@ -29,5 +30,10 @@ void policy_world_program_read(struct policy_world *w, struct pw_program *g);
 /* The CapMap object of a rule's capabilities, or of their companions with null values. */
 void policy_world_capmap_put(struct buf *b, const struct policy_rule *r, bool is_companion);
 bool policy_world_has_companion(const struct policy_rule *r);	/* has it such capabilities? */
+
+/* Makes the text of a program; policy_world_text.c. One reference. */
+struct shbuf *policy_world_text_make(const struct policy_world *w, const struct pw_program *g) MUST_USE;
+/* The group at *at, whose text is returned; *at is behind it. */
+const uint8_t *policy_world_group_next(const struct pw_program *g, size_t *at, struct pw_group_head *head);
 
 #endif

@@ -120,9 +120,9 @@ struct pw_source {
 	struct pw_list sels;
 	const struct policy_list *postures;	/* borrowed of a rule; NULL: none asked */
 	uint32_t index;
-	uint32_t n_programs;	/* that name them; 0: text is not kept */
+	uint32_t n_programs;	/* that name them; 0: text and those of selectors are not kept */
 	bool has_any, has_all, is_dirty;
-	struct shbuf *text;	/* of SrcIPs, without brackets */
+	struct shbuf *text;	/* with postures: of SrcIPs, without brackets */
 };
 
 struct pw_rule {

@@ -2,7 +2,7 @@
  * Addresses that selectors stand for, and the texts of SrcIPs made of them.
  *
  * A selector that stands for nodes keeps its set while single nodes come and go; after many changes at once it is
- * gathered anew. A source's text is those of its selectors, one behind the other: doubles do no harm.
+ * gathered anew. Sources are told as the texts of their selectors, one behind the other: doubles do no harm.
  */
 #include <string.h>
 
@@ -113,6 +113,24 @@ policy_world_source_fini(struct policy_world *w)
 	shbuf_drop(p->routes_text);
 }
 
+/* Whether the text is another now. */
+static bool
+text_make(struct shbuf **text, const struct ipset *set)
+{
+	struct buf b = { 0 };
+	struct shbuf *old = *text;
+
+	ipset_put(&b, set);
+	if (old != NULL && old->len == b.len && (b.len == 0 || memcmp(old->bytes, b.p, b.len) == 0)) {
+		buf_fini(&b);
+		return false;
+	}
+	*text = shbuf_new(b.p, b.len);
+	shbuf_drop(old);
+	buf_fini(&b);
+	return true;
+}
+
 /* --- who comes and goes ----------------------------------------------------------------------- */
 
 /* Counts the address; whether others have it, too. */
@@ -170,6 +188,8 @@ policy_world_source_use(struct policy_world *w, uint32_t source, int by)
 		if (by > 0 && sel->n_sources == 0) {
 			sel->is_built = false;
 			sel_touch(p, s->sels.v[i]);
+			if (sel->n_items > 0 && sel->text == NULL)
+				(void)text_make(&sel->text, &w->policy->sels[s->sels.v[i]].set);
 		}
 		sel->n_sources += (uint32_t)by;
 	}
@@ -207,24 +227,6 @@ policy_world_source_touch(struct policy_world *w, const struct policy_class_priv
 }
 
 /* --- texts ------------------------------------------------------------------------------------ */
-
-/* Whether the text is another now. */
-static bool
-text_make(struct shbuf **text, const struct ipset *set)
-{
-	struct buf b = { 0 };
-	struct shbuf *old = *text;
-
-	ipset_put(&b, set);
-	if (old != NULL && old->len == b.len && (b.len == 0 || memcmp(old->bytes, b.p, b.len) == 0)) {
-		buf_fini(&b);
-		return false;
-	}
-	*text = shbuf_new(b.p, b.len);
-	shbuf_drop(old);
-	buf_fini(&b);
-	return true;
-}
 
 static bool
 routes_refresh(struct policy_world_private *p)
@@ -323,46 +325,35 @@ postured_set(const struct policy_world *w, const struct pw_source *s, struct ips
 	ipset_fini(&literals);
 }
 
-static void
-text_join(struct buf *b, const struct shbuf *text)
+/* Makes the text of sources with postures: whether it is another. Others are put together of their selectors' where
+ * they are used. */
+static bool
+postured_make(struct policy_world *w, struct pw_source *s)
 {
-	if (text == NULL || text->len == 0)
-		return;
-	if (b->len > 0)
-		buf_byte(b, ',');
-	buf_append(b, text->bytes, text->len);
+	struct ipset set = { 0 };
+	bool is_changed;
+
+	postured_set(w, s, &set);
+	is_changed = text_make(&s->text, &set);
+	ipset_fini(&set);
+	return is_changed;
 }
 
-static void
-source_make(struct policy_world *w, struct pw_source *s)
+static bool
+is_source_changed(struct policy_world *w, struct pw_source *s, bool is_routes)
 {
-	struct policy_world_private *p = w->_p;
-	struct ipset set = { 0 };
-	struct buf b = { 0 };
+	bool is_touched = s->postures != NULL && s->text == NULL;
 
-	if (s->postures != NULL) {
-		postured_set(w, s, &set);
-		ipset_put(&b, &set);
-		ipset_fini(&set);
-	} else if (s->has_all) {
-		buf_str(&b, "\"*\"");
-	} else {
-		for (uint32_t i = 0; i < s->sels.n; i++) {
-			struct pw_sel *sel = &p->sels[s->sels.v[i]];
+	if (s->postures == NULL && s->has_any && is_routes)
+		return true;
+	for (uint32_t i = 0; i < s->sels.n && !is_touched; i++) {
+		const struct pw_sel *sel = &w->_p->sels[s->sels.v[i]];
 
-			if (sel->text == NULL && sel->n_items > 0)
-				(void)text_make(&sel->text, &w->policy->sels[s->sels.v[i]].set);
-			text_join(&b, sel->text);
-		}
-		if (s->has_any)
-			text_join(&b, p->routes_text);
+		if (s->postures == NULL && sel->is_changed)
+			return true;
+		is_touched = s->postures != NULL && sel->is_touched;
 	}
-	struct shbuf *text = shbuf_new(b.p, b.len);
-
-	s->is_dirty = !shbuf_eq(text, s->text);
-	shbuf_drop(s->text);
-	s->text = text;
-	buf_fini(&b);
+	return is_touched && postured_make(w, s);
 }
 
 bool
@@ -379,16 +370,8 @@ policy_world_source_refresh(struct policy_world *w)
 	}
 	for (uint32_t i = 0; i < p->n_sources; i++) {
 		struct pw_source *s = p->sources[i];
-		bool is_due = s->text == NULL || (s->has_any && is_routes && s->postures == NULL);
 
-		for (uint32_t k = 0; k < s->sels.n && !is_due; k++) {
-			const struct pw_sel *sel = &p->sels[s->sels.v[k]];
-
-			is_due = sel->is_changed || (s->postures != NULL && sel->is_touched);
-		}
-		s->is_dirty = false;
-		if (is_due && s->n_programs > 0)
-			source_make(w, s);
+		s->is_dirty = s->n_programs > 0 && is_source_changed(w, s, is_routes);
 		is_any_dirty = is_any_dirty || s->is_dirty;
 	}
 	for (uint32_t i = 0; i < p->touched.n; i++) {

@@ -1,5 +1,4 @@
 /* Texts of filters: which rules concern a class, sources put before destinations, holes filled. */
-#include <stdio.h>
 #include <string.h>
 
 #include "base/json.h"
@@ -129,9 +128,8 @@ policy_world_hits(const struct policy_world *w, const struct policy_class_privat
 
 /* --- texts ------------------------------------------------------------------------------------ */
 
-/* The group at *at, whose text is returned; *at is behind it. */
-static const uint8_t *
-group_next(const struct pw_program *g, size_t *at, struct pw_group_head *head)
+const uint8_t *
+policy_world_group_next(const struct pw_program *g, size_t *at, struct pw_group_head *head)
 {
 	memcpy(head, g->intern.bytes + *at, sizeof(*head));
 	const uint8_t *text = g->intern.bytes + *at + sizeof(*head);
@@ -149,109 +147,13 @@ policy_world_program_read(struct policy_world *w, struct pw_program *g)
 		return;
 	memcpy(&g->user_id, g->intern.bytes, sizeof(g->user_id));
 	for (size_t at = sizeof(g->user_id); at < g->intern.n_bytes; ) {
-		(void)group_next(g, &at, &head);
+		(void)policy_world_group_next(g, &at, &head);
 		if (head.kind == PW_GROUP_SOURCE)
 			pw_list_add(&g->sources, head.id);
 	}
 	pw_list_tidy(&g->sources);
 	for (uint32_t i = 0; i < g->sources.n; i++)
 		policy_world_source_use(w, g->sources.v[i], 1);
-}
-
-#define GROUP_FIXED_BYTES 64	/* at most, of a group's text besides sources and destinations */
-
-static void
-own_put(const struct policy_world *w, const struct pw_program *g, const struct pw_group_head *head, struct buf *b)
-{
-	struct ipset own = { 0 };
-
-	policy_world_source_of_user(w, g->user_id, head->kind == PW_GROUP_SELF ? w->_p->sources[head->id] : NULL,
-	    &own);
-	ipset_put(b, &own);
-	ipset_fini(&own);
-}
-
-static uint8_t *
-append(uint8_t *to, const void *p, size_t n)
-{
-	if (n > 0)
-		memcpy(to, p, n);
-	return to + n;
-}
-
-static uint8_t *
-group_put(uint8_t *to, const struct pw_group_head *head, const uint8_t *text, const void *src, size_t n_src)
-{
-	static const char begin[] = "{\"SrcIPs\":[", caps[] = "],\"CapGrant\":[", ports[] = "],\"DstPorts\":[";
-	char end[32];
-	int n = head->proto < 0 ? snprintf(end, sizeof(end), "]}") :
-	    snprintf(end, sizeof(end), "],\"IPProto\":[%d]}", (int)head->proto);
-
-	to = append(to, begin, sizeof(begin) - 1);
-	to = append(to, src, n_src);
-	to = append(to, head->is_cap ? caps : ports, head->is_cap ? sizeof(caps) - 1 : sizeof(ports) - 1);
-	to = append(to, text, (size_t)head->n_bytes);
-	return append(to, end, (size_t)n);
-}
-
-static size_t
-bytes_max(const struct policy_world *w, const struct pw_program *g)
-{
-	struct pw_group_head head;
-	size_t n = 2;
-
-	for (size_t at = sizeof(g->user_id); at < g->intern.n_bytes; ) {
-		(void)group_next(g, &at, &head);
-		n += GROUP_FIXED_BYTES + (size_t)head.n_bytes;
-		if (head.kind == PW_GROUP_SOURCE)
-			n += w->_p->sources[head.id]->text->len;
-	}
-	return n;
-}
-
-/* own: sources of autogroup:self, all that is asked for. Written into place: texts are long. */
-static struct shbuf *
-text_of(const struct policy_world *w, const struct pw_program *g)
-{
-	struct pw_group_head head;
-	struct buf own = { 0 };
-	size_t n_own = 0;
-
-	for (size_t at = sizeof(g->user_id); at < g->intern.n_bytes; ) {
-		(void)group_next(g, &at, &head);
-		if (head.kind != PW_GROUP_SOURCE) {
-			own_put(w, g, &head, &own);
-			n_own += own.len;
-			buf_clear(&own);
-		}
-	}
-	struct shbuf *out = shbuf_alloc(bytes_max(w, g) + n_own);
-	uint8_t *to = append(out->bytes, "[", 1);
-
-	for (size_t at = sizeof(g->user_id); at < g->intern.n_bytes; ) {
-		const uint8_t *text = group_next(g, &at, &head), *src;
-		size_t n_src;
-
-		if (head.kind == PW_GROUP_SOURCE) {
-			src = w->_p->sources[head.id]->text->bytes;
-			n_src = w->_p->sources[head.id]->text->len;
-		} else {
-			buf_clear(&own);
-			own_put(w, g, &head, &own);
-			src = own.p;
-			n_src = own.len;
-		}
-		/* Capabilities are told even where nobody has them, as the service does. */
-		if (n_src == 0 && !(head.is_cap && head.kind == PW_GROUP_SOURCE))
-			continue;
-		if (to > out->bytes + 1)
-			to = append(to, ",", 1);
-		to = group_put(to, &head, text, src, n_src);
-	}
-	to = append(to, "]", 1);
-	out->len = (size_t)(to - out->bytes);
-	buf_fini(&own);
-	return out;
 }
 
 static bool
@@ -275,7 +177,7 @@ policy_world_program_refresh(struct policy_world *w, struct pw_program *g)
 
 	if (!is_due(w, g))
 		return false;
-	text = text_of(w, g);
+	text = policy_world_text_make(w, g);
 	if (shbuf_eq(old, text)) {
 		shbuf_drop(text);
 		return false;

@@ -7,8 +7,9 @@ NODES_OBJ := $(patsubst %,$(BUILD)/obj/%.o,coord/noise \
              $(patsubst %,tests/bench/%,nodes noise_client node_client nodes_run nodes_watch \
              nodes_phase nodes_storm))
 
-POLICY_OBJ := $(patsubst %.c,$(BUILD)/obj/%.o,tests/bench/policy.c $(wildcard coord/policy*.c) \
-             $(patsubst %,coord/%.c,ipset hujson tag))
+POLICY_OBJ := $(patsubst %.c,$(BUILD)/obj/%.o,tests/bench/policy.c $(wildcard coord/policy_world*.c) \
+             $(wildcard coord/policy_parse*.c) \
+             $(patsubst %,coord/%.c,policy policy_ssh policy_posture policy_users ipset hujson tag))
 
 $(BUILD)/bench/policy: $(POLICY_OBJ) $(BENCH_OBJ) $(BASE_OBJ)
 $(BUILD)/bench/relay: $(RELAY_OBJ) $(BENCH_OBJ) $(BASE_OBJ)
