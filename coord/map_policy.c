@@ -19,6 +19,7 @@ struct joint {
 	unsigned n_nodes;
 	struct kinds *kinds;		/* owned; that its nodes' routes are of */
 	unsigned n_kinds;
+	bool is_other_family;		/* they get no IPv4 addresses now, or do again */
 	bool needs_full;
 };
 
@@ -100,6 +101,7 @@ gather(struct swap *s)
 		m->after = policy_world_class_of(s->after, pn.id);
 		m->joint = joint_of(s, m->mn->class->row, m->after->row);
 		m->joint->n_nodes++;
+		m->joint->is_other_family |= m->mn->class->bundle->is_ipv4_off != m->after->bundle->is_ipv4_off;
 		for (unsigned r = 0; r < pn.n_routes; r++)
 			joint_add_kinds(m->joint, (struct kinds){
 			    policy_world_kind(s->before, m->mn->class, &pn, r),
@@ -107,37 +109,54 @@ gather(struct swap *s)
 	}
 }
 
-/* Do nodes of the one see those of the other as they did? */
+/* Nodes of the one and those of the other, who see each other before and after: does the viewer get the same
+ * routes of the seen? */
 static bool
-is_seen_alike(const struct swap *s, const struct joint *viewer, const struct joint *seen)
+is_shown_alike(const struct swap *s, const struct joint *viewer, const struct joint *seen)
 {
+	if (seen->n_kinds == 0)
+		return true;
 	const struct policy_view *a = policy_world_view(s->before, viewer->row.before, seen->row.before);
 	const struct policy_view *b = policy_world_view(s->after, viewer->row.after, seen->row.after);
 
-	if (viewer == seen && seen->n_nodes == 1)
-		return true;		/* no node sees itself */
-	if (a == NULL || b == NULL)
-		return a == b;
-	if (a->is_ipv4_hidden != b->is_ipv4_hidden)
-		return false;
 	for (unsigned i = 0; i < seen->n_kinds; i++)
 		if (a->show[seen->kinds[i].before] != b->show[seen->kinds[i].after])
 			return false;
 	return true;
 }
 
+/* Whether they see each other is the same for both, what they see is not. */
+static void
+judge_pair(const struct swap *s, struct joint *a, struct joint *b)
+{
+	bool is_before, is_after;
+
+	if ((a->needs_full && b->needs_full) || (a == b && a->n_nodes == 1))
+		return;			/* no node sees itself */
+	is_before = policy_world_sees(s->before, a->row.before, b->row.before);
+	is_after = policy_world_sees(s->after, a->row.after, b->row.after);
+	if (is_before != is_after)
+		a->needs_full = b->needs_full = true;
+	if (!is_before || !is_after)
+		return;
+	a->needs_full |= a->is_other_family || !is_shown_alike(s, a, b);
+	b->needs_full |= b->is_other_family || !is_shown_alike(s, b, a);
+}
+
 static void
 judge(struct swap *s)
 {
-	struct joint *viewer, *seen;
-	size_t i = 0, k;
+	size_t n = s->joints.count, cursor = 0;
+	struct joint **all = obj_alloc((n + 1) * sizeof(*all));
 
-	while ((viewer = map_next(&s->joints, &i)) != NULL) {
-		viewer->needs_full = s->joints.count > MAP_POLICY_JOINTS_MAX;
-		k = 0;
-		while (!viewer->needs_full && (seen = map_next(&s->joints, &k)) != NULL)
-			viewer->needs_full = !is_seen_alike(s, viewer, seen);
+	for (size_t i = 0; i < n; i++) {
+		all[i] = map_next(&s->joints, &cursor);
+		all[i]->needs_full = n > MAP_POLICY_JOINTS_MAX;
 	}
+	for (size_t i = 0; i < n; i++)
+		for (size_t k = i; k < n; k++)
+			judge_pair(s, all[i], all[k]);
+	free(all);
 }
 
 /* Each row became one other row? */

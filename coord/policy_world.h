@@ -109,6 +109,8 @@ bool policy_world_refresh(struct policy_world *w);
 /* What nodes of viewer_row get of those of row; NULL: they do not see them. Symmetric in that. Valid until the
  * world goes. */
 const struct policy_view *policy_world_view(struct policy_world *w, uint32_t viewer_row, uint32_t row);
+/* Is there such a view? For who asks about many pairs: remembers nothing. */
+bool policy_world_sees(const struct policy_world *w, uint32_t row_a, uint32_t row_b);
 /* Kind of the node's i-th route, an index into view.show. */
 unsigned policy_world_kind(const struct policy_world *w, const struct policy_class *c,
 	const struct policy_node *n, unsigned i);

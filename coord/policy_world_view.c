@@ -318,6 +318,19 @@ view_make(struct policy_world *w, const struct sight *s)
 	return v;
 }
 
+bool
+policy_world_sees(const struct policy_world *w, uint32_t row_a, uint32_t row_b)
+{
+	const struct policy_world_private *p = w->_p;
+
+	if (row_a == POLICY_ROW_WAITING || row_b == POLICY_ROW_WAITING)
+		return false;
+	ASSERT(row_a < w->n_rows && row_b < w->n_rows);
+	struct sight s = { w, p, &p->layout, p->row_list[row_a]->w, p->row_list[row_b]->w };
+
+	return is_visible(&s);
+}
+
 const struct policy_view *
 policy_world_view(struct policy_world *w, uint32_t viewer_row, uint32_t row)
 {
