@@ -16,6 +16,7 @@
 #define PROTO_TCP	6
 #define PROTO_UDP	17
 #define PROTO_ICMP6	58
+#define SSH_STEPS	4	/* what looking at an SSH rule costs, in steps */
 
 /* A way through: one destination of a rule, with one protocol and its ports. */
 struct entry {
@@ -309,7 +310,7 @@ gets_in(struct run *r, const struct policy_ssh_test *t, const struct pair *pair,
 	for (unsigned i = 0; i < p->n_ssh; i++) {
 		const struct policy_ssh *rule = &p->ssh[i];
 
-		r->n_steps++;
+		r->n_steps += SSH_STEPS;
 		if ((rule->is_check || !is_check) &&
 		    policy_ssh_fits(r->w, rule, pair->src, pair->dst, pair->user) &&
 		    facts_fit(r, &rule->postures, t->facts, t->n_facts))
@@ -346,6 +347,7 @@ judge_user(struct run *r, const struct policy_ssh_test *t, const struct classes 
 
 	for (unsigned d = 0; problem == NULL && d < dst->n; d++) {
 		for (unsigned s = 0; problem == NULL && s < src->n && !is_over(r); s++) {
+			r->n_steps++;
 			pair->src = src->v[s];
 			pair->dst = dst->v[d];
 			problem = judge(r, t, pair, want);
@@ -364,7 +366,7 @@ judge_self(struct run *r, const struct policy_ssh_test *t, const struct classes 
 	for (unsigned s = 0; problem == NULL && s < src->n; s++) {
 		struct classes one = { &src->v[s], 1 };
 
-		for (unsigned d = 0; problem == NULL && d < dst->n; d++) {
+		for (unsigned d = 0; problem == NULL && d < dst->n && !is_over(r); d++) {
 			struct classes own = { &dst->v[d], 1 };
 
 			r->n_steps++;
