@@ -1,8 +1,8 @@
 /* links: coord/policy* coord/hujson coord/ipset coord/tag coord/hostinfo coord/user */
 /*
- * Property: what is explained is what is enforced. Random policies; for every pair of addresses, the
- * explanation agrees with the packet filter that the destination's node is sent, read as clients
- * read it.
+ * Property: what is explained is what is enforced. Random policies; for every pair of addresses,
+ * the explanation agrees with the packet filter that the destination's node is sent, read as
+ * clients read it.
  */
 #include "tests/unit/policy_rig.h"
 
