@@ -7,11 +7,13 @@
  *   _prefix     routed prefixes; who is stale because of others
  *   _row, _view who sees whom and which routes
  *   _source     addresses of selectors, texts of sources
- *   _filter, _template   filters      _attr   attributes      _intern   things found by their bytes
+ *   _filter, _template, _text   filters
+ *   _attr       attributes
+ *   _bundle     all that a class is told, made anew when it has to be
+ *   _intern     things found by their bytes
  */
 #include <string.h>
 
-#include "coord/policy_ssh.h"
 #include "coord/policy_world_private.h"
 
 #define POLICY_WORLD_MAGIC	0x0077d001u
@@ -23,24 +25,6 @@ policy_node_of(const struct node *n)
 	return (struct policy_node){ .id = n->id, .user_id = n->n_tags > 0 ? 0 : n->user_id, .tags = n->tags,
 		.n_tags = n->n_tags, .is_waiting = !n->is_authorized, .ip4 = n->ip4, .ip6 = n->ip6,
 		.routes = n->routes, .n_routes = n->n_routes, .host = n->host };
-}
-
-struct policy_bundle *
-policy_bundle_hold(struct policy_bundle *b)
-{
-	b->refs++;
-	return b;
-}
-
-void
-policy_bundle_drop(struct policy_bundle *b)
-{
-	if (b == NULL || --b->refs > 0)
-		return;
-	shbuf_drop(b->filter);
-	shbuf_drop(b->ssh);
-	shbuf_drop(b->caps);
-	free(b);
 }
 
 /* --- life ------------------------------------------------------------------------------------- */
@@ -57,11 +41,11 @@ policy_world_new(struct policy *policy, const struct map *users, const char *ser
 	w->n_rows = POLICY_ROW_WAITING + 1;
 	w->_p = p;
 	p->server_url = obj_strdup(server_url);
-	policy_intern_map(&p->sources_by_key);
-	policy_intern_map(&p->classes);
-	policy_intern_map(&p->rows);
-	policy_intern_map(&p->views);
-	policy_intern_map(&p->programs);
+	pw_intern_map(&p->sources_by_key);
+	pw_intern_map(&p->classes);
+	pw_intern_map(&p->rows);
+	pw_intern_map(&p->views);
+	pw_intern_map(&p->programs);
 	MAP_INIT(&p->nodes, struct pw_node, id);
 	MAP_INIT(&p->prefixes, struct pw_prefix, prefix);
 	MAP_INIT(&p->users, struct pw_user, id);
@@ -81,11 +65,11 @@ static void
 class_free(struct policy_world *w, struct policy_class_private *c)
 {
 	policy_world_program_leave(w, c);
-	policy_intern_remove(&w->_p->classes, &c->intern);
+	pw_intern_remove(&w->_p->classes, &c->intern);
 	policy_bundle_drop(c->class.bundle);
 	shbuf_drop(c->ssh);
 	shbuf_drop(c->caps);
-	policy_facts_fini(&c->facts);
+	pw_facts_fini(&c->facts);
 	free(c->nodes);
 	free(c->kind_of);
 	free(c->row_kinds);
@@ -111,12 +95,12 @@ rows_free(struct policy_world_private *p, unsigned n_rows)
 	map_fini(&p->pair_views);
 	cursor = 0;
 	for (struct pw_view *v; (v = map_next(&p->views, &cursor)) != NULL; free(v)) {
-		policy_intern_remove(&p->views, &v->intern);
+		pw_intern_remove(&p->views, &v->intern);
 		free(v->view);
 	}
 	map_fini(&p->views);
 	for (unsigned i = POLICY_ROW_WAITING + 1; i < n_rows; i++) {
-		policy_intern_remove(&p->rows, &p->row_list[i]->intern);
+		pw_intern_remove(&p->rows, &p->row_list[i]->intern);
 		free(p->row_list[i]);
 	}
 	map_fini(&p->rows);
@@ -165,37 +149,19 @@ policy_world_free(struct policy_world *w)
 
 /* --- classes ---------------------------------------------------------------------------------- */
 
-static bool
-is_ssh_wanted(const struct policy_world *w, const struct policy_class_private *c)
-{
-	for (unsigned i = 0; i < w->policy->n_ssh && c->facts.user_id >= 0; i++) {
-		const struct policy_list *lists[] = { &w->policy->ssh[i].src, &w->policy->ssh[i].dst };
-
-		for (unsigned k = 0; k < COUNT_OF(lists); k++) {
-			for (unsigned j = 0; j < lists[k]->n; j++) {
-				uint32_t sel = lists[k]->v[j];
-
-				if (pw_list_has(&c->facts.sels, sel) || (c->facts.user_id > 0 &&
-				    w->policy->sels[sel].kind == POLICY_SEL_SELF))
-					return true;
-			}
-		}
-	}
-	return false;
-}
-
 /* Is it among the sources of a rule with autogroup:self? */
 static bool
 is_self_source(const struct policy_world_private *p, const struct policy_class_private *c)
 {
 	for (uint32_t i = 0; i < p->n_self; i++) {
-		if (policy_facts_in(&c->facts, p->sources[p->rules[p->self_rules[i]].source]))
+		if (pw_facts_in(&c->facts, p->sources[p->rules[p->self_rules[i]].source]))
 			return true;
 	}
 	return false;
 }
 
-/* c came or goes: exit routes may be seen by autogroup:self where they were not at others of its user. */
+/* c came or goes: exit routes may be seen by autogroup:self where they were not at others of its
+ * user. */
 static void
 user_stale(struct policy_world *w, const struct pw_user *u, const struct policy_class_private *c)
 {
@@ -266,13 +232,13 @@ class_new_take(struct policy_world *w, const struct policy_node *n, struct pw_fa
 	c->n_kinds = key->n_kinds;
 	key->kind_of = NULL;
 	c->row_kinds = obj_alloc((c->n_kinds + 1) * sizeof(*c->row_kinds));
-	policy_intern_put(&w->_p->classes, &c->intern, key->bytes.p, key->bytes.len);
+	pw_intern_put(&w->_p->classes, &c->intern, key->bytes.p, key->bytes.len);
 	policy_world_attr_set(w, c);
 	c->class.row = c->facts.user_id < 0 ? POLICY_ROW_WAITING : policy_world_row_of(w, c, n);
 	policy_world_program_join(w, c);
 	policy_world_count(w, &c->facts, 1);
 	user_join(w, c);
-	c->is_ssh_wanted = is_ssh_wanted(w, c);
+	c->is_ssh_wanted = policy_world_wants_ssh(w, c);
 	c->is_new = true;
 	TAILQ_INSERT_TAIL(&w->_p->new_classes, c, new_link);
 	return c;
@@ -345,10 +311,10 @@ policy_world_join(struct policy_world *w, const struct policy_node *n)
 		policy_world_wide_check(w);
 	policy_world_facts(w, n, &f);
 	policy_world_key_make(w, n, &f, &key);
-	c = (struct policy_class_private *)(void *)policy_intern_find(&p->classes, key.bytes.p, key.bytes.len);
+	c = (struct policy_class_private *)(void *)pw_intern_find(&p->classes, key.bytes.p, key.bytes.len);
 	if (c == NULL)
 		c = class_new_take(w, n, &f, &key);
-	policy_facts_fini(&f);
+	pw_facts_fini(&f);
 	node = obj_alloc(sizeof(*node));
 	node->id = n->id;
 	node->as_joined = *n;
@@ -424,152 +390,16 @@ policy_world_is_current(const struct policy_world *w, const struct policy_node *
 	    !net_ip_eq(&n->ip6, &node->as_joined.ip6) || !routes_eq(n, &node->as_joined) ||
 	    n->is_waiting != node->as_joined.is_waiting)
 		return false;
-	const struct policy_intern *intern = &pw_private(node->class)->intern;
+	const struct pw_intern *intern = &pw_private(node->class)->intern;
 
 	policy_world_facts(w, n, &f);
 	policy_world_key_make(w, n, &f, &key);
 	bool is_current = key.bytes.len == intern->n_bytes &&
 	    (key.bytes.len == 0 || memcmp(key.bytes.p, intern->bytes, key.bytes.len) == 0);
 
-	policy_facts_fini(&f);
+	pw_facts_fini(&f);
 	policy_world_key_fini(&key);
 	return is_current;
-}
-
-/* --- bundles ---------------------------------------------------------------------------------- */
-
-/* Whether the class is told anything else. */
-static bool
-bundle_make(struct policy_class_private *c)
-{
-	struct policy_bundle *old = c->class.bundle, *b;
-
-	if (old != NULL && old->filter == c->program->text && shbuf_eq(old->ssh, c->ssh) &&
-	    shbuf_eq(old->caps, c->caps))
-		return false;
-	b = obj_alloc(sizeof(*b));
-	b->refs = 1;
-	b->filter = shbuf_hold(c->program->text);
-	b->ssh = shbuf_hold(c->ssh);
-	b->caps = shbuf_hold(c->caps);
-	b->is_ipv4_off = c->is_ipv4_off;
-	b->is_exit_suggested = c->is_exit_suggested;
-	c->class.bundle = b;
-	policy_bundle_drop(old);
-	return true;
-}
-
-static bool
-program_refresh(struct policy_world *w, struct pw_program *g)
-{
-	struct policy_class_private *c;
-	bool is_changed = false;
-
-	if (!policy_world_program_refresh(w, g))
-		return false;
-	TAILQ_FOREACH(c, &g->classes, program_link) {
-		if (!c->is_new)
-			is_changed = bundle_make(c) || is_changed;
-	}
-	return is_changed;
-}
-
-/* Classes that route tailnet addresses: their filters name those that are there. */
-static void
-odd_refresh(struct policy_world *w)
-{
-	const struct pw_prefix *x;
-
-	TAILQ_FOREACH(x, &w->_p->wide, link) {
-		for (uint32_t i = 0; i < x->n_routers && !x->is_exit; i++) {
-			struct policy_class_private *c = pw_private(x->routers[i]->class);
-
-			if (policy_world_program_again(w, c) && !c->is_new) {
-				/* As if it were: its bundle is looked at when all texts are made. */
-				c->is_new = true;
-				TAILQ_INSERT_TAIL(&w->_p->new_classes, c, new_link);
-			}
-		}
-	}
-}
-
-static bool
-filters_refresh(struct policy_world *w, bool is_any_source)
-{
-	struct policy_world_private *p = w->_p;
-	struct policy_class_private *c;
-	struct pw_program *g;
-	struct pw_user *u;
-	bool is_changed = false;
-	size_t cursor = 0;
-
-	while (is_any_source && (g = map_next(&p->programs, &cursor)) != NULL)
-		is_changed = program_refresh(w, g) || is_changed;
-	TAILQ_FOREACH(u, &p->touched_users, touched_link) {
-		TAILQ_FOREACH(c, &u->classes, user_link)
-			is_changed = program_refresh(w, c->program) || is_changed;
-	}
-	TAILQ_FOREACH(c, &p->new_classes, new_link)
-		is_changed = program_refresh(w, c->program) || is_changed;
-	while ((u = TAILQ_FIRST(&p->touched_users)) != NULL) {
-		TAILQ_REMOVE(&p->touched_users, u, touched_link);
-		u->is_touched = false;
-	}
-	return is_changed;
-}
-
-/* SSH policies name addresses of sources: all that a rule concerns are made anew when a source comes or goes. */
-static bool
-ssh_refresh(struct policy_world *w)
-{
-	struct policy_world_private *p = w->_p;
-	struct policy_ssh_maker *maker = NULL;
-	struct policy_class_private *c;
-	bool is_changed = false;
-	size_t cursor = 0;
-
-	TAILQ_FOREACH(c, &p->new_classes, new_link) {
-		if (c->ssh != NULL)
-			continue;
-		if (c->is_ssh_wanted && maker == NULL)
-			maker = policy_ssh_maker_new(w);
-		c->ssh = c->is_ssh_wanted ? policy_ssh_maker_get(maker, &c->class) : shbuf_hold(p->no_ssh);
-	}
-	while (p->is_ssh_touched && (c = map_next(&p->classes, &cursor)) != NULL) {
-		if (!c->is_ssh_wanted || c->ssh == NULL)
-			continue;
-		if (maker == NULL)
-			maker = policy_ssh_maker_new(w);
-		struct shbuf *old = c->ssh;
-
-		c->ssh = policy_ssh_maker_get(maker, &c->class);
-		if (!shbuf_eq(old, c->ssh))
-			is_changed = bundle_make(c) || is_changed;
-		shbuf_drop(old);
-	}
-	policy_ssh_maker_free(maker);
-	p->is_ssh_touched = false;
-	return is_changed;
-}
-
-bool
-policy_world_refresh(struct policy_world *w)
-{
-	struct policy_world_private *p = w->_p;
-	struct policy_class_private *c;
-
-	if (p->is_touched)
-		odd_refresh(w);
-	bool is_changed = filters_refresh(w, policy_world_source_refresh(w));
-
-	is_changed = ssh_refresh(w) || is_changed;
-	while ((c = TAILQ_FIRST(&p->new_classes)) != NULL) {
-		TAILQ_REMOVE(&p->new_classes, c, new_link);
-		c->is_new = false;
-		is_changed = bundle_make(c) || is_changed;
-	}
-	p->is_touched = false;
-	return is_changed;
 }
 
 /* --- for others ------------------------------------------------------------------------------- */
@@ -616,14 +446,16 @@ policy_class_in(const struct policy_world *w, const struct policy_class *c, uint
 }
 
 bool
-policy_class_meets(const struct policy_world *w, const struct policy_class *c, const struct policy_list *postures)
+policy_class_meets(const struct policy_world *w, const struct policy_class *c,
+    const struct policy_list *postures)
 {
 	(void)w;
-	return policy_facts_meet(&pw_private(c)->facts, postures);
+	return pw_facts_meet(&pw_private(c)->facts, postures);
 }
 
 bool
-policy_class_next(const struct policy_world *w, const struct policy_class *c, int64_t *after, struct net_ip *ip4,
+policy_class_next(const struct policy_world *w, const struct policy_class *c, int64_t *after,
+    struct net_ip *ip4,
     struct net_ip *ip6)
 {
 	const struct policy_class_private *cp = pw_private(c);
@@ -670,6 +502,6 @@ policy_world_any_has(const struct policy_world *w, const struct policy_list *lis
 	policy_world_facts_sels(w->_p, &f);
 	for (unsigned i = 0; i < list->n && !has; i++)
 		has = pw_list_has(&f.sels, list->v[i]);
-	policy_facts_fini(&f);
+	pw_facts_fini(&f);
 	return has;
 }

@@ -1,4 +1,5 @@
-/* Attributes of classes (nodeAttrs): members of the self view's CapMap, made once for each set of entries. */
+/* Attributes of classes (nodeAttrs): members of the self view's CapMap, made once for each set
+ * of entries. */
 #include <string.h>
 
 #include "base/json.h"
@@ -11,7 +12,7 @@
 #define ATTR_MANY_CGNAT		"one-cgnat?v=false"
 
 struct caps {
-	struct policy_intern intern;
+	struct pw_intern intern;
 	struct shbuf *text;		/* owned reference */
 	bool is_ipv4_off, is_exit_suggested;
 };
@@ -64,7 +65,8 @@ members_put(struct buf *b, const struct members *m)
 		for (; i < m->n && strcmp(m->v[i].name, name) == 0; i++) {
 			const char *v = m->v[i].values;
 
-			if (v == NULL || strlen(v) <= 2 || (i > 0 && compare_members(&m->v[i - 1], &m->v[i]) == 0))
+			if (v == NULL || strlen(v) <= 2 || (i > 0 && compare_members(&m->v[i - 1],
+			    &m->v[i]) == 0))
 				continue;
 			if (values.len > 0)
 				buf_byte(&values, ',');
@@ -107,7 +109,8 @@ caps_make(const struct policy *policy, const struct pw_list *entries)
 		qsort(m.v, m.n, sizeof(*m.v), compare_members);
 	for (size_t i = 0; i < m.n; i++) {
 		caps->is_ipv4_off = caps->is_ipv4_off || strcmp(m.v[i].name, ATTR_IPV4_OFF) == 0;
-		caps->is_exit_suggested = caps->is_exit_suggested || strcmp(m.v[i].name, ATTR_EXIT_SUGGESTED) == 0;
+		caps->is_exit_suggested = caps->is_exit_suggested || strcmp(m.v[i].name,
+		    ATTR_EXIT_SUGGESTED) == 0;
 	}
 	members_put(&b, &m);
 	caps->text = shbuf_new(b.p, b.len);
@@ -142,7 +145,7 @@ policy_world_attr_init(struct policy_world *w)
 			p->attr_uses[p->n_attr_uses++] = (struct pw_use){ l->v[k], i };
 	}
 	qsort(p->attr_uses, p->n_attr_uses, sizeof(*p->attr_uses), compare_uses);
-	policy_intern_map(&p->caps);
+	pw_intern_map(&p->caps);
 }
 
 void
@@ -152,7 +155,7 @@ policy_world_attr_fini(struct policy_world *w)
 	size_t cursor = 0;
 
 	for (struct caps *c; (c = map_next(&p->caps, &cursor)) != NULL; free(c)) {
-		policy_intern_remove(&p->caps, &c->intern);
+		pw_intern_remove(&p->caps, &c->intern);
 		shbuf_drop(c->text);
 	}
 	map_fini(&p->caps);
@@ -191,10 +194,10 @@ policy_world_attr_set(struct policy_world *w, struct policy_class_private *c)
 	for (uint32_t i = 0; i < c->facts.sels.n && p->n_attr_uses > 0; i++)
 		entries_add(p, c->facts.sels.v[i], &entries);
 	pw_list_tidy(&entries);
-	caps = (struct caps *)(void *)policy_intern_find(&p->caps, entries.v, entries.n * sizeof(*entries.v));
+	caps = (struct caps *)(void *)pw_intern_find(&p->caps, entries.v, entries.n * sizeof(*entries.v));
 	if (caps == NULL) {
 		caps = caps_make(w->policy, &entries);
-		policy_intern_put(&p->caps, &caps->intern, entries.v, entries.n * sizeof(*entries.v));
+		pw_intern_put(&p->caps, &caps->intern, entries.v, entries.n * sizeof(*entries.v));
 	}
 	c->caps = shbuf_hold(caps->text);
 	c->is_ipv4_off = caps->is_ipv4_off;

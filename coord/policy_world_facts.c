@@ -1,15 +1,16 @@
 /*
  * What the policy can tell of a node, and the key of its class: the bytes of that.
  *
- * A kind of route is: is it an exit route; what it overlaps; for a subnet route the prefix itself if another node has
- * it too, since those who share one are told of it; whether the node is the one that a via rule takes among them.
+ * A kind of route is: is it an exit route; what it overlaps; for a subnet route the prefix
+ * itself if another node has it too, since those who share one are told of it; whether the node
+ * is the one that a via rule takes among them.
  */
 #include <string.h>
 
 #include "coord/policy_world_private.h"
 
 void
-policy_facts_fini(struct pw_facts *f)
+pw_facts_fini(struct pw_facts *f)
 {
 	pw_list_fini(&f->more_postures);
 	pw_list_fini(&f->tags);
@@ -34,7 +35,7 @@ meets_one(const struct pw_facts *f, uint32_t posture)
 }
 
 bool
-policy_facts_meet(const struct pw_facts *f, const struct policy_list *postures)
+pw_facts_meet(const struct pw_facts *f, const struct policy_list *postures)
 {
 	if (postures == NULL || postures->n == 0)
 		return true;
@@ -46,7 +47,7 @@ policy_facts_meet(const struct pw_facts *f, const struct policy_list *postures)
 }
 
 bool
-policy_facts_in_sels(const struct pw_facts *f, const struct pw_source *s)
+pw_facts_in_sels(const struct pw_facts *f, const struct pw_source *s)
 {
 	uint32_t i = 0, k = 0;
 
@@ -60,9 +61,9 @@ policy_facts_in_sels(const struct pw_facts *f, const struct pw_source *s)
 }
 
 bool
-policy_facts_in(const struct pw_facts *f, const struct pw_source *s)
+pw_facts_in(const struct pw_facts *f, const struct pw_source *s)
 {
-	return policy_facts_in_sels(f, s) && policy_facts_meet(f, s->postures);
+	return pw_facts_in_sels(f, s) && pw_facts_meet(f, s->postures);
 }
 
 static const char *
@@ -164,9 +165,9 @@ policy_world_facts_sels(const struct policy_world_private *p, struct pw_facts *f
 /* --- autogroup:self and exit routes ----------------------------------------------------------- */
 
 /*
- * The pair of a rule with autogroup:self, for a user: those of the user's nodes that are sources, and all of them. An
- * exit route overlaps either if it has an address of that family; a node of the user is in the second, and in the
- * first if it is a source.
+ * The pair of a rule with autogroup:self, for a user: those of the user's nodes that are
+ * sources, and all of them. An exit route overlaps either if it has an address of that family; a
+ * node of the user is in the second, and in the first if it is a source.
  */
 static void
 add_self_exit(const struct policy_world *w, struct pw_facts *f)
@@ -177,14 +178,14 @@ add_self_exit(const struct policy_world *w, struct pw_facts *f)
 	for (uint32_t i = 0; i < p->n_self && !(f->self_exit4 && f->self_exit6); i++) {
 		const struct pw_source *s = p->sources[p->rules[p->self_rules[i]].source];
 		const struct policy_class_private *c;
-		bool is_in = policy_facts_in(f, s);
+		bool is_in = pw_facts_in(f, s);
 
 		f->self_exit4 = f->self_exit4 || (is_in && f->has_ip4);
 		f->self_exit6 = f->self_exit6 || (is_in && f->has_ip6);
 		if (u == NULL || (f->self_exit4 && f->self_exit6))
 			continue;
 		TAILQ_FOREACH(c, &u->classes, user_link) {
-			bool counts = is_in || policy_facts_in(&c->facts, s);
+			bool counts = is_in || pw_facts_in(&c->facts, s);
 
 			f->self_exit4 = f->self_exit4 || (counts && c->facts.has_ip4);
 			f->self_exit6 = f->self_exit6 || (counts && c->facts.has_ip6);
@@ -226,7 +227,7 @@ policy_world_node_bits(const struct policy_world *w, const struct pw_facts *f, u
 			const struct policy_list *postures = &w->policy->rules[u->rule].postures;
 
 			if (u->dst == PW_NONE ? !(s->is_nodes || postures->n > 0) ||
-			    !policy_facts_meet(f, postures) : !s->is_nodes)
+			    !pw_facts_meet(f, postures) : !s->is_nodes)
 				continue;
 			if (r->pair != PW_NONE)
 				pw_bit_set(u->dst == PW_NONE ? source : dest, r->pair);
@@ -359,7 +360,8 @@ put_via(const struct policy_world *w, const struct policy_node *n, const struct 
 }
 
 void
-policy_world_wide_bits_with(const struct policy_world *w, const struct pw_prefix *x, const struct policy_node *n,
+policy_world_wide_bits_with(const struct policy_world *w, const struct pw_prefix *x,
+    const struct policy_node *n,
     const struct pw_facts *f, uint64_t *bits)
 {
 	uint8_t family = x->prefix.ip.family;

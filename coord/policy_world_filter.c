@@ -4,11 +4,12 @@
  *   [{"SrcIPs":["100.64.0.1"],"DstPorts":[{"IP":"\x01","Ports":{"First":22,"Last":22}}],"IPProto":[6]},
  *    {"SrcIPs":["*"],"CapGrant":[{"Dsts":["\x01/32","\x02/128"],"CapMap":{"example.com/cap/x":[1]}}]}]
  *
- * The bytes 1 and 2, which JSON text cannot contain, stand for the node's own IPv4 and IPv6 address. IPProto is absent
- * for the default set.
+ * The bytes 1 and 2, which JSON text cannot contain, stand for the node's own IPv4 and IPv6
+ * address. IPProto is absent for the default set.
  *
- * A *program* is all of that but the sources: groups of destinations, each with the sources that they go with. Classes
- * whose programs are equal share one, and its text. Rules with the same sources and protocol are one group.
+ * A *program* is all of that but the sources: groups of destinations, each with the sources that
+ * they go with. Classes whose programs are equal share one, and its text. Rules with the same
+ * sources and protocol are one group.
  */
 #include <string.h>
 
@@ -192,7 +193,8 @@ entries_make(struct maker *m, uint32_t sel)
 }
 
 static void
-ports_put(struct maker *m, uint32_t kind, uint32_t id, int proto, const struct policy_ports *ports, unsigned n_ports)
+ports_put(struct maker *m, uint32_t kind, uint32_t id, int proto, const struct policy_ports *ports,
+    unsigned n_ports)
 {
 	struct buf *b;
 
@@ -299,7 +301,8 @@ dsts_holes(struct maker *m, struct dsts *d)
 		dsts_hole(d, true);
 }
 
-/* A CapGrant of these destinations, if there are any, with the rule's capabilities or their companions. */
+/* A CapGrant of these destinations, if there are any, with the rule's capabilities or their
+ * companions. */
 static void
 caps_take(struct maker *m, struct dsts *d, uint32_t kind, uint32_t id, uint32_t rule, bool is_companion)
 {
@@ -355,7 +358,7 @@ self_put(struct maker *m, uint32_t rule)
 	bool is_cap_put = false;
 	struct dsts d = { .is_begun = false };
 
-	if (!policy_facts_in_sels(&m->c->facts, m->w->_p->sources[source]))
+	if (!pw_facts_in_sels(&m->c->facts, m->w->_p->sources[source]))
 		return;
 	for (uint32_t k = 0; k < r->n_dst; k++) {
 		if (m->w->policy->sels[r->dst[k].sel].kind != POLICY_SEL_SELF)
@@ -369,7 +372,7 @@ self_put(struct maker *m, uint32_t rule)
 		dsts_holes(m, &d);
 		caps_take(m, &d, PW_GROUP_SELF, source, rule, false);
 		if (!policy_world_has_companion(r) ||
-		    !policy_facts_in(&m->c->facts, m->w->_p->sources[source]))
+		    !pw_facts_in(&m->c->facts, m->w->_p->sources[source]))
 			continue;
 		dsts_holes(m, &d);
 		caps_take(m, &d, PW_GROUP_SELF_ALL, source, rule, true);
@@ -403,7 +406,7 @@ rule_put(struct maker *m, uint32_t rule, const struct pw_use *hits, size_t n_hit
 			dsts_add(m, &d, r->dst[hits[i].dst].sel, true);
 	}
 	caps_take(m, &d, PW_GROUP_SOURCE, pr->source, rule, false);
-	if (pr->reverse == PW_NONE || !policy_facts_meet(&m->c->facts, &r->postures))
+	if (pr->reverse == PW_NONE || !pw_facts_meet(&m->c->facts, &r->postures))
 		return;
 	for (unsigned i = 0; i < r->src.n; i++)
 		dsts_add(m, &d, r->src.v[i], r->postures.n == 0);
@@ -451,11 +454,11 @@ policy_world_program_join(struct policy_world *w, struct policy_class_private *c
 
 	if (c->facts.user_id >= 0)
 		program_build(w, c, &b);
-	g = (struct pw_program *)(void *)policy_intern_find(&p->programs, b.p, b.len);
+	g = (struct pw_program *)(void *)pw_intern_find(&p->programs, b.p, b.len);
 	if (g == NULL) {
 		g = obj_alloc(sizeof(*g));
 		TAILQ_INIT(&g->classes);
-		policy_intern_put(&p->programs, &g->intern, b.p, b.len);
+		pw_intern_put(&p->programs, &g->intern, b.p, b.len);
 		policy_world_program_read(w, g);
 	}
 	TAILQ_INSERT_TAIL(&g->classes, c, program_link);
@@ -470,7 +473,7 @@ drop_if_unused(struct policy_world *w, struct pw_program *g)
 		return;
 	for (uint32_t i = 0; i < g->sources.n; i++)
 		policy_world_source_use(w, g->sources.v[i], -1);
-	policy_intern_remove(&w->_p->programs, &g->intern);
+	pw_intern_remove(&w->_p->programs, &g->intern);
 	shbuf_drop(g->text);
 	pw_list_fini(&g->sources);
 	free(g);

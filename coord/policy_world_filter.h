@@ -1,5 +1,5 @@
-/* Between policy_world_filter.c, which says what goes into a filter, and policy_world_template.c and
- * policy_world_text.c, which make its text. */
+/* Between policy_world_filter.c, which says what goes into a filter, and policy_world_template.c
+ * and policy_world_text.c, which make its text. */
 #ifndef COORD_POLICY_WORLD_FILTER_H
 #define COORD_POLICY_WORLD_FILTER_H
 
@@ -12,7 +12,8 @@ enum pw_group_kind {
 	PW_GROUP_SELF_ALL	/* all nodes of the user */
 };
 
-/* A program is an int64_t, the user whose nodes are meant or 0, and groups: this head, then n_bytes of text. */
+/* A program is an int64_t, the user whose nodes are meant or 0, and groups: this head, then
+ * n_bytes of text. */
 struct pw_group_head {
 	uint32_t kind;		/* enum pw_group_kind */
 	uint32_t id;
@@ -21,8 +22,8 @@ struct pw_group_head {
 	uint64_t n_bytes;
 };
 
-/* Rules that may have something for the class: uses of destinations, or PW_NONE where the rule concerns it otherwise.
- * Sorted, each once; the caller's to free. */
+/* Rules that may have something for the class: uses of destinations, or PW_NONE where the rule
+ * concerns it otherwise. Sorted, each once; the caller's to free. */
 struct pw_use *policy_world_hits(const struct policy_world *w, const struct policy_class_private *c, size_t *n)
 	MUST_USE;
 /* Fills what a program says of itself out of its bytes; its sources are used from now on. */

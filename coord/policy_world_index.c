@@ -1,6 +1,7 @@
 /*
- * Which literal ranges of a policy overlap a range (an address is one, too): items sorted by their begin are a
- * balanced tree whose nodes are the middles of halves; each knows the highest end below itself.
+ * Which literal ranges of a policy overlap a range (an address is one, too): items sorted by
+ * their begin are a balanced tree whose nodes are the middles of halves; each knows the highest
+ * end below itself.
  */
 #include <string.h>
 

@@ -53,17 +53,17 @@ pw_list_has(const struct pw_list *l, uint32_t x)
 }
 
 void
-policy_intern_map(struct map *m)
+pw_intern_map(struct map *m)
 {
-	MAP_INIT(m, struct policy_intern, id);
+	MAP_INIT(m, struct pw_intern, id);
 }
 
 /* Different bytes may have the same hash, however unlikely: salt makes them differ. */
-struct policy_intern *
-policy_intern_find(const struct map *m, const void *p, size_t n)
+struct pw_intern *
+pw_intern_find(const struct map *m, const void *p, size_t n)
 {
-	struct policy_intern probe = { .id = { .hash = map_hash(p, n) } };
-	struct policy_intern *found;
+	struct pw_intern probe = { .id = { .hash = map_hash(p, n) } };
+	struct pw_intern *found;
 
 	for (; (found = map_find(m, &probe.id)) != NULL; probe.id.salt++) {
 		if (found->n_bytes == n && (n == 0 || memcmp(found->bytes, p, n) == 0))
@@ -73,7 +73,7 @@ policy_intern_find(const struct map *m, const void *p, size_t n)
 }
 
 void
-policy_intern_put(struct map *m, struct policy_intern *object, const void *p, size_t n)
+pw_intern_put(struct map *m, struct pw_intern *object, const void *p, size_t n)
 {
 	object->id.hash = map_hash(p, n);
 	object->id.salt = 0;
@@ -88,7 +88,7 @@ policy_intern_put(struct map *m, struct policy_intern *object, const void *p, si
 
 /* One with the next salt is no longer found then, and made once more if it is wanted: no harm. */
 void
-policy_intern_remove(struct map *m, struct policy_intern *object)
+pw_intern_remove(struct map *m, struct pw_intern *object)
 {
 	(void)map_remove(m, &object->id);
 	free(object->bytes);

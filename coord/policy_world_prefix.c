@@ -1,4 +1,5 @@
-/* Prefixes that nodes route: what they overlap, who routes them, and who is stale because of that. */
+/* Prefixes that nodes route: what they overlap, who routes them, and who is stale because of
+ * that. */
 #include <string.h>
 
 #include "coord/policy_world_private.h"
@@ -8,7 +9,8 @@ static bool
 covers_nodes(const struct net_prefix *prefix)
 {
 	static const struct net_prefix v4 = { { .family = 4, .b = { 100, 64 } }, 10 };
-	static const struct net_prefix v6 = { { .family = 6, .b = { 0xfd, 0x7a, 0x11, 0x5c, 0xa1, 0xe0 } }, 48 };
+	static const struct net_prefix v6 = { { .family = 6, .b = { 0xfd, 0x7a, 0x11, 0x5c, 0xa1,
+	    0xe0 } }, 48 };
 	const struct net_prefix *nodes = prefix->ip.family == 4 ? &v4 : &v6;
 
 	return net_prefix_has(nodes, &prefix->ip) || net_prefix_has(prefix, &nodes->ip);
@@ -112,8 +114,8 @@ policy_world_prefix_free(struct policy_world *w, struct pw_prefix *x)
 	free(x);
 }
 
-/* Who else has the route may be told otherwise when one comes or goes: always with via, else the one that was, or
- * is now, alone. */
+/* Who else has the route may be told otherwise when one comes or goes: always with via, else the
+ * one that was, or is now, alone. */
 static void
 others_stale(struct policy_world *w, const struct pw_prefix *x, uint32_t n_fewer)
 {

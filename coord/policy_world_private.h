@@ -1,15 +1,16 @@
 /*
- * What a policy world is made of. For policy_world*.c only.
+ * What a policy world is made of. For policy_world*.c only; pw_ is short for policy_world_.
  *
- * Facts of a node are its owner, tags, postures, the literal ranges ("items") that hold its addresses, and its
- * routes; their bytes are the key of its class. A *pair* is a rule's sources and destinations, ports apart; a class,
- * and a kind of route, have one bit per pair for each side. Rows are made of such bits, so that "A can reach B" is
- * S(A) & D(B).
+ * Facts of a node are its owner, tags, postures, the literal ranges ("items") that hold its
+ * addresses, and its routes; their bytes are the key of its class. A *pair* is a rule's sources
+ * and destinations, ports apart; a class, and a kind of route, have one bit per pair for each
+ * side. Rows are made of such bits, so that "A can reach B" is S(A) & D(B).
  *
- * A prefix is *wide* if it covers tailnet addresses: an exit node's, or a subnet route inside 100.64.0.0/10 or
- * fd7a:115c:a1e0::/48. Only those overlap selectors that stand for nodes, so their bits depend on who is there;
- * what changes in them makes their routers stale. autogroup:self goes by nodes' own addresses and by exit routes:
- * other wide prefixes do not matter to it.
+ * A prefix is *wide* if it covers tailnet addresses: an exit node's, or a subnet route inside
+ * 100.64.0.0/10 or fd7a:115c:a1e0::/48. Only those overlap selectors that stand for nodes, so
+ * their bits depend on who is there; what changes in them makes their routers stale.
+ * autogroup:self goes by nodes' own addresses and by exit routes: other wide prefixes do not
+ * matter to it.
  */
 #ifndef COORD_POLICY_WORLD_PRIVATE_H
 #define COORD_POLICY_WORLD_PRIVATE_H
@@ -63,6 +64,7 @@ struct pw_list {
 	uint32_t *v;		/* owned */
 	uint32_t n, cap;
 };
+/* All zero is empty. */
 void pw_list_fini(struct pw_list *l);
 void pw_list_add(struct pw_list *l, uint32_t x);
 /* Sorts and drops doubles. */
@@ -73,16 +75,16 @@ bool pw_list_has(const struct pw_list *l, uint32_t x);
 /* --- things found by their bytes -------------------------------------------------------------- */
 
 /* First member of what is interned. */
-struct policy_intern {
+struct pw_intern {
 	struct { uint64_t hash, salt; } id;
 	uint8_t *bytes;		/* owned */
 	size_t n_bytes;
 };
-void policy_intern_map(struct map *m);
-struct policy_intern *policy_intern_find(const struct map *m, const void *p, size_t n);
+void pw_intern_map(struct map *m);
+struct pw_intern *pw_intern_find(const struct map *m, const void *p, size_t n);
 /* Puts it in with a copy of the bytes, which are not in there. */
-void policy_intern_put(struct map *m, struct policy_intern *object, const void *p, size_t n);
-void policy_intern_remove(struct map *m, struct policy_intern *object);	/* frees the bytes, not the object */
+void pw_intern_put(struct map *m, struct pw_intern *object, const void *p, size_t n);
+void pw_intern_remove(struct map *m, struct pw_intern *object);	/* frees the bytes, not the object */
 
 /* --- the policy, prepared --------------------------------------------------------------------- */
 
@@ -116,7 +118,7 @@ struct pw_sel {
 
 /* Sources as several rules have them. */
 struct pw_source {
-	struct policy_intern intern;
+	struct pw_intern intern;
 	struct pw_list sels;
 	const struct policy_list *postures;	/* borrowed of a rule; NULL: none asked */
 	uint32_t index;
@@ -185,12 +187,13 @@ struct pw_facts {
 	struct pw_list sels;		/* that hold an address */
 	struct pw_list route_items;	/* that overlap a subnet route */
 };
-void policy_facts_fini(struct pw_facts *f);
+/* Frees the lists. */
+void pw_facts_fini(struct pw_facts *f);
 
 struct pw_program;
 
 struct policy_class_private {
-	struct policy_intern intern;	/* by the key of its facts */
+	struct pw_intern intern;	/* by the key of its facts */
 	struct policy_class class;
 	struct pw_facts facts;
 	struct pw_node **nodes;		/* owned array, by id */
@@ -219,7 +222,7 @@ struct pw_user {
 
 /* The filter of classes: see policy_world_filter.c. */
 struct pw_program {
-	struct policy_intern intern;
+	struct pw_intern intern;
 	struct pw_class_list classes;
 	struct shbuf *text;		/* NULL: not made yet */
 	struct pw_list sources;		/* that it names */
@@ -236,13 +239,13 @@ struct pw_layout {
 };
 
 struct pw_row {
-	struct policy_intern intern;
+	struct pw_intern intern;
 	uint32_t index;
 	const uint64_t *w;		/* the bytes */
 };
 
 struct pw_view {
-	struct policy_intern intern;
+	struct pw_intern intern;
 	struct policy_view *view;	/* owned */
 };
 
@@ -314,6 +317,7 @@ void policy_world_unprepare(struct policy_world *w);
 
 /* --- policy_world_index.c --------------------------------------------------------------------- */
 
+/* Of p->items. */
 void policy_world_index_make(struct policy_world_private *p);
 /* Adds the items that overlap the range, in no order. */
 void policy_world_index_find(const struct policy_world_private *p, const struct net_ip *lo,
@@ -323,14 +327,16 @@ int policy_world_ip_compare(const struct net_ip *a, const struct net_ip *b);
 /* Orders struct ipset_range by their begin. */
 int policy_world_range_compare(const void *a, const void *b);
 struct ipset_range policy_world_range_of(const struct net_prefix *p);
-/* Appends the prefixes that make up the range as JSON strings; comma before each but the first of all. */
+/* Appends the prefixes that make up the range as JSON strings; comma before each but the first
+ * of all. */
 void policy_world_prefixes_put(struct buf *b, const struct ipset_range *r, bool *is_first);
 
 /* --- policy_world_facts.c --------------------------------------------------------------------- */
 
 /* Identity of n: f is zeroed by the caller. */
 void policy_world_facts(const struct policy_world *w, const struct policy_node *n, struct pw_facts *f);
-/* The rest of f, by the routes of n, whose prefixes exist, and by who else is there; and the key. */
+/* The rest of f, by the routes of n, whose prefixes exist, and by who else is there; and the
+ * key. */
 struct pw_key {
 	struct buf bytes;
 	uint16_t *kinds;		/* of each route */
@@ -342,15 +348,16 @@ void policy_world_key_make(const struct policy_world *w, const struct policy_nod
 void policy_world_key_fini(struct pw_key *key);
 /* Fills f->sels out of the rest. */
 void policy_world_facts_sels(const struct policy_world_private *p, struct pw_facts *f);
-/* The first node of a new class came, or the last one went: what wide prefixes overlap may change. */
+/* The first node of a new class came, or the last one went: what wide prefixes overlap may
+ * change. */
 void policy_world_count(struct policy_world *w, const struct pw_facts *f, int by);
 /* Bits by nodes alone (selectors that stand for nodes, postures), of addresses of that family. */
 void policy_world_node_bits(const struct policy_world *w, const struct pw_facts *f, uint8_t family,
 	uint64_t *source, uint64_t *dest);
 /* Id of the prefix if another node has it too, else 0. */
 uint32_t policy_world_shared(const struct policy_world *w, const struct pw_prefix *x, int64_t node_id);
-/* Whom a via rule takes among the nodes with this subnet route, the lowest id of those with its tags: 0 nobody, 1 this
- * node, 2 another. */
+/* Whom a via rule takes among the nodes with this subnet route, the lowest id of those with its
+ * tags: 0 nobody, 1 this node, 2 another. */
 uint8_t policy_world_via_winner(const struct policy_world *w, const struct pw_prefix *x, uint32_t via,
 	int64_t node_id, const struct pw_facts *f);
 /* Has it a tag that some via rule names? Only then it matters whom one takes. */
@@ -358,13 +365,15 @@ bool policy_world_has_via_tag(const struct policy_world *w, const struct pw_fact
 /* Bits of a wide prefix that n routes, itself included: pair words twice. */
 void policy_world_wide_bits_with(const struct policy_world *w, const struct pw_prefix *x,
 	const struct policy_node *n, const struct pw_facts *f, uint64_t *bits);
-bool policy_facts_meet(const struct pw_facts *f, const struct policy_list *postures);
+/* One of the postures; NULL or an empty list asks nothing. */
+bool pw_facts_meet(const struct pw_facts *f, const struct policy_list *postures);
 /* Is an address of the node in the sources, postures considered (or not)? */
-bool policy_facts_in(const struct pw_facts *f, const struct pw_source *s);
-bool policy_facts_in_sels(const struct pw_facts *f, const struct pw_source *s);
+bool pw_facts_in(const struct pw_facts *f, const struct pw_source *s);
+bool pw_facts_in_sels(const struct pw_facts *f, const struct pw_source *s);
 
 /* --- policy_world_prefix.c -------------------------------------------------------------------- */
 
+/* Found or made. The node becomes, or no longer is, one of the routers of all that it routes. */
 struct pw_prefix *policy_world_prefix_get(struct policy_world *w, const struct net_prefix *prefix);
 void policy_world_prefix_join(struct policy_world *w, struct pw_node *node);
 void policy_world_prefix_leave(struct policy_world *w, struct pw_node *node);
@@ -372,17 +381,19 @@ void policy_world_prefix_leave(struct policy_world *w, struct pw_node *node);
 void policy_world_prefix_free(struct policy_world *w, struct pw_prefix *x);
 /* An address came or went. */
 void policy_world_prefix_touch(struct policy_world *w, const struct pw_node *node);
-/* Queues the routers of wide prefixes that overlap others than they were told. Must be called before another one joins
- * them, so that all of them were told the same. */
+/* Queues the routers of wide prefixes that overlap others than they were told. Must be called
+ * before another one joins them, so that all of them were told the same. */
 void policy_world_wide_check(struct policy_world *w);
 /* Would it still be in its class, whatever others are there by now? */
 bool policy_world_is_still(const struct policy_world *w, const struct pw_node *node);
+/* It may be stale: policy_world_stale is to look at it. */
 void policy_world_stale_add(struct policy_world *w, struct pw_node *node);
 /* Source and destination bits of a wide prefix by who is there, as of now: pair words twice. */
 void policy_world_wide_bits(const struct policy_world *w, const struct pw_prefix *x, uint64_t *bits);
 
 /* --- policy_world_row.c, policy_world_view.c -------------------------------------------------- */
 
+/* Once pairs, via rules and such are numbered. */
 void policy_world_layout_make(struct policy_world_private *p);
 /* The row of the class, whose first node is n; fills its row_kinds. */
 uint32_t policy_world_row_of(struct policy_world *w, struct policy_class_private *c,
@@ -404,7 +415,12 @@ uint32_t policy_world_row_of(struct policy_world *w, struct policy_class_private
 #define PW_KIND_SHARED		1
 #define PW_KIND_HEAD		2
 
-/* --- policy_world_filter.c, policy_world_source.c, policy_world_attr.c ------------------------- */
+/* --- policy_world_bundle.c -------------------------------------------------------------------- */
+
+/* Does an ssh rule concern nodes of the class, as sources or destinations? */
+bool policy_world_wants_ssh(const struct policy_world *w, const struct policy_class_private *c);
+
+/* --- policy_world_filter.c, policy_world_source.c, policy_world_attr.c ------------------------ */
 
 /* The program of the class, made or found: it joins its list. */
 void policy_world_program_join(struct policy_world *w, struct policy_class_private *c);
@@ -419,7 +435,8 @@ void policy_world_source_touch(struct policy_world *w, const struct policy_class
 	const struct policy_node *n, int by);
 /* A program that names the sources comes (by 1) or goes (-1). */
 void policy_world_source_use(struct policy_world *w, uint32_t source, int by);
-/* Makes texts of used sources anew; is_dirty of a source says that it has changed. Whether any has. */
+/* Makes texts of used sources anew; is_dirty of a source says that it has changed. Whether any
+ * has. */
 bool policy_world_source_refresh(struct policy_world *w);
 void policy_world_source_fini(struct policy_world *w);
 /* Index of these sources, made if need be. */

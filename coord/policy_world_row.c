@@ -14,8 +14,8 @@
  *     other           via rules that take another node for it	(these two if the policy has via)
  *     items           via items that it overlaps
  *
- * user is that of untagged nodes if autogroup:self may concern it, else 0. A class that may reach everybody, without
- * via rules, has a row without all that.
+ * user is that of untagged nodes if autogroup:self may concern it, else 0. A class that may
+ * reach everybody, without via rules, has a row without all that.
  */
 #include <string.h>
 
@@ -71,7 +71,7 @@ add_sel(const struct policy_world *w, uint32_t sel, const struct pw_facts *f, co
 		const struct policy_list *postures = &w->policy->rules[u->rule].postures;
 
 		if (u->dst == PW_NONE) {
-			if (f == NULL ? postures->n > 0 : !policy_facts_meet(f, postures))
+			if (f == NULL ? postures->n > 0 : !pw_facts_meet(f, postures))
 				continue;
 			set_pair(to->source, r->pair);
 			set_pair(to->address, r->pair);
@@ -156,7 +156,8 @@ compare_kinds(const void *pa, const void *pb)
 
 /* Appends the kinds, each once, to the row's words; numbers those of the class. */
 static unsigned
-kinds_put(const struct policy_world *w, struct policy_class_private *c, const struct policy_node *n, struct buf *b)
+kinds_put(const struct policy_world *w, struct policy_class_private *c,
+    const struct policy_node *n, struct buf *b)
 {
 	const struct pw_layout *l = &w->_p->layout;
 	struct made_kind *kinds = obj_alloc((c->n_kinds + 1) * sizeof(*kinds));
@@ -198,10 +199,10 @@ add_self(const struct policy_world_private *p, const struct pw_facts *f, uint64_
 	for (uint32_t i = 0; i < p->n_self && f->user_id > 0; i++) {
 		const struct pw_source *s = p->sources[p->rules[p->self_rules[i]].source];
 
-		if (!policy_facts_in_sels(f, s))
+		if (!pw_facts_in_sels(f, s))
 			continue;
 		out[PW_ROW_USER] = (uint64_t)f->user_id;
-		if (policy_facts_meet(f, s->postures))
+		if (pw_facts_meet(f, s->postures))
 			pw_bit_set(out + p->layout.self, i);
 	}
 	out[PW_ROW_FLAGS] |= (f->self_exit4 ? PW_ROW_SELF_EXIT4 : 0) | (f->self_exit6 ? PW_ROW_SELF_EXIT6 : 0);
@@ -291,9 +292,9 @@ policy_world_row_of(struct policy_world *w, struct policy_class_private *c, cons
 		memcpy(b.p + PW_ROW_N_KINDS * sizeof(n_kinds), &n_kinds, sizeof(n_kinds));
 		free(words);
 	}
-	if ((row = (struct pw_row *)(void *)policy_intern_find(&p->rows, b.p, b.len)) == NULL) {
+	if ((row = (struct pw_row *)(void *)pw_intern_find(&p->rows, b.p, b.len)) == NULL) {
 		row = obj_alloc(sizeof(*row));
-		policy_intern_put(&p->rows, &row->intern, b.p, b.len);
+		pw_intern_put(&p->rows, &row->intern, b.p, b.len);
 		row->index = w->n_rows++;
 		row->w = (const uint64_t *)(const void *)row->intern.bytes;
 		if (row->index >= p->cap_rows) {

@@ -1,8 +1,9 @@
 /*
  * Addresses that selectors stand for, and the texts of SrcIPs made of them.
  *
- * A selector that stands for nodes keeps its set while single nodes come and go; after many changes at once it is
- * gathered anew. Sources are told as the texts of their selectors, one behind the other: doubles do no harm.
+ * A selector that stands for nodes keeps its set while single nodes come and go; after many
+ * changes at once it is gathered anew. Sources are told as the texts of their selectors, one
+ * behind the other: doubles do no harm.
  */
 #include <string.h>
 
@@ -64,10 +65,10 @@ policy_world_source_of(struct policy_world *w, const struct pw_list *sels, const
 		buf_append(&key, &(uint32_t){ PW_NONE }, sizeof(uint32_t));
 		buf_append(&key, postures->v, postures->n * sizeof(*postures->v));
 	}
-	s = (struct pw_source *)(void *)policy_intern_find(&p->sources_by_key, key.p, key.len);
+	s = (struct pw_source *)(void *)pw_intern_find(&p->sources_by_key, key.p, key.len);
 	if (s == NULL) {
 		s = obj_alloc(sizeof(*s));
-		policy_intern_put(&p->sources_by_key, &s->intern, key.p, key.len);
+		pw_intern_put(&p->sources_by_key, &s->intern, key.p, key.len);
 		s->sels = tidy;
 		tidy = (struct pw_list){ 0 };
 		s->postures = postures != NULL && postures->n > 0 ? postures : NULL;
@@ -98,7 +99,7 @@ policy_world_source_fini(struct policy_world *w)
 	for (uint32_t i = 0; i < p->n_sources; i++) {
 		struct pw_source *s = p->sources[i];
 
-		policy_intern_remove(&p->sources_by_key, &s->intern);
+		pw_intern_remove(&p->sources_by_key, &s->intern);
 		pw_list_fini(&s->sels);
 		shbuf_drop(s->text);
 		free(s);
@@ -200,7 +201,8 @@ policy_world_source_use(struct policy_world *w, uint32_t source, int by)
 }
 
 void
-policy_world_source_touch(struct policy_world *w, const struct policy_class_private *c, const struct policy_node *n,
+policy_world_source_touch(struct policy_world *w, const struct policy_class_private *c,
+    const struct policy_node *n,
     int by)
 {
 	struct policy_world_private *p = w->_p;
@@ -308,7 +310,7 @@ postured_set(const struct policy_world *w, const struct pw_source *s, struct ips
 	for (const struct policy_class_private *c; (c = map_next(&p->classes, &cursor)) != NULL; ) {
 		bool is_all = false;
 
-		if (!policy_facts_in(&c->facts, s))
+		if (!pw_facts_in(&c->facts, s))
 			continue;
 		for (uint32_t i = 0; i < s->sels.n && !is_all; i++)
 			is_all = p->sels[s->sels.v[i]].is_nodes && pw_list_has(&c->facts.sels, s->sels.v[i]);
@@ -325,8 +327,8 @@ postured_set(const struct policy_world *w, const struct pw_source *s, struct ips
 	ipset_fini(&literals);
 }
 
-/* Makes the text of sources with postures: whether it is another. Others are put together of their selectors' where
- * they are used. */
+/* Makes the text of sources with postures: whether it is another. Others are put together of
+ * their selectors' where they are used. */
 static bool
 postured_make(struct policy_world *w, struct pw_source *s)
 {
@@ -395,7 +397,7 @@ policy_world_source_of_user(const struct policy_world *w, int64_t user_id, const
 	if (u == NULL)
 		return;
 	TAILQ_FOREACH(c, &u->classes, user_link) {
-		if (s == NULL || policy_facts_in(&c->facts, s))
+		if (s == NULL || pw_facts_in(&c->facts, s))
 			policy_world_gather_class(&g, c);
 	}
 	policy_world_gather_take(&g, out);

@@ -1,10 +1,10 @@
 /*
- * The text of a program: its groups, with their sources. It can be long (the addresses of thousands of
- * nodes, for each group), so it is written once, into place.
+ * The text of a program: its groups, with their sources. It can be long (the addresses of
+ * thousands of nodes, for each group), so it is written once, into place.
  *
- * Sources of several selectors are told together as long as the text is short. A long one is told
- * selector by selector, if that is shorter: each selector's addresses come once for a protocol, and
- * hundreds of rules over a few dozen tags cost no more than the tags.
+ * Sources of several selectors are told together as long as the text is short. A long one is
+ * told selector by selector, if that is shorter: each selector's addresses come once for a
+ * protocol, and hundreds of rules over a few dozen tags cost no more than the tags.
  */
 #include <stdio.h>
 #include <string.h>

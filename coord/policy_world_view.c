@@ -1,9 +1,10 @@
 /*
  * Who sees whom, and which routes: rows against rows, by their bits.
  *
- * With via rules there are pairs of one node alone: a node with the rule's tag has the rule's sources and those of
- * its destinations that overlap one of its subnet routes, and autogroup:internet if it is an exit node. Such a pair
- * counts for that node and whoever it is compared with; for routes, for the viewer.
+ * With via rules there are pairs of one node alone: a node with the rule's tag has the rule's
+ * sources and those of its destinations that overlap one of its subnet routes, and
+ * autogroup:internet if it is an exit node. Such a pair counts for that node and whoever it is
+ * compared with; for routes, for the viewer.
  */
 #include <string.h>
 
@@ -195,7 +196,8 @@ is_allowed(const struct sight *s, const uint64_t *k)
 	return s->p->n_via > 0 && via_allows(s, k);
 }
 
-/* A rule without via from the viewer covers the route. Of exit routes only one that covers the internet does. */
+/* A rule without via from the viewer covers the route. Of exit routes only one that covers the
+ * internet does. */
 static bool
 is_covered(const struct sight *s, const uint64_t *k)
 {
@@ -283,7 +285,7 @@ view_of(struct policy_world *w, bool is_hidden, const uint8_t *show, unsigned n_
 
 	buf_byte(&key, is_hidden);
 	buf_append(&key, show, n_kinds);
-	if ((v = (struct pw_view *)(void *)policy_intern_find(&p->views, key.p, key.len)) == NULL) {
+	if ((v = (struct pw_view *)(void *)pw_intern_find(&p->views, key.p, key.len)) == NULL) {
 		for (unsigned i = 0; i < n_kinds; i++)
 			is_plain = is_plain && show[i] == POLICY_SHOW_PRIMARY;
 		v = obj_alloc(sizeof(*v));
@@ -293,7 +295,7 @@ view_of(struct policy_world *w, bool is_hidden, const uint8_t *show, unsigned n_
 		v->view->n_kinds = n_kinds;
 		if (n_kinds > 0)
 			memcpy(v->view->show, show, n_kinds);
-		policy_intern_put(&p->views, &v->intern, key.p, key.len);
+		pw_intern_put(&p->views, &v->intern, key.p, key.len);
 	}
 	buf_fini(&key);
 	return v->view;

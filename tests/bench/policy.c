@@ -53,7 +53,8 @@ put_rule(struct fleet *f, struct buf *b, long i)
 {
 	unsigned long n_tags = (unsigned long)f->shape.n_tags;
 
-	buf_printf(b, "{\"action\":\"accept\",\"src\":[\"tag:t%d\",\"tag:t%d\"],\"dst\":[\"tag:t%d:%d\",\"tag:t%d:*\"",
+	buf_printf(b,
+	    "{\"action\":\"accept\",\"src\":[\"tag:t%d\",\"tag:t%d\"],\"dst\":[\"tag:t%d:%d\",\"tag:t%d:*\"",
 	    (int)dice(f, n_tags), (int)dice(f, n_tags), (int)dice(f, n_tags), (int)(1000 + i),
 	    (int)dice(f, n_tags));
 	if (i % 5 == 0)
@@ -98,7 +99,8 @@ fleet_make(struct fleet *f)
 		struct policy_node *p = &f->nodes[i];
 
 		p->id = (int64_t)i + 1;
-		p->ip4 = net_ip_from_v4((uint8_t[]){ 100, (uint8_t)(64 + (i >> 16)), (uint8_t)(i >> 8), (uint8_t)i });
+		p->ip4 = net_ip_from_v4((uint8_t[]){ 100, (uint8_t)(64 + (i >> 16)),
+		    (uint8_t)(i >> 8), (uint8_t)i });
 		p->ip6 = net_ip_from_v6((uint8_t[16]){ 0xfd, 0x7a, 0x11, 0x5c, 0xa1, 0xe0,
 		    [14] = (uint8_t)(i >> 8), [15] = (uint8_t)i });
 		if (dice(f, is_fleets ? 1000 : 10) < (is_self ? 9u : 1u)) {
@@ -112,7 +114,8 @@ fleet_make(struct fleet *f)
 		p->n_tags = 1;
 		if (dice(f, 50) != 0)
 			continue;
-		f->routes[i].prefix = (struct net_prefix){ net_ip_from_v4((uint8_t[]){ 10, (uint8_t)dice(f, 200),
+		f->routes[i].prefix = (struct net_prefix){ net_ip_from_v4((uint8_t[]){ 10,
+		    (uint8_t)dice(f, 200),
 		    (uint8_t)dice(f, 256), 0 }), 24 };
 		f->routes[i].is_primary = true;
 		p->routes = &f->routes[i];

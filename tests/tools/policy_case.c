@@ -1,7 +1,7 @@
 /*
- * policy-case CASE.json: what the policy engine makes of one captured case, as a JSON object in the form of the case's
- * "expect" member ("error" in place of its two error members). Kinds of cases: a policy with users and nodes; names of
- * nodes; DNS settings.
+ * policy-case CASE.json: what the policy engine makes of one captured case, as a JSON object in
+ * the form of the case's "expect" member ("error" in place of its two error members). Kinds of
+ * cases: a policy with users and nodes; names of nodes; DNS settings.
  */
 #include <stdio.h>
 #include <string.h>
@@ -49,7 +49,8 @@ static void
 users_read(struct policy_case *c)
 {
 	const json_t *list = json_object_get(c->json, "users"), *v;
-	/* Cases tell no roles; in the tailnet that was captured the first user was the owner, the others admins. */
+	/* Cases tell no roles; in the tailnet that was captured the first user was the owner,
+	 * the others admins. */
 	bool is_captured = strcmp(json_get_str(c->json, "origin", ""), "captured") == 0;
 	size_t i;
 
@@ -154,7 +155,8 @@ static struct policy_node
 as_policy(const struct case_node *n)
 {
 	return (struct policy_node){ .id = n->id, .user_id = n->n_tags > 0 ? 0 : n->user_id, .tags = n->tags,
-		.n_tags = n->n_tags, .ip4 = n->ip4, .ip6 = n->ip6, .routes = n->routes, .n_routes = n->n_routes };
+		.n_tags = n->n_tags, .ip4 = n->ip4, .ip6 = n->ip6, .routes = n->routes,
+		    .n_routes = n->n_routes };
 }
 
 /* The node of that id, or all (0). */
@@ -238,7 +240,8 @@ caps_of(const struct policy_case *c, const struct policy_bundle *bundle)
 	json_t *out;
 
 	/* What every node has: those of the map, not of the policy. */
-	buf_printf(&b, "{\"https://tailscale.com/cap/ssh\":null,\"https://tailscale.com/cap/file-sharing\":null,"
+	buf_printf(&b,
+	    "{\"https://tailscale.com/cap/ssh\":null,\"https://tailscale.com/cap/file-sharing\":null,"
 	    "\"default-auto-update\":[%s]", updates ? "true" : "false");
 	if (bundle->caps->len > 0) {
 		buf_byte(&b, ',');

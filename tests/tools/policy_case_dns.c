@@ -56,7 +56,8 @@ prefix_read(const json_t *c, const char *name, struct net_prefix *to)
 static void
 params_read(const json_t *c, struct dns_params *p)
 {
-	const json_t *dns = json_object_get(c, "dns"), *servers = json_object_get(dns, "nameservers"), *v, *list;
+	const json_t *dns = json_object_get(c, "dns"), *servers = json_object_get(dns,
+	    "nameservers"), *v, *list;
 	const char *domain;
 	size_t i, k;
 
@@ -98,7 +99,8 @@ case_dns(const json_t *c, json_t *out)
 	json_w_init(&j, &caps);
 	json_array_foreach(json_object_get(node, "cap_map"), i, v)
 		json_w_null(&j, json_string_value(v));
-	struct dns_node n = { .hostname = json_get_str(node, "hostname", ""), .os = json_get_str(node, "os", ""),
+	struct dns_node n = { .hostname = json_get_str(node, "hostname", ""),
+	    .os = json_get_str(node, "os", ""),
 		.caps = (const char *)caps.p, .n_caps = caps.len };
 	const char *ip4 = json_get_str(node, "ipv4", ""), *ip6 = json_get_str(node, "ipv6", "");
 

@@ -1,5 +1,5 @@
 /* See policy_naive.h. Every question is answered from the beginning; nothing is kept. */
-#include "tests/unit/policy_naive.h"
+#include "tests/unit/policy_naive_private.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,59 +7,6 @@
 #include <strings.h>
 
 #include "coord/policy_users.h"
-
-/* --- filters as sets -------------------------------------------------------------------------- */
-
-void
-canon_add(struct canon *c, const struct ipset *src, const char *what, const struct ipset *dst)
-{
-	struct buf key = { 0 };
-	unsigned i = 0;
-
-	if (dst->n == 0)
-		return;
-	ipset_put(&key, src);
-	buf_printf(&key, " %s", what);
-	while (i < c->n && strcmp(c->v[i].key, buf_cstr(&key)) != 0)
-		i++;
-	if (i == c->n) {
-		c->v = obj_realloc(c->v, (c->n + 1) * sizeof(*c->v));
-		c->v[c->n++] = (struct canon_entry){ .key = obj_strdup(buf_cstr(&key)) };
-	}
-	ipset_add_set(&c->v[i].dst, dst);
-	buf_fini(&key);
-}
-
-static int
-compare_entries(const void *pa, const void *pb)
-{
-	const struct canon_entry *a = pa, *b = pb;
-
-	return strcmp(a->key, b->key);
-}
-
-void
-canon_put(struct canon *c, struct buf *b)
-{
-	if (c->n > 1)
-		qsort(c->v, c->n, sizeof(*c->v), compare_entries);
-	for (unsigned i = 0; i < c->n; i++) {
-		buf_printf(b, "%s -> ", c->v[i].key);
-		ipset_put(b, &c->v[i].dst);
-		buf_byte(b, '\n');
-	}
-}
-
-void
-canon_fini(struct canon *c)
-{
-	for (unsigned i = 0; i < c->n; i++) {
-		free(c->v[i].key);
-		ipset_fini(&c->v[i].dst);
-	}
-	free(c->v);
-	*c = (struct canon){ 0 };
-}
 
 /* --- selectors -------------------------------------------------------------------------------- */
 
@@ -72,15 +19,15 @@ add_prefix(struct ipset *out, const char *text)
 		ipset_add_prefix(out, &prefix);
 }
 
-static void
-everything(struct ipset *out)
+void
+naive_everything(struct ipset *out)
 {
 	add_prefix(out, "0.0.0.0/0");
 	add_prefix(out, "::/0");
 }
 
-static void
-internet(struct ipset *out)
+void
+naive_internet(struct ipset *out)
 {
 	static const char *const not[] = { "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10",
 		"169.254.0.0/16" };
@@ -102,8 +49,8 @@ is_exit_route(const struct net_prefix *p)
 	return p->bits == 0;
 }
 
-static bool
-is_exit_node(const struct policy_node *n)
+bool
+naive_is_exit_node(const struct policy_node *n)
 {
 	for (unsigned i = 0; i < n->n_routes; i++) {
 		if (is_exit_route(&n->routes[i].prefix))
@@ -176,8 +123,8 @@ naive_resolve(const struct naive *nv, uint32_t sel, struct ipset *out)
 	}
 }
 
-static void
-subnet_routes(const struct naive *nv, struct ipset *out)
+void
+naive_subnet_routes(const struct naive *nv, struct ipset *out)
 {
 	for (unsigned i = 0; i < nv->n; i++) {
 		for (unsigned k = 0; k < nv->nodes[i].n_routes && !nv->nodes[i].is_waiting; k++) {
@@ -187,8 +134,8 @@ subnet_routes(const struct naive *nv, struct ipset *out)
 	}
 }
 
-static bool
-is_kind(const struct naive *nv, uint32_t sel, enum policy_sel_kind kind)
+bool
+naive_is_kind(const struct naive *nv, uint32_t sel, enum policy_sel_kind kind)
 {
 	return nv->p->sels[sel].kind == kind;
 }
@@ -199,21 +146,21 @@ meets(const struct naive *nv, const struct policy_rule *r, const struct policy_n
 	return policy_posture_any(nv->p, &r->postures, policy_posture_of_host, (void *)(uintptr_t)n->host);
 }
 
-static bool
-holds_ip(const struct ipset *s, const struct net_ip *ip)
+bool
+naive_holds_ip(const struct ipset *s, const struct net_ip *ip)
 {
 	return ip->family != 0 && ipset_has(s, ip);
 }
 
-static bool
-holds_node(const struct ipset *s, const struct policy_node *n)
+bool
+naive_holds_node(const struct ipset *s, const struct policy_node *n)
 {
-	return holds_ip(s, &n->ip4) || holds_ip(s, &n->ip6);
+	return naive_holds_ip(s, &n->ip4) || naive_holds_ip(s, &n->ip6);
 }
 
 /* What is in the set of nodes that meet the rule's postures, if it asks for some. */
-static void
-postured(const struct naive *nv, const struct policy_rule *r, struct ipset *set)
+void
+naive_postured(const struct naive *nv, const struct policy_rule *r, struct ipset *set)
 {
 	struct ipset all = *set;
 
@@ -225,29 +172,29 @@ postured(const struct naive *nv, const struct policy_rule *r, struct ipset *set)
 
 		if (n->is_waiting || !meets(nv, r, n))
 			continue;
-		if (holds_ip(&all, &n->ip4))
+		if (naive_holds_ip(&all, &n->ip4))
 			ipset_add_ip(set, &n->ip4);
-		if (holds_ip(&all, &n->ip6))
+		if (naive_holds_ip(&all, &n->ip6))
 			ipset_add_ip(set, &n->ip6);
 	}
 	ipset_fini(&all);
 }
 
 /* Sources of a rule: those that are written, with_routes: "*" with all subnet routes. */
-static void
-sources(const struct naive *nv, const struct policy_rule *r, bool with_routes, struct ipset *out)
+void
+naive_sources(const struct naive *nv, const struct policy_rule *r, bool with_routes, struct ipset *out)
 {
 	for (unsigned i = 0; i < r->src.n; i++)
 		naive_resolve(nv, r->src.v[i], out);
 	for (unsigned i = 0; i < r->src.n && with_routes && r->postures.n == 0; i++) {
-		if (is_kind(nv, r->src.v[i], POLICY_SEL_ANY))
-			subnet_routes(nv, out);
+		if (naive_is_kind(nv, r->src.v[i], POLICY_SEL_ANY))
+			naive_subnet_routes(nv, out);
 	}
-	postured(nv, r, out);
+	naive_postured(nv, r, out);
 }
 
-static bool
-overlaps_subnet(const struct ipset *s, const struct policy_node *n)
+bool
+naive_overlaps_subnet(const struct ipset *s, const struct policy_node *n)
 {
 	for (unsigned i = 0; i < n->n_routes; i++) {
 		if (!is_exit_route(&n->routes[i].prefix) && ipset_overlaps_prefix(s, &n->routes[i].prefix))
@@ -263,7 +210,7 @@ covers_internet(const struct ipset *s)
 	struct ipset all = { 0 };
 	bool covers;
 
-	internet(&all);
+	naive_internet(&all);
 	covers = ipset_covers_prefix(s, &v4) || ipset_covers_prefix(s, &v6) || ipset_covers(s, &all);
 	ipset_fini(&all);
 	return covers;
@@ -275,8 +222,8 @@ has_ip_part(const struct policy_rule *r)
 	return !r->is_grant || r->n_ip > 0;
 }
 
-static const char *
-companion(const char *name)
+const char *
+naive_companion(const char *name)
 {
 	if (strcmp(name, "tailscale.com/cap/drive") == 0)
 		return "tailscale.com/cap/drive-sharer";
@@ -287,7 +234,7 @@ static bool
 has_companion(const struct policy_rule *r)
 {
 	for (unsigned i = 0; i < r->n_app; i++) {
-		if (companion(r->app[i].name) != NULL)
+		if (naive_companion(r->app[i].name) != NULL)
 			return true;
 	}
 	return false;
@@ -330,13 +277,14 @@ is_users(const struct policy_node *n, int64_t user_id)
 }
 
 /* autogroup:self at a node: sources, and all of its user's. */
-static void
-self_sets(const struct naive *nv, const struct policy_rule *r, const struct policy_node *n, struct ipset *src,
+void
+naive_self_sets(const struct naive *nv, const struct policy_rule *r, const struct policy_node *n,
+    struct ipset *src,
     struct ipset *all)
 {
 	struct ipset s = { 0 };
 
-	sources(nv, r, true, &s);
+	naive_sources(nv, r, true, &s);
 	for (unsigned i = 0; i < nv->n; i++) {
 		const struct policy_node *o = &nv->nodes[i];
 
@@ -344,7 +292,7 @@ self_sets(const struct naive *nv, const struct policy_rule *r, const struct poli
 			continue;
 		ipset_add_ip(all, &o->ip4);
 		ipset_add_ip(all, &o->ip6);
-		if (!holds_node(&s, o))
+		if (!naive_holds_node(&s, o))
 			continue;
 		ipset_add_ip(src, &o->ip4);
 		ipset_add_ip(src, &o->ip6);
@@ -352,8 +300,8 @@ self_sets(const struct naive *nv, const struct policy_rule *r, const struct poli
 	ipset_fini(&s);
 }
 
-static bool
-is_via_node(const struct naive *nv, const struct policy_rule *r, const struct policy_node *n)
+bool
+naive_is_via_node(const struct naive *nv, const struct policy_rule *r, const struct policy_node *n)
 {
 	for (unsigned i = 0; i < r->via.n; i++) {
 		if (has_tag(n, nv->p->sels[r->via.v[i]].tag))
@@ -363,18 +311,19 @@ is_via_node(const struct naive *nv, const struct policy_rule *r, const struct po
 }
 
 /* Destinations of a via rule at a node. */
-static void
-via_dests(const struct naive *nv, const struct policy_rule *r, const struct policy_node *n, struct ipset *out)
+void
+naive_via_dests(const struct naive *nv, const struct policy_rule *r, const struct policy_node *n,
+    struct ipset *out)
 {
 	for (unsigned k = 0; k < r->n_dst; k++) {
 		const struct policy_sel *s = &nv->p->sels[r->dst[k].sel];
 
-		if (s->kind == POLICY_SEL_INTERNET && is_exit_node(n))
-			internet(out);
+		if (s->kind == POLICY_SEL_INTERNET && naive_is_exit_node(n))
+			naive_internet(out);
 		for (unsigned i = 0; s->kind == POLICY_SEL_SET && i < s->set.n; i++) {
 			struct ipset one = { .v = &s->set.v[i], .n = 1 };
 
-			if (overlaps_subnet(&one, n))
+			if (naive_overlaps_subnet(&one, n))
 				ipset_add_set(out, &one);
 		}
 	}
@@ -387,41 +336,41 @@ rule_pairs(const struct naive *nv, const struct policy_rule *r, const struct pol
 	struct pair *p;
 
 	for (unsigned k = 0; k < r->n_dst; k++) {
-		has_self = has_self || is_kind(nv, r->dst[k].sel, POLICY_SEL_SELF);
-		has_other = has_other || !is_kind(nv, r->dst[k].sel, POLICY_SEL_SELF);
-		has_any = has_any || is_kind(nv, r->dst[k].sel, POLICY_SEL_ANY);
+		has_self = has_self || naive_is_kind(nv, r->dst[k].sel, POLICY_SEL_SELF);
+		has_other = has_other || !naive_is_kind(nv, r->dst[k].sel, POLICY_SEL_SELF);
+		has_any = has_any || naive_is_kind(nv, r->dst[k].sel, POLICY_SEL_ANY);
 	}
 	if (r->src.n == 0)
 		return;
 	if (r->via.n > 0) {
-		if (r->n_ip > 0 && is_via_node(nv, r, n)) {
+		if (r->n_ip > 0 && naive_is_via_node(nv, r, n)) {
 			p = pair_new(out);
 			p->is_via = true;
-			sources(nv, r, true, &p->src);
-			via_dests(nv, r, n, &p->dst);
+			naive_sources(nv, r, true, &p->src);
+			naive_via_dests(nv, r, n, &p->dst);
 		}
 		return;
 	}
 	if (has_other) {
 		p = pair_new(out);
-		sources(nv, r, true, &p->src);
+		naive_sources(nv, r, true, &p->src);
 		for (unsigned k = 0; k < r->n_dst; k++)
 			naive_resolve(nv, r->dst[k].sel, &p->dst);
 		if (has_any && has_ip_part(r))
-			everything(&p->dst);
+			naive_everything(&p->dst);
 	}
 	if (has_other && has_companion(r)) {
 		p = pair_new(out);
-		sources(nv, r, false, &p->dst);
+		naive_sources(nv, r, false, &p->dst);
 		for (unsigned k = 0; k < r->n_dst; k++)
 			naive_resolve(nv, r->dst[k].sel, &p->src);
 		if (has_any)
-			subnet_routes(nv, &p->src);
+			naive_subnet_routes(nv, &p->src);
 	}
 	if (has_self && n->n_tags == 0) {
 		p = pair_new(out);
 		p->is_self = true;
-		self_sets(nv, r, n, &p->src, &p->dst);
+		naive_self_sets(nv, r, n, &p->src, &p->dst);
 	}
 }
 
@@ -437,14 +386,14 @@ pairs_of(const struct naive *nv, const struct policy_node *n, struct pairs *out)
 static bool
 is_source(const struct pair *p, const struct policy_node *n)
 {
-	return holds_node(&p->src, n) || overlaps_subnet(&p->src, n);
+	return naive_holds_node(&p->src, n) || naive_overlaps_subnet(&p->src, n);
 }
 
 static bool
 is_dest(const struct pair *p, const struct policy_node *n)
 {
-	return holds_node(&p->dst, n) || overlaps_subnet(&p->dst, n) ||
-	    (is_exit_node(n) && covers_internet(&p->dst));
+	return naive_holds_node(&p->dst, n) || naive_overlaps_subnet(&p->dst, n) ||
+	    (naive_is_exit_node(n) && covers_internet(&p->dst));
 }
 
 bool
@@ -471,15 +420,15 @@ allows_route(const struct pair *p, const struct policy_node *v, const struct net
 	bool src_overlaps = ipset_overlaps_prefix(&p->src, route);
 	bool dst_overlaps = ipset_overlaps_prefix(&p->dst, route);
 
-	if (holds_node(&p->src, v) && dst_overlaps)
+	if (naive_holds_node(&p->src, v) && dst_overlaps)
 		return true;
-	if (src_overlaps && holds_node(&p->dst, v))
+	if (src_overlaps && naive_holds_node(&p->dst, v))
 		return true;
-	if (overlaps_subnet(&p->src, v) && dst_overlaps)
+	if (naive_overlaps_subnet(&p->src, v) && dst_overlaps)
 		return true;
-	if (src_overlaps && overlaps_subnet(&p->dst, v))
+	if (src_overlaps && naive_overlaps_subnet(&p->dst, v))
 		return true;
-	return src_overlaps && is_exit_node(v) && covers_internet(&p->dst);
+	return src_overlaps && naive_is_exit_node(v) && covers_internet(&p->dst);
 }
 
 static bool
@@ -501,7 +450,7 @@ via_taken(const struct naive *nv, const struct policy_rule *r, const struct net_
 	for (unsigned i = 0; i < nv->n; i++) {
 		const struct policy_node *n = &nv->nodes[i];
 
-		if (is_via_node(nv, r, n) && routes_it(n, route) && (best == 0 || n->id < best))
+		if (naive_is_via_node(nv, r, n) && routes_it(n, route) && (best == 0 || n->id < best))
 			best = n->id;
 	}
 	return best;
@@ -525,8 +474,8 @@ steer(const struct naive *nv, const struct policy_node *v, const struct policy_n
 
 		if (r->via.n == 0)
 			continue;
-		sources(nv, r, true, &src);
-		is_viewer = holds_node(&src, v);
+		naive_sources(nv, r, true, &src);
+		is_viewer = naive_holds_node(&src, v);
 		ipset_fini(&src);
 		for (unsigned k = 0; k < r->n_dst; k++) {
 			const struct policy_sel *sel = &nv->p->sels[r->dst[k].sel];
@@ -536,7 +485,7 @@ steer(const struct naive *nv, const struct policy_node *v, const struct policy_n
 		}
 		if (!is_viewer || !covers)
 			continue;
-		if (is_via_node(nv, r, peer))
+		if (naive_is_via_node(nv, r, peer))
 			s.is_in = true;
 		else
 			s.is_out = true;
@@ -561,7 +510,7 @@ naive_shows(const struct naive *nv, unsigned viewer, unsigned peer, unsigned i)
 	pairs_of(nv, v, &p);
 	for (unsigned k = 0; k < p.n; k++) {
 		is_allowed = is_allowed || allows_route(&p.v[k], v, &route->prefix);
-		if (p.v[k].is_via || p.v[k].is_self || !holds_node(&p.v[k].src, v))
+		if (p.v[k].is_via || p.v[k].is_self || !naive_holds_node(&p.v[k].src, v))
 			continue;
 		is_covered = is_covered || (is_exit_route(&route->prefix) ? covers_internet(&p.v[k].dst) :
 		    ipset_overlaps_prefix(&p.v[k].dst, &route->prefix));
@@ -574,202 +523,4 @@ naive_shows(const struct naive *nv, unsigned viewer, unsigned peer, unsigned i)
 	if (s.is_in || (!is_exit_route(&route->prefix) && routes_it(v, &route->prefix)))
 		return true;
 	return is_allowed && (!s.is_out || is_covered);
-}
-
-/* --- filters ---------------------------------------------------------------------------------- */
-
-struct told {
-	const struct naive *nv;
-	const struct policy_node *n;
-	struct canon *out;
-};
-
-static void
-add_ports(const struct told *t, const struct ipset *src, int proto, const struct policy_ports *ports,
-    unsigned n_ports, const struct ipset *dst)
-{
-	char what[64];
-
-	for (unsigned i = 0; i < n_ports && src->n > 0; i++) {
-		snprintf(what, sizeof(what), "proto %d ports %u-%u", proto, (unsigned)ports[i].first,
-		    (unsigned)ports[i].last);
-		canon_add(t->out, src, what, dst);
-	}
-}
-
-static void
-add_rule_ports(const struct told *t, const struct policy_rule *r, unsigned k, const struct ipset *src,
-    const struct ipset *dst)
-{
-	if (!r->is_grant)
-		add_ports(t, src, r->proto, r->dst[k].ports, r->dst[k].n_ports, dst);
-	for (unsigned i = 0; i < r->n_ip; i++)
-		add_ports(t, src, r->ip[i].proto, r->ip[i].ports, r->ip[i].n_ports, dst);
-}
-
-static void
-add_caps(const struct told *t, const struct policy_rule *r, bool is_companion, const struct ipset *src,
-    const struct ipset *dst)
-{
-	for (unsigned i = 0; i < r->n_app; i++) {
-		const char *name = is_companion ? companion(r->app[i].name) : r->app[i].name;
-		struct buf what = { 0 };
-
-		if (name == NULL)
-			continue;
-		buf_printf(&what, "cap %s %s", name, is_companion ? "null" : r->app[i].values);
-		canon_add(t->out, src, buf_cstr(&what), dst);
-		buf_fini(&what);
-	}
-}
-
-/* Of the entries of a destination those that the node gets. is_nodes: each address is one. */
-static void
-reduce_ports(const struct told *t, const struct ipset *set, bool is_nodes, struct ipset *out)
-{
-	struct ipset all = { 0 };
-
-	internet(&all);
-	for (unsigned i = 0; i < set->n; i++) {
-		struct ipset one = { .v = &set->v[i], .n = 1 };
-
-		if (!is_nodes && (holds_node(&one, t->n) || overlaps_subnet(&one, t->n) ||
-		    (is_exit_node(t->n) && ipset_covers(&all, &one))))
-			ipset_add_set(out, &one);
-	}
-	for (unsigned i = 0; i < t->nv->n && is_nodes; i++) {
-		const struct net_ip *ips[] = { &t->nv->nodes[i].ip4, &t->nv->nodes[i].ip6 };
-
-		for (unsigned k = 0; k < 2; k++) {
-			struct ipset_range r = { *ips[k], *ips[k] };
-			struct ipset one = { .v = &r, .n = 1 };
-
-			if (holds_ip(set, ips[k]) && (holds_node(&one, t->n) || overlaps_subnet(&one, t->n)))
-				ipset_add_set(out, &one);
-		}
-	}
-	ipset_fini(&all);
-}
-
-/* The same for capabilities: what holds the node's address becomes that. */
-static void
-reduce_caps(const struct told *t, const struct ipset *set, bool is_nodes, struct ipset *out)
-{
-	if (holds_ip(set, &t->n->ip4))
-		ipset_add_ip(out, &t->n->ip4);
-	if (holds_ip(set, &t->n->ip6))
-		ipset_add_ip(out, &t->n->ip6);
-	for (unsigned i = 0; i < set->n && !is_nodes; i++) {
-		struct ipset one = { .v = &set->v[i], .n = 1 };
-
-		if (overlaps_subnet(&one, t->n))
-			ipset_add_set(out, &one);
-	}
-	for (unsigned i = 0; i < t->nv->n && is_nodes; i++) {
-		const struct net_ip *ips[] = { &t->nv->nodes[i].ip4, &t->nv->nodes[i].ip6 };
-
-		for (unsigned k = 0; k < 2; k++) {
-			struct ipset_range r = { *ips[k], *ips[k] };
-			struct ipset one = { .v = &r, .n = 1 };
-
-			if (holds_ip(set, ips[k]) && overlaps_subnet(&one, t->n))
-				ipset_add_set(out, &one);
-		}
-	}
-}
-
-static bool
-stands_for_nodes(const struct naive *nv, uint32_t sel)
-{
-	return nv->p->sels[sel].kind >= POLICY_SEL_USER;
-}
-
-static void
-add_other(const struct told *t, const struct policy_rule *r, const struct ipset *src)
-{
-	struct ipset cap_dst = { 0 }, rev_src = { 0 }, rev_dst = { 0 };
-
-	for (unsigned k = 0; k < r->n_dst; k++) {
-		uint32_t sel = r->dst[k].sel;
-		struct ipset set = { 0 }, dst = { 0 };
-
-		if (is_kind(t->nv, sel, POLICY_SEL_SELF))
-			continue;
-		naive_resolve(t->nv, sel, &set);
-		ipset_add_set(&rev_src, &set);
-		if (is_kind(t->nv, sel, POLICY_SEL_ANY)) {
-			everything(&dst);
-			subnet_routes(t->nv, &rev_src);
-		} else {
-			reduce_ports(t, &set, stands_for_nodes(t->nv, sel), &dst);
-		}
-		add_rule_ports(t, r, k, src, &dst);
-		reduce_caps(t, &set, stands_for_nodes(t->nv, sel), &cap_dst);
-		ipset_fini(&set);
-		ipset_fini(&dst);
-	}
-	add_caps(t, r, false, src, &cap_dst);
-	for (unsigned i = 0; i < r->src.n; i++) {
-		struct ipset set = { 0 };
-
-		naive_resolve(t->nv, r->src.v[i], &set);
-		postured(t->nv, r, &set);
-		reduce_caps(t, &set, r->postures.n > 0 || stands_for_nodes(t->nv, r->src.v[i]), &rev_dst);
-		ipset_fini(&set);
-	}
-	add_caps(t, r, true, &rev_src, &rev_dst);
-	ipset_fini(&cap_dst);
-	ipset_fini(&rev_src);
-	ipset_fini(&rev_dst);
-}
-
-static void
-add_self(const struct told *t, const struct policy_rule *r)
-{
-	struct ipset src = { 0 }, all = { 0 }, own = { 0 };
-
-	self_sets(t->nv, r, t->n, &src, &all);
-	ipset_add_ip(&own, &t->n->ip4);
-	ipset_add_ip(&own, &t->n->ip6);
-	for (unsigned k = 0; k < r->n_dst && src.n > 0; k++) {
-		if (!is_kind(t->nv, r->dst[k].sel, POLICY_SEL_SELF))
-			continue;
-		add_rule_ports(t, r, k, &src, &own);
-		add_caps(t, r, false, &src, &own);
-		if (holds_node(&src, t->n))
-			add_caps(t, r, true, &all, &own);
-	}
-	ipset_fini(&src);
-	ipset_fini(&all);
-	ipset_fini(&own);
-}
-
-void
-naive_filter(const struct naive *nv, unsigned node, struct canon *out)
-{
-	struct told t = { nv, &nv->nodes[node], out };
-
-	for (unsigned i = 0; i < nv->p->n_rules && !t.n->is_waiting; i++) {
-		const struct policy_rule *r = &nv->p->rules[i];
-		struct ipset src = { 0 }, dst = { 0 };
-		bool has_other = false;
-
-		for (unsigned k = 0; k < r->n_dst; k++)
-			has_other = has_other || !is_kind(nv, r->dst[k].sel, POLICY_SEL_SELF);
-		if (r->src.n == 0)
-			continue;
-		sources(nv, r, true, &src);
-		if (r->via.n > 0) {
-			if (is_via_node(nv, r, t.n))
-				via_dests(nv, r, t.n, &dst);
-			add_rule_ports(&t, r, 0, &src, &dst);
-		} else {
-			if (t.n->n_tags == 0)
-				add_self(&t, r);
-			if (has_other)
-				add_other(&t, r, &src);
-		}
-		ipset_fini(&src);
-		ipset_fini(&dst);
-	}
 }

@@ -1,10 +1,11 @@
 /*
- * What a policy says of nodes, worked out node by node with sets of addresses: slow, and as the language is described,
- * to compare the engine with.
+ * What a policy says of nodes, worked out node by node with sets of addresses: slow, and as the
+ * language is described, to compare the engine with.
  */
 #ifndef TESTS_POLICY_NAIVE_H
 #define TESTS_POLICY_NAIVE_H
 
+#include "base/json.h"
 #include "coord/policy_world.h"
 
 struct naive {
@@ -23,6 +24,8 @@ struct canon {
 	unsigned n;
 };
 void canon_add(struct canon *c, const struct ipset *src, const char *what, const struct ipset *dst);
+/* A FilterRule as nodes get it. */
+void canon_add_rule(struct canon *c, const json_t *rule);
 /* By key, so that equal ones print alike. */
 void canon_put(struct canon *c, struct buf *b);
 void canon_fini(struct canon *c);

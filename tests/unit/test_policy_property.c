@@ -1,8 +1,9 @@
-/* links: tests/unit/policy_naive coord/policy_world* coord/policy_ssh coord/policy_posture coord/policy_users coord/policy coord/policy_parse* coord/hujson coord/ipset coord/tag */
+/* links: tests/unit/policy_naive tests/unit/policy_naive_filter coord/policy_world* coord/policy_ssh coord/policy_posture coord/policy_users coord/policy coord/policy_parse* coord/hujson coord/ipset coord/tag */
 /*
- * Proves: under random policies, whatever nodes come, change and go, classes, rows and filters say of every node and
- * every two nodes what an evaluation node by node says (policy_naive.c), and a world that has seen all that says the
- * same as a new one. Prints the seed of what failed; POLICY_SEED=N runs that alone, POLICY_ROUNDS=N so many.
+ * Proves: under random policies, whatever nodes come, change and go, classes, rows and filters
+ * say of every node and every two nodes what an evaluation node by node says (policy_naive.c),
+ * and a world that has seen all that says the same as a new one. Prints the seed of what failed;
+ * POLICY_SEED=N runs that alone, POLICY_ROUNDS=N so many.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -62,7 +63,8 @@ static const char *const people[] = { "alice@", "bob@example.com", "group:g", "g
 	"user:*@example.com", "autogroup:admin", "carol@", "nobody@" };
 static const char *const machines[] = { "tag:a", "tag:b", "tag:c", "tag:d", "autogroup:tagged" };
 static const char *const literals[] = { "100.64.0.3", "100.64.0.0/29", "100.64.0.4/30", "fd7a:115c:a1e0::3",
-	"fd7a:115c:a1e0::/125", "10.1.0.0/16", "10.1.2.0/24", "10.0.0.0/8", "db", "lan", "fd00:1::/64", "8.8.8.0/24",
+	"fd7a:115c:a1e0::/125", "10.1.0.0/16", "10.1.2.0/24", "10.0.0.0/8", "db", "lan",
+	    "fd00:1::/64", "8.8.8.0/24",
 	"ipset:mixed", "10.9.9.9" };
 
 static void
@@ -131,7 +133,8 @@ static void
 put_grant(struct round *r, bool may_self)
 {
 	static const char *const caps[] = { "\"*\"", "\"22\"", "\"tcp:80\",\"udp:53\"", "\"443\"" };
-	static const char *const apps[] = { "\"tailscale.com/cap/drive\":[{\"s\":1}]", "\"example.com/cap/x\":[1,2]",
+	static const char *const apps[] = { "\"tailscale.com/cap/drive\":[{\"s\":1}]",
+	    "\"example.com/cap/x\":[1,2]",
 		"\"tailscale.com/cap/relay\":[]" };
 	bool is_via = dice(r, 3) == 0, has_self = !is_via && may_self && dice(r, 4) == 0;
 	bool has_app = !is_via && dice(r, 3) == 0;
@@ -169,7 +172,8 @@ put_policy(struct round *r)
 	    "\"postures\":{\"posture:lin\":[\"node:os == 'linux'\"]},"
 	    "\"tagOwners\":{\"tag:a\":[],\"tag:b\":[],\"tag:c\":[],\"tag:d\":[]},"
 	    "\"nodeAttrs\":[{\"target\":[\"tag:a\",\"alice@\"],\"attr\":[\"x\",\"suggest-exit-node\"]},"
-	    "{\"target\":[\"tag:c\"],\"attr\":[\"disable-ipv4\"]},{\"target\":[\"10.0.0.0/8\",\"db\"],\"attr\":[\"y\"]}],"
+	    "{\"target\":[\"tag:c\"],\"attr\":[\"disable-ipv4\"]},"
+	    "{\"target\":[\"10.0.0.0/8\",\"db\"],\"attr\":[\"y\"]}],"
 	    "\"ssh\":[{\"action\":\"accept\",\"src\":[\"autogroup:member\"],\"dst\":[\"autogroup:self\"],"
 	    "\"users\":[\"root\"]},{\"action\":\"check\",\"src\":[\"group:g\"],\"dst\":[\"tag:a\"],"
 	    "\"users\":[\"autogroup:nonroot\"]}],\"acls\":[");
@@ -251,8 +255,10 @@ elect(struct round *r)
 			for (unsigned j = 0; j < i && mine->prefix.bits > 0; j++) {
 				const struct random_node *o = &r->nodes[j];
 
-				for (unsigned m = 0; m < o->n.n_routes && o->is_there && !o->n.is_waiting; m++) {
-					if (memcmp(&o->routes[m].prefix, &mine->prefix, sizeof(mine->prefix)) == 0)
+				for (unsigned m = 0; m < o->n.n_routes && o->is_there &&
+				    !o->n.is_waiting; m++) {
+					if (memcmp(&o->routes[m].prefix, &mine->prefix,
+					    sizeof(mine->prefix)) == 0)
 						mine->is_primary = false;
 				}
 			}
@@ -261,67 +267,6 @@ elect(struct round *r)
 }
 
 /* --- what the engine says --------------------------------------------------------------------- */
-
-static void
-add_range(struct ipset *out, const char *text)
-{
-	const char *dash = strchr(text, '-');
-	struct net_prefix prefix;
-	struct net_ip lo, hi;
-
-	if (strcmp(text, "*") == 0) {
-		add_range(out, "0.0.0.0/0");
-		add_range(out, "::/0");
-	} else if (dash != NULL) {
-		assert_int_equal(net_ip_parse(text, (size_t)(dash - text), &lo), ERR_OK);
-		assert_int_equal(net_ip_parse(dash + 1, strlen(dash + 1), &hi), ERR_OK);
-		ipset_add_range(out, &lo, &hi);
-	} else {
-		assert_int_equal(net_prefix_parse(text, strlen(text), &prefix), ERR_OK);
-		ipset_add_prefix(out, &prefix);
-	}
-}
-
-static void
-canon_rule(const json_t *rule, struct canon *out)
-{
-	struct ipset src = { 0 }, dst = { 0 };
-	const json_t *v, *d;
-	const char *name;
-	json_t *values;
-	char what[64];
-	size_t i, k;
-
-	json_array_foreach(json_object_get(rule, "SrcIPs"), i, v)
-		add_range(&src, json_string_value(v));
-	json_array_foreach(json_object_get(rule, "DstPorts"), i, v) {
-		const json_t *ports = json_object_get(v, "Ports");
-		const json_t *proto = json_array_get(json_object_get(rule, "IPProto"), 0);
-
-		snprintf(what, sizeof(what), "proto %d ports %u-%u", proto == NULL ? -1 :
-		    (int)json_integer_value(proto), (unsigned)json_get_int(ports, "First", 0),
-		    (unsigned)json_get_int(ports, "Last", 0));
-		add_range(&dst, json_get_str(v, "IP", ""));
-		canon_add(out, &src, what, &dst);
-		ipset_fini(&dst);
-	}
-	json_array_foreach(json_object_get(rule, "CapGrant"), i, v) {
-		json_array_foreach(json_object_get(v, "Dsts"), k, d) {
-			assert_non_null(strchr(json_string_value(d), '/'));
-			add_range(&dst, json_string_value(d));
-		}
-		json_object_foreach(json_object_get(v, "CapMap"), name, values) {
-			struct buf text = { 0 };
-
-			buf_printf(&text, "cap %s ", name);
-			json_dump_to(&text, values);
-			canon_add(out, &src, buf_cstr(&text), &dst);
-			buf_fini(&text);
-		}
-		ipset_fini(&dst);
-	}
-	ipset_fini(&src);
-}
 
 static void
 canon_filter(const struct shbuf *filter, const struct policy_node *n, struct canon *out)
@@ -336,7 +281,7 @@ canon_filter(const struct shbuf *filter, const struct policy_node *n, struct can
 	if (json_parse(b.p, b.len, &json, &why) != ERR_OK)
 		fail_msg("%s: %s", why.s, buf_cstr(&b));
 	json_array_foreach(json, i, v)
-		canon_rule(v, out);
+		canon_add_rule(out, v);
 	json_decref(json);
 	buf_fini(&b);
 }
@@ -348,7 +293,8 @@ complain(struct round *r, const char *what, int64_t a, int64_t b)
 		const struct policy_node *n = &r->there[i];
 		char text[NET_TEXT_MAX];
 
-		fprintf(stderr, "node %d user %d %s %s %s%s%s", (int)n->id, (int)n->user_id, n->n_tags > 0 ? n->tags[0] : "",
+		fprintf(stderr, "node %d user %d %s %s %s%s%s", (int)n->id, (int)n->user_id,
+		    n->n_tags > 0 ? n->tags[0] : "",
 		    n->n_tags > 1 ? n->tags[1] : "", n->ip4.family == 0 ? "no-ip4 " : "",
 		    n->ip6.family == 0 ? "no-ip6 " : "", n->is_waiting ? "waits" : n->host->os);
 		for (unsigned k = 0; k < n->n_routes; k++)
@@ -398,7 +344,8 @@ static void
 check_sight(struct round *r, unsigned a, unsigned b)
 {
 	const struct policy_node *na = &r->there[a], *nb = &r->there[b];
-	const struct policy_class *ca = policy_world_class_of(r->w, na->id), *cb = policy_world_class_of(r->w, nb->id);
+	const struct policy_class *ca = policy_world_class_of(r->w, na->id),
+	    *cb = policy_world_class_of(r->w, nb->id);
 	const struct policy_view *view = policy_world_view(r->w, ca->row, cb->row);
 
 	if ((view != NULL) != naive_sees(&r->nv, a, b))
@@ -434,7 +381,8 @@ check_selectors(struct round *r)
 			    (n->ip6.family != 0 && ipset_has(&want, &n->ip6)));
 
 			assert_int_equal(policy_class_in(r->w, policy_world_class_of(r->w, n->id), sel), is_in);
-			assert_int_equal(policy_world_any_has(r->w, &(struct policy_list){ &sel, 1 }, n), is_in);
+			assert_int_equal(policy_world_any_has(r->w, &(struct policy_list){ &sel,
+			    1 }, n), is_in);
 		}
 		ipset_fini(&want);
 		ipset_fini(&got);
@@ -461,7 +409,8 @@ check_fresh(struct round *r)
 		const struct policy_bundle *a = policy_world_class_of(r->w, r->there[i].id)->bundle;
 		const struct policy_bundle *b = policy_world_class_of(w, r->there[i].id)->bundle;
 
-		if (!shbuf_eq(a->filter, b->filter) || !shbuf_eq(a->caps, b->caps) || !shbuf_eq(a->ssh, b->ssh) ||
+		if (!shbuf_eq(a->filter, b->filter) || !shbuf_eq(a->caps, b->caps) ||
+		    !shbuf_eq(a->ssh, b->ssh) ||
 		    a->is_ipv4_off != b->is_ipv4_off || a->is_exit_suggested != b->is_exit_suggested)
 			complain(r, "a new world says otherwise", r->there[i].id, 0);
 	}
@@ -534,7 +483,8 @@ round_users(struct round *r)
 	for (unsigned i = 0; i < COUNT_OF(names); i++) {
 		struct user *u = &r->user[i];
 
-		*u = (struct user){ .magic = USER_MAGIC, .id = i + 1, .role = i == 0 ? USER_OWNER : USER_MEMBER };
+		*u = (struct user){ .magic = USER_MAGIC, .id = i + 1, .role = i == 0 ? USER_OWNER :
+		    USER_MEMBER };
 		snprintf(u->name, sizeof(u->name), "%s", names[i]);
 		snprintf(u->email, sizeof(u->email), "%s", emails[i]);
 		assert_null(map_put(&r->users, u));
