@@ -4,11 +4,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/clock.h"
 #include "base/log.h"
 #include "coord/tailnet_private.h"
 #include "coord/tailnet_task.h"
+
+#define COMPILE_MAX_MS 1000	/* of this machine's time */
 
 struct policy_save {
 	struct tailnet_task task;	/* first */
@@ -102,6 +105,31 @@ commit(struct policy_save *s)
 	tailnet_policy_submit_take(t, &s->by, s->what, &v, on_committed, s);
 }
 
+static int64_t
+thread_cpu_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
+	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+/* The coordinator will do this in one turn, whenever the policy or its users change. */
+static void
+try_cost(struct policy_save *s, const struct policy_snapshot *snapshot)
+{
+	int64_t ms = thread_cpu_ms();
+
+	policy_world_free(policy_snapshot_world(snapshot, s->verdict.policy));
+	ms = thread_cpu_ms() - ms;
+	if (ms <= COMPILE_MAX_MS)
+		return;
+	s->verdict.rc = ERR_INVAL;
+	policy_errors_add(&s->verdict.errors, 0, 0, "the policy takes %lld ms to work out with the devices there "
+	    "are, which would hold up everybody: at most %d ms are allowed; have fewer or simpler rules",
+	    (long long)ms, COMPILE_MAX_MS);
+}
+
 static void
 work(struct tailnet_task *k)
 {
@@ -109,6 +137,8 @@ work(struct tailnet_task *k)
 	int64_t began_ms = clock_mono_ms();
 
 	policy_check(s->text, s->n_bytes, k->snapshot, &s->verdict);
+	if (s->verdict.rc == ERR_OK && s->verdict.policy != NULL && s->what != NULL)
+		try_cost(s, k->snapshot);
 	s->took_ms = clock_mono_ms() - began_ms;
 }
 
