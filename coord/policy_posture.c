@@ -7,6 +7,24 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/json.h"
+
+/* A boolean of the whole Hostinfo, which is parsed again: few policies ask. NULL: it is absent, or none. */
+static const char *
+flag_of(const struct hostinfo *h, const char *member)
+{
+	const char *value = NULL;
+	struct err_text why;
+	json_t *v = NULL;
+
+	if (h->json == NULL || json_parse(h->json->bytes, h->json->len, &v, &why) != ERR_OK)
+		return NULL;
+	if (json_is_boolean(json_get(v, member)))
+		value = json_is_true(json_get(v, member)) ? "true" : "false";
+	json_decref(v);
+	return value;
+}
+
 const char *
 policy_posture_of_host(void *arg, const char *attribute)
 {
@@ -26,6 +44,12 @@ policy_posture_of_host(void *arg, const char *attribute)
 		const char *dot = strchr(h->client_version, '.');
 
 		value = dot != NULL && strtoul(dot + 1, NULL, 10) % 2 != 0 ? "unstable" : "stable";
+	} else if (strcmp(attribute, "node:tsStateEncrypted") == 0) {
+		value = flag_of(h, "StateEncrypted");
+	} else if (strcmp(attribute, "node:tsAutoUpdate") == 0 && h->json != NULL) {
+		/* Clients leave it out when it is false. */
+		value = flag_of(h, "AllowsUpdate");
+		value = value == NULL ? "false" : value;
 	}
 	return value != NULL && *value != '\0' ? value : NULL;
 }

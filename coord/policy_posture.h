@@ -1,10 +1,10 @@
 /*
  * Device postures: does what is known of a device meet the conditions of a policy? Pure.
  *
- * A device has attributes (node:os, node:osVersion, node:tsVersion, node:tsReleaseTrack from its
- * Hostinfo; others as somebody sets them). A condition on an attribute that is not set fails, but
- * for NOT SET. Versions are compared number by number, other values as numbers when both are, else
- * as text.
+ * A device has attributes (node:os, node:osVersion, node:tsVersion, node:tsReleaseTrack,
+ * node:tsAutoUpdate, node:tsStateEncrypted from its Hostinfo; others as somebody sets them). A
+ * condition on an attribute that is not set fails, but for NOT SET. Versions are compared number by
+ * number, other values as numbers when both are, else as text.
  */
 #ifndef COORD_POLICY_POSTURE_H
 #define COORD_POLICY_POSTURE_H

@@ -1,7 +1,7 @@
 /* links: coord/policy_world* coord/policy_ssh coord/policy_posture coord/policy_users coord/policy coord/policy_parse* coord/hujson coord/ipset coord/tag */
 /*
- * Any policy over a handful of nodes of every kind: filters are JSON, sight is mutual, what is worked out while nodes
- * come and go is what a new world says.
+ * Any policy over a handful of nodes of every kind: filters are JSON, sight is mutual, what is
+ * worked out while nodes come and go is what a new world says.
  */
 #include <string.h>
 
@@ -117,7 +117,8 @@ check_same(const struct policy_world *a, const struct policy_world *b)
 		const struct policy_bundle *x = policy_world_class_of(a, id)->bundle;
 		const struct policy_bundle *y = policy_world_class_of(b, id)->bundle;
 
-		ASSERT(shbuf_eq(x->filter, y->filter) && shbuf_eq(x->ssh, y->ssh) && shbuf_eq(x->caps, y->caps));
+		ASSERT(shbuf_eq(x->filter, y->filter));
+		ASSERT(shbuf_eq(x->ssh, y->ssh) && shbuf_eq(x->caps, y->caps));
 	}
 }
 
