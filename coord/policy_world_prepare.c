@@ -2,6 +2,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "coord/policy_parse.h"
 #include "coord/policy_world_private.h"
 
 #define CAP_DRIVE "tailscale.com/cap/drive"
@@ -12,27 +13,6 @@ is_literal(enum policy_sel_kind kind)
 {
 	return kind == POLICY_SEL_SET || kind == POLICY_SEL_ANY || kind == POLICY_SEL_ALL ||
 	    kind == POLICY_SEL_INTERNET;
-}
-
-/* What autogroup:internet stands for, whether or not the policy names it. */
-static void
-internet_make(struct ipset *out)
-{
-	static const char *const in[] = { "0.0.0.0/0", "2000::/3" };
-	static const char *const not_in[] = { "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16",
-		"100.64.0.0/10", "169.254.0.0/16" };
-	struct net_prefix prefix;
-
-	for (size_t i = 0; i < COUNT_OF(in); i++) {
-		ASSERT(net_prefix_parse(in[i], strlen(in[i]), &prefix) == ERR_OK);
-		ipset_add_prefix(out, &prefix);
-	}
-	for (size_t i = 0; i < COUNT_OF(not_in); i++) {
-		ASSERT(net_prefix_parse(not_in[i], strlen(not_in[i]), &prefix) == ERR_OK);
-		struct ipset_range r = policy_world_range_of(&prefix);
-
-		ipset_remove_range(out, &r.lo, &r.hi);
-	}
 }
 
 static void
@@ -508,7 +488,7 @@ policy_world_prepare(struct policy_world *w)
 
 	p->member = p->tagged = p->internet = PW_NONE;
 	p->sels = obj_alloc((w->policy->n_sels + 1) * sizeof(*p->sels));
-	internet_make(&internet);
+	policy_parse_internet(&internet);	/* whether or not the policy names it */
 	items_make(w, &internet);
 	rules_make(w, &internet);
 	uses_make(w);
