@@ -37,6 +37,11 @@
 	    "nodes whose key expires within 7 days") \
 	X(NODES_UNAPPROVED, "fairlead_nodes_unapproved", "gauge", "nodes that wait for approval") \
 	X(LOGINS, "fairlead_logins_pending", "gauge", "devices that asked to join without a key") \
+	X(SSH_PENDING, "fairlead_ssh_checks_pending", "gauge", "SSH logins that wait for approval") \
+	X(SSH_APPROVED, "fairlead_ssh_checks_total{result=\"approved\"}", "counter", "SSH checks ended") \
+	X(SSH_REJECTED, "fairlead_ssh_checks_total{result=\"rejected\"}", "counter", "SSH checks ended") \
+	X(SSH_USED, "fairlead_ssh_checks_total{result=\"approved_before\"}", "counter", "SSH checks ended") \
+	X(SSH_REFUSED, "fairlead_ssh_checks_total{result=\"refused\"}", "counter", "SSH checks ended") \
 	X(NODES_ONLINE, "fairlead_nodes_online", "gauge", "nodes online") \
 	X(DERP_ACCEPTS, "derp_accepts", "counter", "DERP connections accepted") \
 	X(DERP_CONNS, "derp_current_connections", "gauge", "DERP connections open") \

@@ -7,6 +7,7 @@
 #include "base/json.h"
 #include "coord/mutation.h"
 #include "coord/tailnet_login.h"
+#include "coord/tailnet_ssh.h"
 #include "coord/tag.h"
 
 static struct audit *
@@ -213,6 +214,56 @@ audit_login(struct txn *x, const struct actor *by, const char *what, const struc
 	json_w_str(&w, "machineKey", machine_key_put(&l->from.machine, text));
 	json_w_obj_close(&w);
 	a->before = take_text(&b);
+}
+
+/* A node by number and, as long as it is there, by name. */
+static void
+put_ssh_node(struct json_writer *w, const struct tailnet *t, int64_t id, const char *name)
+{
+	const struct node *n = map_find(&t->nodes, &id);
+
+	json_w_obj_open(w, name);
+	json_w_int(w, "id", id);
+	json_w_str(w, "name", n != NULL ? n->name : "");
+	json_w_obj_close(w);
+}
+
+static char *
+ssh_text(const struct audit_ssh *s)
+{
+	struct buf b = { 0 };
+	struct json_writer w;
+
+	json_w_init(&w, &b);
+	json_w_obj_open(&w, NULL);
+	put_ssh_node(&w, s->t, s->who->src_id, "source");
+	put_ssh_node(&w, s->t, s->who->dst_id, "destination");
+	json_w_str(&w, "localUser", s->who->user);
+	if (s->approved_by != NULL) {
+		json_w_str(&w, "approvedBy", s->approved_by);
+		json_w_time(&w, "approved", s->approved_unix_s);
+	}
+	json_w_obj_close(&w);
+	return take_text(&b);
+}
+
+void
+audit_ssh_decision(struct txn *x, const struct actor *by, const char *what, const char *check_id,
+	const struct audit_ssh *s)
+{
+	struct audit *a = record_add(x, by, what);
+
+	snprintf(a->target, sizeof(a->target), "ssh %.24s", check_id);
+	a->after = ssh_text(s);
+}
+
+void
+audit_ssh_use(struct txn *x, const struct actor *by, const struct audit_ssh *s)
+{
+	struct audit *a = record_add(x, by, "ssh.use");
+
+	snprintf(a->target, sizeof(a->target), "node %lld", (long long)s->who->dst_id);
+	a->after = ssh_text(s);
 }
 
 static char *

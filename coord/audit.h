@@ -16,6 +16,8 @@ struct cred;
 struct login;
 struct node;
 struct policy_version;
+struct ssh_who;
+struct tailnet;
 struct txn;
 struct tailnet_settings;
 struct user;
@@ -41,6 +43,17 @@ void audit_cred(struct txn *x, const struct actor *by, const char *what, const s
 	const struct cred *after);
 /* What a rejected device said of itself. */
 void audit_login(struct txn *x, const struct actor *by, const char *what, const struct login *l);
+/* An SSH check approved or rejected, and a connection that an earlier approval let through; whose, and when,
+ * that was. */
+struct audit_ssh {
+	const struct tailnet *t;
+	const struct ssh_who *who;
+	const char *approved_by;
+	int64_t approved_unix_s;
+};
+void audit_ssh_decision(struct txn *x, const struct actor *by, const char *what, const char *check_id,
+	const struct audit_ssh *s);
+void audit_ssh_use(struct txn *x, const struct actor *by, const struct audit_ssh *s);
 /* Numbers, not texts. */
 void audit_policy(struct txn *x, const struct actor *by, const char *what,
 	const struct policy_version *before, const struct policy_version *after);

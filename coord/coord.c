@@ -29,7 +29,7 @@ struct coord {
 };
 
 /* What a worker tells: one struct for all, since they differ in one member. */
-enum what { REQ_REGISTER, REQ_MAP, STREAMS_DRAINED, STREAM_GONE };
+enum what { REQ_REGISTER, REQ_MAP, REQ_SSH, STREAMS_DRAINED, STREAM_GONE };
 
 struct msg_control {
 	struct mbox_msg msg;
@@ -38,6 +38,7 @@ struct msg_control {
 	struct ctl_peer from;		/* conn and stream only, for STREAM_GONE */
 	struct register_req *register_req;
 	struct map_req *map_req;
+	struct ssh_req *ssh_req;	/* owned */
 	unsigned n;			/* STREAMS_DRAINED */
 	struct ts2021_stream drained[];
 };
@@ -57,6 +58,10 @@ control_deliver(struct mbox_msg *m, void *loop_arg)
 	case REQ_MAP:
 		session_on_map(t, &c->from, c->map_req);
 		break;
+	case REQ_SSH:
+		tailnet_ssh_ask(t, &c->from, c->ssh_req);
+		free(c->ssh_req);
+		break;
 	case STREAMS_DRAINED:
 		for (unsigned i = 0; i < c->n; i++)
 			session_on_drained(t, c->drained[i].conn, c->drained[i].stream);
@@ -64,6 +69,7 @@ control_deliver(struct mbox_msg *m, void *loop_arg)
 	case STREAM_GONE:
 		session_on_gone(t, c->from.conn, c->from.stream);
 		tailnet_register_gone(t, c->from.conn, c->from.stream);
+		tailnet_ssh_gone(t, c->from.conn, c->from.stream);
 		break;
 	}
 	free(c);
@@ -76,6 +82,7 @@ control_discard(struct mbox_msg *m)
 
 	msg_register_free(c->register_req);
 	msg_map_free(c->map_req);
+	free(c->ssh_req);
 	free(c);
 }
 
@@ -119,6 +126,21 @@ hook_map(void *arg, const struct ctl_peer *from, struct map_req *req)
 	m->from = *from;
 	m->map_req = req;
 	return post_request(m);
+}
+
+static enum err
+hook_ssh(void *arg, const struct ctl_peer *from, const struct ssh_req *req)
+{
+	struct msg_control *m = msg_new(arg, REQ_SSH, 0);
+	struct ssh_req *own = obj_alloc(sizeof(*own));
+	enum err rc;
+
+	*own = *req;
+	m->from = *from;
+	m->ssh_req = own;
+	if ((rc = post_request(m)) != ERR_OK)
+		free(own);
+	return rc;
 }
 
 static void
@@ -189,6 +211,7 @@ coord_new(const struct coord_params *p, struct coord **out, struct err_text *why
 		.arg = c,
 		.on_register = hook_register,
 		.on_map = hook_map,
+		.on_ssh = hook_ssh,
 		.on_drained = hook_drained,
 		.on_gone = hook_gone,
 	};

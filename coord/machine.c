@@ -10,8 +10,8 @@
  * feature/query    not 200: the command fails; a Text without ShouldWait is printed and the
  *                  command ends                          (cmd/tailscale/cli/serve_legacy.go)
  * id-token         status and text are passed to the caller     (ipn/localapi/localapi.go)
- * ssh/action/      not 200: asked again for 30 minutes while the session hangs; so it is an
- *                  SSHAction that rejects and says why          (ssh/tailssh/tailssh.go)
+ * ssh/action/      not 200: asked again for 30 minutes while the session hangs; so whatever is
+ *                  final is an SSHAction that says why          (ssh/tailssh/tailssh.go)
  * tka/             never asked as long as no map has TKAInfo    (ipn/ipnlocal/tailnet-lock.go)
  * webclient/       not 200: the web interface shows the text    (ipn/ipnlocal/web_client.go)
  * update-health    of older clients, which look at nothing
@@ -43,9 +43,7 @@ static const struct entry entries[] = {
 	{ "whoami", false, "GET", { MACHINE_WHOAMI, 0, NULL, NULL } },
 	{ "feature/query", false, "POST", { MACHINE_ANSWER, 200, JSON,
 	    "{\"Text\":\"This feature is not available on this server.\"}\n" } },
-	{ "ssh/action/", true, "GET", { MACHINE_ANSWER, 200, JSON,
-	    "{\"message\":\"SSH check mode is not available on this server.\\r\\n\","
-	    "\"reject\":true}\n" } },
+	{ "ssh/action/", true, "GET", { MACHINE_SSH, 0, NULL, NULL } },
 	{ "set-dns", false, "POST", OFF("setting DNS records for certificates") },
 	{ "set-device-attr", false, "PATCH", OFF("setting device attributes") },
 	{ "audit-log", false, "POST", OFF("the audit log of clients") },

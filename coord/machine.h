@@ -10,6 +10,7 @@ enum machine_act {
 	MACHINE_ANSWER,		/* status and text below are the whole answer */
 	MACHINE_REGISTER,	/* a RegisterRequest */
 	MACHINE_MAP,		/* a MapRequest */
+	MACHINE_SSH,		/* an SSH check: see coord/msg_ssh.h */
 	MACHINE_WHOAMI		/* who the server takes the client for */
 };
 

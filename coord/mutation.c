@@ -14,6 +14,7 @@
 #include "coord/tailnet.h"
 #include "coord/tailnet_dns.h"
 #include "coord/tailnet_private.h"
+#include "coord/tailnet_ssh.h"
 
 static struct user *
 user_at(struct tailnet *t, int64_t id)
@@ -156,10 +157,12 @@ admission_follow(struct tailnet *t, const struct node *n)
 {
 	if (!t->priv->is_started)
 		return;		/* tailnet_start admits everybody */
-	if (!n->is_authorized || node_is_expired(n, clock_wall_s()))
-		t->deps.expel(t->deps.arg, &n->node_key);
-	else
+	if (n->is_authorized && !node_is_expired(n, clock_wall_s())) {
 		t->deps.admit(t->deps.arg, &n->node_key);
+		return;
+	}
+	t->deps.expel(t->deps.arg, &n->node_key);
+	tailnet_ssh_forget_node(t, n->id);
 }
 
 static void
@@ -217,6 +220,8 @@ node_set_owner(struct tailnet *t, struct node *n, struct node *from)
 {
 	int64_t old_owner = node_owner_id(n);
 
+	if (n->user_id != from->user_id || !tag_list_eq(n->tags, n->n_tags, from->tags, from->n_tags))
+		tailnet_ssh_forget_node(t, n->id);
 	user_at(t, n->user_id)->n_nodes--;
 	user_at(t, from->user_id)->n_nodes++;
 	n->user_id = from->user_id;
@@ -319,6 +324,7 @@ node_del(struct tailnet *t, struct mutation *m)
 		change_note(t, n, CHANGE_REMOVED);
 		t->deps.expel(t->deps.arg, &n->node_key);
 	}
+	tailnet_ssh_forget_node(t, n->id);
 	session_node_removed(t, n);
 	if (n->is_soft_dirty)
 		TAILQ_REMOVE(&t->priv->dirty, n, _dirty_link);

@@ -13,6 +13,7 @@
 #include "coord/session.h"
 #include "coord/tailnet_dns.h"
 #include "coord/tailnet_private.h"
+#include "coord/tailnet_ssh.h"
 
 #define REFUSAL_SOURCES_MAX 4096	/* addresses remembered for refused registrations */
 
@@ -38,6 +39,7 @@ tailnet_new(int64_t id, const char *name, const struct tailnet_deps *deps)
 	tailnet_dns_init(t);
 	t->priv = obj_alloc(sizeof(*t->priv));
 	tailnet_logins_init(t);
+	tailnet_ssh_init(t);
 	tailnet_policy_init(t);
 	MAP_INIT(&t->priv->machines, struct machine, key);
 	MAP_INIT(&t->priv->names_held, struct name_hold, name);
@@ -69,6 +71,7 @@ tailnet_free(struct tailnet *t)
 	tailnet_dns_fini(t);
 	tailnet_creds_fini(t);
 	tailnet_logins_fini(t);
+	tailnet_ssh_fini(t);
 	tailnet_register_fini(t);
 	for (at = 0; (n = map_next(&t->nodes, &at)) != NULL; )
 		session_node_removed(t, n);

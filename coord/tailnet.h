@@ -30,6 +30,7 @@ struct tailnet_dns;
 struct dns_params;
 struct policy;
 struct tailnet_policy;
+struct tailnet_ssh;
 
 /* What a tailnet needs from outside; function pointers are never NULL, may be called on the
  * coordinator thread only. */
@@ -92,6 +93,7 @@ struct tailnet {
 	const struct dns_params *dns;	/* in effect; NULL before tailnet_start: as configured */
 	struct policy *policy;		/* in force; held; NULL: none, everything is allowed */
 	struct tailnet_policy *policies;	/* its version and history; see tailnet_policy.h */
+	struct tailnet_ssh *ssh;	/* logins that wait for approval; see tailnet_ssh.h */
 	struct ipam *ipam;
 	struct map_state *map;		/* distribution: session, change, map_* */
 	struct tailnet_private *priv;	/* reservations, pending registrations, timers: tailnet*.c only */

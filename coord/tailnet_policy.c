@@ -14,6 +14,7 @@
 #include "base/metrics.h"
 #include "coord/change.h"
 #include "coord/tailnet_private.h"
+#include "coord/tailnet_ssh.h"
 
 #define CLOSED_TEXT	"{\"acls\": []}"	/* nobody reaches anybody */
 #define LOOK_AGAIN_S	60	/* the wall clock may be set */
@@ -151,6 +152,7 @@ put_in_force(struct tailnet *t)
 		log_warn(LOG_POLICY, "the policy has no rules: everybody reaches everybody", "version",
 		    LOG_NUM(s->now.version));
 	change_policy_set(t, t->policy);
+	tailnet_ssh_forget_all(t);
 }
 
 /* Looks at the deadline again then, in at least so many seconds. */

@@ -9,6 +9,7 @@
 #include "coord/change.h"
 #include "coord/store.h"
 #include "coord/tailnet_private.h"
+#include "coord/tailnet_ssh.h"
 
 #define WARN_BEFORE_S	(7 * 86400)	/* of a key's expiry */
 #define JOIN_GRACE_S	600	/* an ephemeral node that never polled is kept at least so long */
@@ -82,6 +83,7 @@ key_expired(struct tailnet *t, struct node *n)
 {
 	n->_is_expiry_told = true;
 	t->deps.expel(t->deps.arg, &n->node_key);
+	tailnet_ssh_forget_node(t, n->id);
 	change_note(t, n, CHANGE_KEY | CHANGE_SELF);
 	log_info(LOG_COORD, "node key expired", "node", LOG_NUM(n->id), "name", n->name);
 }
@@ -159,7 +161,7 @@ void
 tailnet_due_run(struct tailnet *t)
 {
 	static const struct actor by = { .name = "ephemeral timeout" };
-	int64_t now = clock_wall_s(), login_at;
+	int64_t now = clock_wall_s(), login_at, ssh_at;
 	struct look look = { .next = now + LOOK_AGAIN_S };
 	unsigned n_removed = 0;
 	size_t at = 0;
@@ -184,6 +186,8 @@ tailnet_due_run(struct tailnet *t)
 	gauge_set(&t->priv->n_expiring, METRIC_NODES_EXPIRING, look.n_expiring);
 	gauge_set(&t->priv->n_unapproved, METRIC_NODES_UNAPPROVED, look.n_unapproved);
 	login_at = tailnet_logins_due(t, now);
+	ssh_at = tailnet_ssh_due(t, now);
+	tailnet_due_note(t, ssh_at);
 	tailnet_due_note(t, login_at != 0 && login_at < look.next ? login_at : look.next);
 }
 

@@ -20,6 +20,7 @@
 #include "base/worker.h"
 #include "coord/msg_map.h"
 #include "coord/msg_register.h"
+#include "coord/msg_ssh.h"
 
 /* Oldest capability version accepted: 113 = client 1.80. */
 #define TS2021_VERSION_MIN 113
@@ -48,11 +49,12 @@ struct ts2021_hooks {
 	void *arg;
 	enum err (*on_register)(void *arg, const struct ctl_peer *from, struct register_req *req);
 	enum err (*on_map)(void *arg, const struct ctl_peer *from, struct map_req *req);
+	enum err (*on_ssh)(void *arg, const struct ctl_peer *from, const struct ssh_req *req);
 	/* The answers of ts2021_map_send on these streams have been taken by their sockets; not
 	 * called after is_last. All of a worker's turn in one call: a wake-up of the other side
 	 * costs more than sending a small answer. The list is borrowed for the call. */
 	void (*on_drained)(void *arg, const struct ts2021_stream *list, unsigned n);
-	/* A register or map stream ended before its answer was complete: by the client, by an
+	/* A register, map or SSH stream ended before its answer was complete: by the client, by an
 	 * error, or with its connection. Not called after ts2021_reply, is_last or
 	 * ts2021_stream_end. */
 	void (*on_gone)(void *arg, struct conn_ref conn, int32_t stream);

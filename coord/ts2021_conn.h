@@ -104,7 +104,7 @@ void ts2021_on_request(void *arg, struct h2_stream *s);
 void ts2021_on_closed(void *arg, struct h2_stream *s);
 
 /* h2_note.kind and .flags */
-enum { TS2021_OTHER, TS2021_REGISTER, TS2021_MAP };
+enum { TS2021_OTHER, TS2021_REGISTER, TS2021_MAP, TS2021_SSH };
 enum {
 	TS2021_AWAITS = 1,	/* a hook has taken it, and its answer is not complete */
 	TS2021_UNDER_WAY = 2	/* a map message is queued: on_drained is due */

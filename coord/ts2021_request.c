@@ -99,6 +99,30 @@ request_map(struct ts2021_conn *c, struct h2_stream *s)
 	answer_not_taken(c, s, rc);
 }
 
+static void
+request_ssh(struct ts2021_conn *c, struct h2_stream *s)
+{
+	const struct ts2021_hooks *hooks = &c->tw->ctl->hooks;
+	struct ctl_peer from = peer_of(c, s);
+	struct ssh_req req;
+	struct err_text why = { "" };
+	char text[sizeof(why.s) + 8];
+	enum err rc;
+
+	if (msg_ssh_parse(s->path, &req, &why) != ERR_OK) {	/* an error status would be asked again */
+		snprintf(text, sizeof(text), "# %s.\r\n", why.s);
+		h2_answer(c->h2, s, &(struct h2_answer){ .status = 200,
+		    .content_type = "application/json", .body = msg_ssh_put(&(struct ssh_action){
+		    .is_reject = true, .message = text }) });
+		return;
+	}
+	s->note.kind = TS2021_SSH;
+	if ((rc = hooks->on_ssh(hooks->arg, &from, &req)) == ERR_OK)
+		s->note.flags |= TS2021_AWAITS;
+	else
+		answer_not_taken(c, s, rc);
+}
+
 void
 ts2021_on_request(void *arg, struct h2_stream *s)
 {
@@ -119,6 +143,9 @@ ts2021_on_request(void *arg, struct h2_stream *s)
 		break;
 	case MACHINE_MAP:
 		request_map(c, s);
+		break;
+	case MACHINE_SSH:
+		request_ssh(c, s);
 		break;
 	case MACHINE_WHOAMI:
 		answer_whoami(c, s);

@@ -124,7 +124,8 @@ static const struct {
 	void (*put)(struct tailnet *t, const char *id, const char *name, struct json_writer *w);
 } nouns[] = {
 	{ "node", NULL }, { "user", NULL }, { "key", flapi_put_key }, { "credential", flapi_put_cred },
-	{ "login", flapi_put_login }, { "settings", settings_put }, { "dns", dns_event_put },
+	{ "login", flapi_put_login }, { "ssh", flapi_put_ssh }, { "settings", settings_put },
+	{ "dns", dns_event_put },
 };
 
 static void

@@ -25,11 +25,13 @@ void flapi_put_node(struct tailnet *t, int64_t id, const char *name, struct json
 void flapi_put_user(struct tailnet *t, int64_t id, const char *name, struct json_writer *w);
 void flapi_put_key(struct tailnet *t, const char *id, const char *name, struct json_writer *w);
 void flapi_put_cred(struct tailnet *t, const char *id, const char *name, struct json_writer *w);
+void flapi_put_ssh(struct tailnet *t, const char *id, const char *name, struct json_writer *w);
 void flapi_put_login(struct tailnet *t, const char *id, const char *name, struct json_writer *w);
 void flapi_put_settings(const struct tailnet *t, const char *name, struct json_writer *w);
 
-/* Add their tables: logins with the page that clients show, settings. */
+/* Add their tables: logins and SSH checks, both with the pages that clients show; settings. */
 void flapi_logins_attach(struct http *h);
+void flapi_ssh_attach(struct http *h);
 void flapi_settings_attach(struct http *h);
 
 /* The tailnet that the request is about. */

@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "web/creds.h"
+#include "web/html.h"
 #include "web/login_page.h"
 
 static void
@@ -224,5 +225,6 @@ void
 flapi_logins_attach(struct http *h)
 {
 	http_routes(h, routes, COUNT_OF(routes));
+	http_routes(h, html_routes, html_routes_count);
 	http_routes(h, login_page_routes, login_page_routes_count);
 }

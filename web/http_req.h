@@ -80,6 +80,9 @@ void http_add_field(struct http_req *q, const char *name, const char *value);
  * the source may be told 401 (false: 429 is due). */
 void http_who_wrong(struct http_req *q, const char *message);
 bool http_who_may_be_wrong(struct http_req *q);
+/* For public pages: does a session of the console ask for it? For what it shows only: a request that changes
+ * something needs a route that says so. */
+bool http_who_session(const struct http_req *q, struct auth *out);
 /* The query of the target, parsed; false: answered 400. The caller frees it with form_fini. */
 bool http_query(struct http_req *q, struct form *out) MUST_USE;
 /* The body of a route that does not take JSON, n bytes; borrowed. */

@@ -99,6 +99,20 @@ http_who(struct http_req *q, const char *method)
 	return ERR_DENIED;
 }
 
+bool
+http_who_session(const struct http_req *q, struct auth *out)
+{
+	struct auth_request r = {
+		.peer = q->peer, .method = "GET", .cookie = http_field(q, "Cookie"),
+		.allows_plain = q->_http->cfg->api.allow_plain_http,
+	};
+	struct err_text why;
+	int status;
+
+	return r.cookie != NULL && auth_check(q->_http->tailnet, &r, HTTP_KNOWN, out, &status,
+	    &why) == ERR_OK && out->kind == AUTH_SESSION;
+}
+
 enum err
 http_who_init(struct http *h, struct err_text *why)
 {

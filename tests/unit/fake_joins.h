@@ -106,6 +106,12 @@ flapi_logins_attach(struct http *h)
 }
 
 void
+flapi_ssh_attach(struct http *h)
+{
+	(void)h;
+}
+
+void
 flapi_settings_attach(struct http *h)
 {
 	(void)h;

@@ -1,4 +1,4 @@
-/* links: coord/ts2021 coord/ts2021_conn coord/ts2021_request coord/noise coord/h2 coord/h2_queue coord/machine coord/msg_map coord/msg_register coord/hostinfo coord/tag */
+/* links: coord/ts2021 coord/ts2021_conn coord/ts2021_request coord/noise coord/h2 coord/h2_queue coord/machine coord/msg_map coord/msg_register coord/msg_ssh coord/hostinfo coord/tag */
 /* Control connections: handshakes, joins, answers that go on, answers from other threads. */
 #include "tests/unit/ts2021_rig.h"
 
@@ -158,6 +158,52 @@ refused_requests(void **state)
 		assert_true(s->is_closed);
 	}
 	assert_int_equal(seen.n_gone, 0);
+	client_free(c);
+}
+
+#define SSH_AT "/machine/ssh/action/1/to/2"
+
+/* What is final is an SSHAction, for a status would be asked again for half an hour. */
+static void
+ssh_checks(void **state)
+{
+	static const char check[] = "{\"accept\":true}";
+	struct client *c = client_new(0);
+	struct h2c_stream *s;
+	int32_t id;
+
+	(void)state;
+	s = h2c_at(&c->h2, h2c_request(&c->h2, "GET", SSH_AT, ""));
+	run(c);
+	assert_int_equal(s->status, 200);
+	assert_non_null(memmem(s->body.p, s->body.len, "\"reject\":true", 13));
+	assert_int_equal(seen.n_ssh, 0);
+
+	id = h2c_request(&c->h2, "GET", SSH_AT "?local_user=root&check=abc", "");
+	s = h2c_at(&c->h2, id);
+	run(c);
+	assert_int_equal(seen.n_ssh, 1);
+	assert_int_equal(seen.ssh.who.dst_id, 2);
+	assert_string_equal(seen.ssh.check, "abc");
+	assert_int_equal(s->status, 0);
+	ts2021_reply(ctl, seen.from.conn, seen.from.stream, 200, 0, shbuf_new(check, sizeof(check) - 1));
+	run(c);
+	assert_int_equal(s->status, 200);
+	assert_memory_equal(s->body.p, check, sizeof(check) - 1);
+	assert_int_equal(seen.n_gone, 0);
+
+	seen.rc = ERR_BUSY;
+	s = h2c_at(&c->h2, h2c_request(&c->h2, "GET", SSH_AT "?local_user=root", ""));
+	run(c);
+	assert_int_equal(s->status, 429);
+	seen.rc = ERR_OK;
+	h2c_request(&c->h2, "GET", SSH_AT "?local_user=root", "");
+	run(c);
+	id = seen.from.stream;
+	nghttp2_submit_rst_stream(c->h2.session, 0, id, NGHTTP2_CANCEL);
+	run(c);
+	assert_int_equal(seen.n_gone, 1);
+	assert_int_equal(seen.gone, id);
 	client_free(c);
 }
 
@@ -368,7 +414,7 @@ until(struct client *c, int n)
 }
 
 static const struct ts2021_hooks threaded_hooks = { .on_register = on_register,
-	.on_map = threaded_map, .on_drained = threaded_drained, .on_gone = threaded_gone };
+	.on_map = threaded_map, .on_ssh = on_ssh, .on_drained = threaded_drained, .on_gone = threaded_gone };
 
 /* Requests on the worker's thread, answers from this one. */
 static void
@@ -406,6 +452,7 @@ main(void)
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		T(joins), T(byte_by_byte), T(large_message), T(old_clients), T(refused_requests),
+		T(ssh_checks),
 		T(bad_handshakes), T(handshakes_are_rationed), T(old_handshakes_are_dropped),
 		T(recorded_client), T(answers_from_another_thread),
 	};

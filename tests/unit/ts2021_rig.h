@@ -30,10 +30,11 @@
 /* --- the server's side ------------------------------------------------------------------------ */
 
 struct seen {
-	unsigned n_register, n_map, n_drained, n_gone;
+	unsigned n_register, n_map, n_ssh, n_drained, n_gone;
 	enum err rc;			/* of the hooks */
 	struct ctl_peer from;		/* of the last request */
 	char auth_key[64];
+	struct ssh_req ssh;
 	int32_t drained, gone;
 };
 
@@ -70,6 +71,16 @@ on_map(void *arg, const struct ctl_peer *from, struct map_req *req)
 	return ERR_OK;
 }
 
+static inline enum err
+on_ssh(void *arg, const struct ctl_peer *from, const struct ssh_req *req)
+{
+	assert_ptr_equal(arg, &seen);
+	seen.n_ssh++;
+	seen.from = *from;
+	seen.ssh = *req;
+	return seen.rc;
+}
+
 static inline void
 on_drained(void *arg, const struct ts2021_stream *list, unsigned n)
 {
@@ -91,7 +102,7 @@ on_gone(void *arg, struct conn_ref conn, int32_t stream)
 }
 
 static const struct ts2021_hooks hooks = { .arg = &seen, .on_register = on_register,
-	.on_map = on_map, .on_drained = on_drained, .on_gone = on_gone };
+	.on_map = on_map, .on_ssh = on_ssh, .on_drained = on_drained, .on_gone = on_gone };
 
 static inline void
 begin(unsigned n_workers, const struct private_key *key, const struct ts2021_hooks *h)

@@ -1,0 +1,105 @@
+/* fairlead ssh: SSH logins that the policy's check rules hold. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/json.h"
+#include "server/cli.h"
+#include "server/cmd.h"
+
+static void
+put_source(const json_t *o, int64_t now, struct buf *out)
+{
+	const json_t *n = json_object_get(o, "source");
+
+	(void)now;
+	cli_put_member(n, "name", out);
+	if (json_array_size(json_object_get(n, "tags")) == 0) {
+		buf_str(out, " of ");
+		cli_put_member(n, "user", out);
+	}
+}
+
+static void
+put_destination(const json_t *o, int64_t now, struct buf *out)
+{
+	(void)now;
+	cli_put_member(json_object_get(o, "destination"), "name", out);
+}
+
+/* For how long an approval counts. */
+static void
+put_period(const json_t *o, int64_t now, struct buf *out)
+{
+	int64_t s = json_get_int(o, "checkPeriodSeconds", 0);
+	char text[CLI_TIME_MAX];
+
+	(void)now;
+	buf_str(out, s == 0 ? "once" : cli_span_put(s, text));
+}
+
+static const struct cli_column columns[] = {
+	{ .head = "ID", .member = "id" },
+	{ .head = "FROM", .put = put_source },
+	{ .head = "TO", .put = put_destination },
+	{ .head = "AS", .member = "localUser" },
+	{ .head = "COUNTS FOR", .put = put_period },
+	{ .head = "WAITS NOW", .member = "waiting" },
+	{ .head = "ASKED", .member = "created", .is_time = true },
+	{ .head = "ENDS", .member = "expires", .is_time = true },
+};
+
+static int
+ssh_list(struct cli *c)
+{
+	json_t *v;
+	int code = cli_call("GET", "/ssh-checks", NULL, &v);
+
+	return code != 0 ? code : cli_print_list(c, v, "sshChecks", columns, COUNT_OF(columns),
+	    "No SSH login waits: the policy's rules with \"action\": \"check\" hold them");
+}
+
+static int
+decide(const struct cli *c, const char *action, const char *said)
+{
+	const char *slash = strrchr(c->argv[0], '/');
+	char *path = cli_path("/ssh-checks/", slash != NULL ? slash + 1 : c->argv[0], action);
+	json_t *v;
+	int code = cli_call("POST", path, NULL, &v);
+
+	free(path);
+	if (code != 0)
+		return code;
+	if (c->is_json)
+		cli_print_json(v);
+	else
+		printf("%s\n", said);
+	json_decref(v);
+	return 0;
+}
+
+static int
+ssh_approve(struct cli *c)
+{
+	return decide(c, "/approve", "The SSH login goes on by itself.");
+}
+
+static int
+ssh_reject(struct cli *c)
+{
+	return decide(c, "/reject", "The SSH login is ended.");
+}
+
+static const struct cli_verb verbs[] = {
+	{ "list", "ls", "", 0, 0, "Lists SSH logins that wait", NULL, ssh_list },
+	{ "approve", NULL, "ID", 1, 1, "Lets an SSH login go on", NULL, ssh_approve },
+	{ "reject", NULL, "ID", 1, 1, "Ends an SSH login", NULL, ssh_reject },
+};
+
+static const struct cli_noun noun = {
+	"ssh", "SSH logins held by the policy's check rules. ID is what the person is shown, or its address.",
+	verbs, COUNT_OF(verbs), false,
+};
+
+const struct cmd cmd_ssh = {
+	.name = "ssh", .noun = &noun, .summary = "SSH logins to be approved: list, approve, reject",
+};
