@@ -104,7 +104,7 @@ func TestAPIDevices(t *testing.T) {
 			t.Errorf("%s of a device that is gone: %v", what, err)
 		}
 	}
-	if _, err := c.PolicyFile().Raw(ctx); err == nil || tsapi.IsNotFound(err) {
+	if _, err := c.Webhooks().List(ctx); err == nil || tsapi.IsNotFound(err) {
 		t.Errorf("what is not supported: %v", err)
 	}
 	other := s.apiClient(t)
