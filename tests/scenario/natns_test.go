@@ -16,7 +16,7 @@ import (
 )
 
 // The official programs at the pinned version, without what no test uses: smaller and quicker to build.
-const clientTags = "ts_omit_aws,ts_omit_bird,ts_omit_kube,ts_omit_completion,ts_omit_systray,ts_omit_ssh," +
+const clientTags = "ts_omit_aws,ts_omit_bird,ts_omit_kube,ts_omit_completion,ts_omit_systray," +
 	"ts_omit_webclient,ts_omit_taildrop,ts_omit_tap"
 
 // clientPrograms builds tailscaled and tailscale and returns their directory.
