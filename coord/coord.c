@@ -197,6 +197,7 @@ load(struct coord *c, const struct coord_params *p, struct err_text *why)
 		return rc;
 	tailnet_start(c->tailnet);
 	tailnet_prune_start(c->tailnet, p->cfg->audit_days);
+	tailnet_policy_recheck(c->tailnet);
 	tailnet_policy_file_start(c->tailnet);
 	if ((rc = audit_reader_new(path, id, &c->audit, why)) != ERR_OK)
 		return rc;

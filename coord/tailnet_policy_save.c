@@ -275,3 +275,31 @@ tailnet_policy_save(struct tailnet *t, const struct actor *by, const struct poli
 		next(t);
 	}
 }
+
+/* policy_save_fn */
+static void
+on_rechecked(void *arg, const struct policy_outcome *o)
+{
+	struct buf text = { 0 };
+
+	(void)arg;
+	if (o->rc == ERR_INVAL) {
+		policy_errors_put(&text, &o->verdict->errors);
+		log_warn(LOG_POLICY, "the policy in force would be refused today", "version", LOG_NUM(o->version),
+		    "err", buf_cstr(&text));
+	}
+	buf_fini(&text);
+}
+
+void
+tailnet_policy_recheck(struct tailnet *t)
+{
+	static const struct actor by = { .name = "start" };
+	struct policy_wish wish = { .if_version = -1 };
+
+	if (t->policy == NULL)
+		return;
+	wish.text = t->policy->text;
+	wish.n_bytes = t->policy->text_bytes;
+	tailnet_policy_save(t, &by, &wish, on_rechecked, NULL);
+}

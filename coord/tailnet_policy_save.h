@@ -38,5 +38,8 @@ typedef void policy_save_fn(void *arg, const struct policy_outcome *o);
 /* done may be called before it returns. */
 void tailnet_policy_save(struct tailnet *t, const struct actor *by, const struct policy_wish *wish,
 	policy_save_fn *done, void *arg);
+/* Looks at the policy in force with the users and nodes of now, and logs what would be refused today: at the
+ * start. It stays in force. */
+void tailnet_policy_recheck(struct tailnet *t);
 
 #endif

@@ -451,6 +451,8 @@ test_failing_tests_stored(void **state)
 	fake_start();
 	in_force(1, text);
 	assert_null(tailnet_policy_problem(fake.t));
+	tailnet_policy_recheck(fake.t);	/* says so in the log, no more */
+	in_force(1, text);
 }
 
 /* --- the history ---------------------------------------------------------------------------------- */
