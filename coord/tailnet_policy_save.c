@@ -125,8 +125,8 @@ try_cost(struct policy_save *s, const struct policy_snapshot *snapshot)
 	if (ms <= COMPILE_MAX_MS)
 		return;
 	s->verdict.rc = ERR_INVAL;
-	policy_errors_add(&s->verdict.errors, 0, 0, "the policy takes %lld ms to work out with the devices there "
-	    "are, which would hold up everybody: at most %d ms are allowed; have fewer or simpler rules",
+	policy_errors_add(&s->verdict.errors, 0, 0, "the policy takes %lld ms to work out with the devices "
+	    "there are, which would hold up everybody: at most %d ms are allowed; have fewer or simpler rules",
 	    (long long)ms, COMPILE_MAX_MS);
 }
 
@@ -285,8 +285,8 @@ on_rechecked(void *arg, const struct policy_outcome *o)
 	(void)arg;
 	if (o->rc == ERR_INVAL) {
 		policy_errors_put(&text, &o->verdict->errors);
-		log_warn(LOG_POLICY, "the policy in force would be refused today", "version", LOG_NUM(o->version),
-		    "err", buf_cstr(&text));
+		log_warn(LOG_POLICY, "the policy in force would be refused today", "version",
+		    LOG_NUM(o->version), "err", buf_cstr(&text));
 	}
 	buf_fini(&text);
 }

@@ -12,7 +12,8 @@
 
 #define ACL	"/api/v2/tailnet/-/acl"
 #define FP	FLAPI "/policy"
-#define TEXT	"// ours\n{\n\t\"acls\": [\n\t\t{\"action\": \"accept\", \"src\": [\"*\"], \"dst\": [\"*:22\"]},\n\t],\n}\n"
+#define TEXT	"// ours\n" \
+	"{\n\t\"acls\": [\n\t\t{\"action\": \"accept\", \"src\": [\"*\"], \"dst\": [\"*:22\"]},\n\t],\n}\n"
 #define CLOSED	"{\"acls\": []}"
 
 static char owner[256];
@@ -75,8 +76,8 @@ test_texts(void **state)
 	etag_of(&raw, etag);
 	assert_string_equal(etag, "\"ts-default\"");
 	assert_non_null(strstr(body_of(&raw), "// No policy is set"));
-	assert_int_equal(ask("POST", ACL, "If-Match: \"ts-default\"\r\nAccept: application/hujson\r\n", TEXT, &raw),
-	    200);
+	assert_int_equal(ask("POST", ACL, "If-Match: \"ts-default\"\r\nAccept: application/hujson\r\n", TEXT,
+	    &raw), 200);
 	assert_string_equal(body_of(&raw), TEXT);
 	assert_non_null(strstr(buf_cstr(&raw), "Content-Type: application/hujson\r\n"));
 	etag_of(&raw, etag);
@@ -115,9 +116,11 @@ test_faults(void **state)
 	static const struct rig_case cases[] = {
 		{ "POST", ACL, "{\n  \"acls\": nonsense\n}", 400, "\"message\":\"line 2, column 11: " },
 		{ "POST", ACL, "{\"acls\":[],\"unheard\":1}", 400, "unheard" },
-		{ "POST", ACL, "{\"acls\":[],\"tests\":[{\"src\":\"ann@\",\"accept\":[\"100.64.0.9:22\"]}]}", 400,
+		{ "POST", ACL, "{\"acls\":[],\"tests\":[{\"src\":\"ann@\",\"accept\":"
+		  "[\"100.64.0.9:22\"]}]}", 400,
 		  "\"message\":\"test(s) failed\"" },
-		{ "POST", ACL, "{\"acls\":[],\"tests\":[{\"src\":\"ann@\",\"accept\":[\"100.64.0.9:22\"]}]}", 400,
+		{ "POST", ACL, "{\"acls\":[],\"tests\":[{\"src\":\"ann@\",\"accept\":"
+		  "[\"100.64.0.9:22\"]}]}", 400,
 		  "\"data\":[{\"user\":\"line" },
 		{ "POST", ACL "/validate", TEXT, 200, "{}" },
 		{ "POST", ACL "/validate", "{\"acls\":1}", 200, "\"message\":\"line 1, column" },
@@ -156,7 +159,8 @@ post_large(const char *target, size_t n)
 	int fd = rig_connect(), status;
 	size_t sent = 0;
 
-	buf_printf(&request, "POST %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n%sContent-Length: %zu\r\n\r\n",
+	buf_printf(&request, "POST %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n%s"
+	    "Content-Length: %zu\r\n\r\n",
 	    target, owner, n);
 	size_t head = request.len;
 	buf_str(&request, CLOSED);
@@ -199,13 +203,16 @@ test_versions(void **state)
 		{ "PUT", FP, "{\"text\":\"{\\\"acls\\\": []}\",\"comment\":\"shut\"}", 200, "\"version\":1" },
 		{ "PUT", FP, "{\"text\":\"{\\\"acls\\\": []}\"}", 200, "\"isUnchanged\":true" },
 		{ "PUT", FP, "{\"text\":\"{}\",\"ifVersion\":0}", 409, "version 1 is in force, not 0" },
-		{ "PUT", FP, "{\"text\":\"{}\",\"ifVersion\":1}", 200, "\"warnings\":[{\"text\":\"without acls" },
+		{ "PUT", FP, "{\"text\":\"{}\",\"ifVersion\":1}", 200,
+		  "\"warnings\":[{\"text\":\"without acls" },
 		{ "PUT", FP, "{\"text\":\"{\"}", 400, "\"errors\":[{\"line\":1,\"column\":2," },
 		{ "PUT", FP, "{}", 400, "text, the policy, is missing" },
 		{ "PUT", FP, "{\"txt\":\"\"}", 400, "unknown member" },
-		{ "PUT", FP, "{\"text\":\"{}\",\"confirmWithinSeconds\":1}", 400, "from 5 seconds to 24 hours" },
+		{ "PUT", FP, "{\"text\":\"{}\",\"confirmWithinSeconds\":1}", 400,
+		  "from 5 seconds to 24 hours" },
 		{ "GET", FP "/versions", "", 200, "\"inForce\":2,\"versions\":[{\"version\":2" },
-		{ "GET", FP "/versions?before=2&limit=1", "", 200, "\"versions\":[{\"version\":1,\"author\":\"ann, API" },
+		{ "GET", FP "/versions?before=2&limit=1", "", 200,
+		  "\"versions\":[{\"version\":1,\"author\":\"ann, API" },
 		{ "GET", FP "/versions?before=2", "", 200, "\"comment\":\"shut\"" },
 		{ "GET", FP "/versions?limit=x", "", 400, "limit must be" },
 		{ "GET", FP "/versions/1", "", 200, "\"text\":\"{\\\"acls\\\": []}\"" },
@@ -215,7 +222,8 @@ test_versions(void **state)
 		{ "POST", FP "/rollback", "{\"version\":9}", 404, "there is no version 9" },
 		{ "POST", FP "/rollback", "{}", 400, "is missing" },
 		{ "POST", FP "/confirm", "{}", 409, "waits for no confirmation" },
-		{ "POST", FP "/rollback", "{\"version\":2,\"confirmWithinSeconds\":60}", 200, "\"confirmBy\":\"20" },
+		{ "POST", FP "/rollback", "{\"version\":2,\"confirmWithinSeconds\":60}", 200,
+		  "\"confirmBy\":\"20" },
 		{ "POST", FP "/confirm", "{\"version\":3}", 409, "is not in force" },
 		{ "POST", FP "/confirm", "{\"version\":4}", 200, "\"confirmBy\":null" },
 		{ "POST", FP "/rollback", "{\"version\":0}", 200, "\"isSet\":false" },
@@ -224,11 +232,12 @@ test_versions(void **state)
 		{ "POST", FP "/plan", "{\"text\":\"{\\\"acls\\\": []}\"}", 200, "\"loses\":" },
 		{ "POST", FP "/plan", "{\"text\":\"{\\\"acls\\\": [1]}\"}", 400, "\"errors\":" },
 		{ "POST", FP "/explain", "{\"src\":\"edge-1\",\"dst\":\"cam:22\"}", 200, "allowed" },
-		{ "POST", FP "/explain", "{\"src\":\"edge-1\",\"dst\":\"cam:22\",\"text\":\"{\\\"acls\\\": []}\"}", 200,
-		  "denied" },
+		{ "POST", FP "/explain", "{\"src\":\"edge-1\",\"dst\":\"cam:22\",\"text\":"
+		  "\"{\\\"acls\\\": []}\"}", 200, "denied" },
 		{ "POST", FP "/explain", "{\"src\":\"nobody\",\"dst\":\"cam:22\"}", 404, "there is no node" },
 		{ "POST", FP "/explain", "{\"src\":\"edge-1\",\"dst\":\"cam\"}", 400, "names no port" },
-		{ "GET", FLAPI "/status", "", 200, "\"policy\":{\"version\":5,\"confirmBy\":null,\"problem\":null}" },
+		{ "GET", FLAPI "/status", "", 200,
+		  "\"policy\":{\"version\":5,\"confirmBy\":null,\"problem\":null}" },
 	};
 
 	(void)state;
