@@ -30,6 +30,8 @@
 	X(CHUNKS_MADE, "fairlead_map_chunks_compressed_total", "counter", "map chunks compressed") \
 	X(POLICY_INVALID, "fairlead_policy_invalid", "gauge", \
 	    "1: the newest stored policy is not understood, an older one is in force") \
+	X(CLUSTER_CONFLICTS, "fairlead_cluster_conflicts", "gauge", \
+	    "pairs of K3s clusters that claim the same addresses") \
 	X(STORE_COMMITS, "fairlead_store_commits_total", "counter", "transactions committed") \
 	X(STORE_FAILED, "fairlead_store_failures_total", "counter", "transactions failed") \
 	X(NODES, "fairlead_nodes", "gauge", "nodes registered") \

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/json.h"
+#include "coord/cluster_overlap.h"
 #include "coord/mutation.h"
 #include "coord/tailnet_login.h"
 #include "coord/tailnet_ssh.h"
@@ -300,6 +301,81 @@ audit_dns(struct txn *x, const struct actor *by, char *before_taken, char *after
 	memcpy(a->target, "dns", sizeof("dns"));
 	a->before = before_taken;
 	a->after = after_taken;
+}
+
+static void
+prefixes_put(struct json_writer *w, const char *name, const struct net_prefix *v, unsigned n)
+{
+	char text[NET_TEXT_MAX];
+
+	json_w_arr_open(w, name);
+	for (unsigned i = 0; i < n; i++)
+		if (v[i].ip.family != 0)
+			json_w_str(w, NULL, net_prefix_put(&v[i], text));
+	json_w_arr_close(w);
+}
+
+static char *
+cluster_text(const struct cluster *c)
+{
+	struct buf b = { 0 };
+	struct json_writer w;
+
+	if (c == NULL)
+		return NULL;
+	json_w_init(&w, &b);
+	json_w_obj_open(&w, NULL);
+	json_w_str(&w, "tag", c->tag);
+	prefixes_put(&w, "ranges", c->range, CLUSTER_RANGES);
+	prefixes_put(&w, "lan", c->lan, c->n_lan);
+	json_w_str(&w, "authKey", c->key_id);
+	json_w_obj_close(&w);
+	return take_text(&b);
+}
+
+void
+audit_cluster(struct txn *x, const struct actor *by, const char *what, const struct cluster *before,
+	const struct cluster *after)
+{
+	struct audit *a = record_add(x, by, what);
+
+	snprintf(a->target, sizeof(a->target), "cluster %s", (before != NULL ? before : after)->name);
+	a->before = cluster_text(before);
+	a->after = cluster_text(after);
+}
+
+static char *
+conflict_text(const struct cluster_conflict *c)
+{
+	struct buf b = { 0 };
+	struct json_writer w;
+
+	if (c == NULL)
+		return NULL;
+	json_w_init(&w, &b);
+	json_w_obj_open(&w, NULL);
+	json_w_arr_open(&w, "clusters");
+	json_w_str(&w, NULL, c->a);
+	json_w_str(&w, NULL, c->b);
+	json_w_arr_close(&w);
+	prefixes_put(&w, "prefixes", c->prefixes, c->n_prefixes);
+	json_w_arr_open(&w, "nodes");
+	for (unsigned i = 0; i < c->n_nodes; i++)
+		json_w_int(&w, NULL, c->nodes[i]);
+	json_w_arr_close(&w);
+	json_w_obj_close(&w);
+	return take_text(&b);
+}
+
+void
+audit_conflict(struct txn *x, const struct actor *by, const struct cluster_conflict *before,
+	const struct cluster_conflict *after)
+{
+	struct audit *a = record_add(x, by, after != NULL ? "cluster.conflict" : "cluster.conflict_end");
+
+	snprintf(a->target, sizeof(a->target), "cluster %s", (before != NULL ? before : after)->a);
+	a->before = conflict_text(before);
+	a->after = conflict_text(after);
 }
 
 static char *

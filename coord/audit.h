@@ -12,6 +12,8 @@
 
 struct actor;
 struct authkey;
+struct cluster;
+struct cluster_conflict;
 struct cred;
 struct login;
 struct node;
@@ -26,7 +28,7 @@ struct audit {
 	char actor[128];	/* "ann@example.org", "node 17", … */
 	char source[NET_TEXT_MAX];	/* address, or "local" */
 	const char *what;	/* "node.rename"; static */
-	char target[32];	/* "node 17", "user 3", "key k12…" */
+	char target[80];	/* "node 17", "user 3", "key k12…" */
 	char *before, *after;	/* owned JSON text; NULL: there was or is nothing */
 };
 
@@ -54,6 +56,11 @@ struct audit_ssh {
 void audit_ssh_decision(struct txn *x, const struct actor *by, const char *what, const char *check_id,
 	const struct audit_ssh *s);
 void audit_ssh_use(struct txn *x, const struct actor *by, const struct audit_ssh *s);
+void audit_cluster(struct txn *x, const struct actor *by, const char *what, const struct cluster *before,
+	const struct cluster *after);
+/* Two clusters began (before is NULL) or ended to claim the same addresses. */
+void audit_conflict(struct txn *x, const struct actor *by, const struct cluster_conflict *before,
+	const struct cluster_conflict *after);
 /* Numbers, not texts. */
 void audit_policy(struct txn *x, const struct actor *by, const char *what,
 	const struct policy_version *before, const struct policy_version *after);

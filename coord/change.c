@@ -7,6 +7,7 @@
 #include "coord/derpmap.h"
 #include "coord/dns_spec.h"
 #include "coord/session_state.h"
+#include "coord/tailnet_cluster.h"
 
 /* Soft changes, for the event stream; it tells of hard ones by their audit records. */
 static void
@@ -35,6 +36,8 @@ change_note(struct tailnet *t, struct node *n, uint32_t what)
 	if (what == 0)
 		return;
 	watch_tell(t, n, what);
+	if (what & (CHANGE_JOINED | CHANGE_REMOVED | CHANGE_WHOLE | CHANGE_ONLINE))
+		tailnet_cluster_note(t, n);
 	if ((what & CHANGE_JOINED) && n->session == NULL && n->map->chunk == NULL && !n->map->is_unseen) {
 		session_presence_expect(m, n);
 		return;

@@ -16,6 +16,7 @@
 #include "coord/policy_plan.h"
 #include "coord/policy_preview.h"
 #include "coord/tailnet.h"
+#include "coord/tailnet_cluster_save.h"
 #include "coord/tailnet_cred.h"
 #include "coord/tailnet_dns.h"
 #include "coord/tailnet_login.h"

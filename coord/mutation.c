@@ -12,6 +12,7 @@
 #include "coord/session.h"
 #include "coord/tag.h"
 #include "coord/tailnet.h"
+#include "coord/tailnet_cluster.h"
 #include "coord/tailnet_dns.h"
 #include "coord/tailnet_private.h"
 #include "coord/tailnet_ssh.h"
@@ -429,6 +430,9 @@ static const struct {
 	[MUTATION_DNS] = { tailnet_dns_apply, fini_dns },
 	[MUTATION_POLICY_ADD] = { tailnet_policy_apply, fini_policy },
 	[MUTATION_POLICY_CONFIRM] = { tailnet_policy_apply, fini_policy },
+	[MUTATION_CLUSTER_ADD] = { tailnet_cluster_apply, fini_none },
+	[MUTATION_CLUSTER_SET] = { tailnet_cluster_apply, fini_none },
+	[MUTATION_CLUSTER_DEL] = { tailnet_cluster_apply, fini_none },
 	[MUTATION_AUDIT] = { stay, fini_audit },
 };
 

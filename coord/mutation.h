@@ -14,6 +14,7 @@
 #include "base/mbox.h"
 #include "coord/audit.h"
 #include "coord/authkey.h"
+#include "coord/cluster.h"
 #include "coord/cred.h"
 #include "coord/node.h"
 #include "coord/tailnet_policy.h"
@@ -48,6 +49,9 @@ struct tailnet;
 	X(DNS, dns)		/* whole */ \
 	X(POLICY_ADD, policy)	/* whole */ \
 	X(POLICY_CONFIRM, policy) /* version: it stays */ \
+	X(CLUSTER_ADD, cluster)	/* whole */ \
+	X(CLUSTER_SET, cluster)	/* whole; found by its name */ \
+	X(CLUSTER_DEL, cluster)	/* name */ \
 	X(AUDIT, audit)		/* whole; kept in the database only */
 
 enum mutation_kind {
@@ -82,6 +86,7 @@ struct mutation {
 		struct { const char *name; int64_t value; } setting;	/* name is static */
 		struct { char *json; } dns;	/* owned; as coord/dns_spec.h has it */
 		struct policy_version policy;
+		struct cluster cluster;
 		struct audit audit;
 	} u;				/* owns what its records own */
 };

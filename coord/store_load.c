@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "coord/ipam.h"
 #include "coord/mutation.h"
+#include "coord/store_cluster.h"
 #include "coord/store.h"
 #include "coord/tag.h"
 #include "coord/tailnet.h"
@@ -318,6 +319,31 @@ load_setting(struct row *r)
 	}
 }
 
+static void
+next_prefix(struct row *r, struct net_prefix *out)
+{
+	const char *s = next_text(r);
+
+	if (s[0] != '\0' && net_prefix_parse(s, strlen(s), out) != ERR_OK)
+		log_warn(LOG_STORE, "stored prefix is none", "prefix", s);
+}
+
+static void
+load_cluster(struct row *r)
+{
+	struct txn *x;
+	struct cluster *c = &row_mutation(&x, r->t, MUTATION_CLUSTER_ADD)->u.cluster;
+
+	next_chars(r, c->name, sizeof(c->name));
+	next_chars(r, c->tag, sizeof(c->tag));
+	for (int i = 0; i < CLUSTER_RANGES; i++)
+		next_prefix(r, &c->range[i]);
+	store_cluster_lan_parse(next_text(r), c);
+	next_chars(r, c->key_id, sizeof(c->key_id));
+	c->created_unix_s = next_int(r);
+	txn_finish_take(x);
+}
+
 /* The newest comes first. */
 static struct policy_stored
 policy_text(void *arg)
@@ -363,6 +389,8 @@ static const struct {
 	    " FROM nodes LEFT JOIN node_state ON node_id = id WHERE tailnet_id = ? ORDER BY id" },
 	{ load_policy, "SELECT version, made_unix_s, author, comment, confirm_by_unix_s, reverts_to, text"
 	    " FROM policies WHERE tailnet_id = ? ORDER BY version DESC" },
+	{ load_cluster, "SELECT name, tag, pod4, pod6, service4, service6, lan, key_id, created_unix_s FROM clusters"
+	    " WHERE tailnet_id = ?" },
 	{ load_cred, "SELECT id, kind, user_id, role, parent, secret_hash, name, description, scopes,"
 	    " tags, created_unix_s, expires_unix_s, revoked_unix_s, last_used_unix_s FROM credentials"
 	    " WHERE tailnet_id = ?" },

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/json.h"
+#include "coord/store_cluster.h"
 #include "coord/store_cred.h"
 #include "coord/store_join.h"
 #include "coord/store_policy.h"
@@ -72,7 +73,7 @@ static const char *const sql_of[] = {
 struct store_sql {
 	uint32_t magic;
 	struct store_conn conn;
-	struct store_stmt stmt, cred, join, policy;
+	struct store_stmt stmt, cred, join, policy, cluster;
 };
 
 enum err
@@ -85,7 +86,8 @@ store_sql_new(sqlite3 *db, struct store_sql **out, struct err_text *why)
 	if (store_stmt_init(&q->stmt, &q->conn, sql_of, Q_COUNT, why) != ERR_OK ||
 	    store_cred_init(&q->cred, &q->conn, why) != ERR_OK ||
 	    store_join_init(&q->join, &q->conn, why) != ERR_OK ||
-	    store_policy_init(&q->policy, &q->conn, why) != ERR_OK) {
+	    store_policy_init(&q->policy, &q->conn, why) != ERR_OK ||
+	    store_cluster_init(&q->cluster, &q->conn, why) != ERR_OK) {
 		store_sql_free(q);
 		return ERR_IO;
 	}
@@ -103,6 +105,7 @@ store_sql_free(struct store_sql *q)
 	store_stmt_fini(&q->cred);
 	store_stmt_fini(&q->join);
 	store_stmt_fini(&q->policy);
+	store_stmt_fini(&q->cluster);
 	ASSERT(sqlite3_close(q->conn.db) == SQLITE_OK);
 	q->magic = 0;
 	free(q);
@@ -412,6 +415,12 @@ put_policy(struct store_sql *q, const struct mutation *m, struct err_text *why)
 }
 
 static enum err
+put_cluster(struct store_sql *q, const struct mutation *m, struct err_text *why)
+{
+	return store_cluster_put(&q->cluster, m, why);
+}
+
+static enum err
 put_audit(struct store_sql *q, const struct mutation *m, struct err_text *why)
 {
 	const struct audit *a = &m->u.audit;
@@ -456,6 +465,9 @@ static put_fn *const put[MUTATION_COUNT] = {
 	[MUTATION_PRUNE] = put_cred,
 	[MUTATION_POLICY_ADD] = put_policy,
 	[MUTATION_POLICY_CONFIRM] = put_policy,
+	[MUTATION_CLUSTER_ADD] = put_cluster,
+	[MUTATION_CLUSTER_SET] = put_cluster,
+	[MUTATION_CLUSTER_DEL] = put_cluster,
 	[MUTATION_AUDIT] = put_audit,
 };
 

@@ -11,6 +11,7 @@
 #include "base/metrics.h"
 #include "coord/ipam.h"
 #include "coord/session.h"
+#include "coord/tailnet_cluster.h"
 #include "coord/tailnet_dns.h"
 #include "coord/tailnet_private.h"
 #include "coord/tailnet_ssh.h"
@@ -41,6 +42,7 @@ tailnet_new(int64_t id, const char *name, const struct tailnet_deps *deps)
 	tailnet_logins_init(t);
 	tailnet_ssh_init(t);
 	tailnet_policy_init(t);
+	tailnet_cluster_init(t);
 	MAP_INIT(&t->priv->machines, struct machine, key);
 	MAP_INIT(&t->priv->names_held, struct name_hold, name);
 	MAP_INIT(&t->priv->node_keys_held, struct registration, node_key);
@@ -69,6 +71,7 @@ tailnet_free(struct tailnet *t)
 	OBJ_CHECK(t, TAILNET_MAGIC);
 	tailnet_timers_stop(t);
 	tailnet_dns_fini(t);
+	tailnet_cluster_fini(t);
 	tailnet_creds_fini(t);
 	tailnet_logins_fini(t);
 	tailnet_ssh_fini(t);
@@ -122,6 +125,7 @@ tailnet_start(struct tailnet *t)
 	tailnet_dns_start(t);
 	tailnet_policy_start(t);	/* who sees whom, before anybody is there */
 	session_state_loaded(t);
+	tailnet_cluster_start(t);
 	tailnet_timers_start(t);
 	log_info(LOG_COORD, "tailnet loaded", "tailnet", t->name, "users",
 	    LOG_NUM(t->users.count), "nodes", LOG_NUM(t->nodes.count));

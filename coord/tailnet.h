@@ -31,6 +31,7 @@ struct dns_params;
 struct policy;
 struct tailnet_policy;
 struct tailnet_ssh;
+struct tailnet_clusters;
 
 /* What a tailnet needs from outside; function pointers are never NULL, may be called on the
  * coordinator thread only. */
@@ -64,7 +65,10 @@ typedef void tailnet_watch_fn(void *arg, const struct tailnet_event *e);
 	X(devices_need_approval, 0, 1, 0, "1: nodes that join neither with a pre-authorized key nor by " \
 	    "an administrator's approval see nobody until one approves them") \
 	X(key_days, -1, 3650, -1, "keys of untagged nodes expire so many days after a login; 0: never, " \
-	    "-1: as configured (node.key_expiry_days)")
+	    "-1: as configured (node.key_expiry_days)") \
+	X(refuse_cluster_overlap, 0, 1, 0, "1: a route that another K3s cluster claims is not approved") \
+	X(disable_cgnat_drop_rule, 0, 1, 0, "1: Linux nodes let in packets from 100.64.0.0/10 that do not " \
+	    "come through the tailnet")
 
 /* Among the stored settings, but JSON: see tailnet_dns.h. */
 #define TAILNET_SETTING_DNS "dns"
@@ -94,6 +98,7 @@ struct tailnet {
 	struct policy *policy;		/* in force; held; NULL: none, everything is allowed */
 	struct tailnet_policy *policies;	/* its version and history; see tailnet_policy.h */
 	struct tailnet_ssh *ssh;	/* logins that wait for approval; see tailnet_ssh.h */
+	struct tailnet_clusters *clusters;	/* see tailnet_cluster.h */
 	struct ipam *ipam;
 	struct map_state *map;		/* distribution: session, change, map_* */
 	struct tailnet_private *priv;	/* reservations, pending registrations, timers: tailnet*.c only */

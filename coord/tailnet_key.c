@@ -6,6 +6,7 @@
 #include "coord/ipam.h"
 #include "coord/store.h"
 #include "coord/tag.h"
+#include "coord/tailnet_cluster.h"
 #include "coord/tailnet_private.h"
 #include "coord/tailnet_tag.h"
 
@@ -24,6 +25,8 @@ spec_check(struct tailnet *t, const struct tailnet_key_spec *spec, struct err_te
 		return rc;
 	if (spec->expires_unix_s != 0 && spec->expires_unix_s <= clock_wall_s())
 		return err_say(why, ERR_INVAL, "the key would have expired already");
+	if (tailnet_cluster_key_check(t, spec, why) != ERR_OK)
+		return ERR_INVAL;
 	if (spec->node_name != NULL && (spec->is_reusable || spec->is_ephemeral))
 		return err_say(why, ERR_INVAL, "the key of a planned node is for that node alone: neither "
 		    "reusable nor ephemeral");

@@ -258,12 +258,10 @@ tailnet_policy_due(struct tailnet *t)
 		revert(t);
 }
 
-void
-tailnet_policy_submit_take(struct tailnet *t, const struct actor *by, const char *what,
-	struct policy_version *v, tailnet_done_fn *done, void *arg)
+struct txn *
+tailnet_policy_txn(struct tailnet_op *op, const struct actor *by, const char *what, struct policy_version *v)
 {
-	struct tailnet_policy *s = t->policies;
-	struct tailnet_op *op = tailnet_op_new(t, done, arg);
+	struct tailnet_policy *s = op->t->policies;
 	struct txn *x = tailnet_op_txn(op);
 	struct policy_version *to = &txn_add(x, MUTATION_POLICY_ADD)->u.policy;
 
@@ -273,7 +271,16 @@ tailnet_policy_submit_take(struct tailnet *t, const struct actor *by, const char
 	*to = *v;
 	v->policy = NULL;		/* moved */
 	audit_policy(x, by, what, &s->now, to);
-	tailnet_op_submit_take(op, x);
+	return x;
+}
+
+void
+tailnet_policy_submit_take(struct tailnet *t, const struct actor *by, const char *what,
+	struct policy_version *v, tailnet_done_fn *done, void *arg)
+{
+	struct tailnet_op *op = tailnet_op_new(t, done, arg);
+
+	tailnet_op_submit_take(op, tailnet_policy_txn(op, by, what, v));
 }
 
 void

@@ -21,6 +21,8 @@
 
 struct event;
 struct mutation;
+struct tailnet_op;
+struct txn;
 struct policy_file;
 struct policy_save;
 
@@ -83,5 +85,8 @@ void tailnet_policy_confirm(struct tailnet *t, const struct actor *by, int64_t v
  * its policy. For tailnet_policy*.c, which see to _is_busy. */
 void tailnet_policy_submit_take(struct tailnet *t, const struct actor *by, const char *what,
 	struct policy_version *v, tailnet_done_fn *done, void *arg);
+/* Likewise the transaction that does so, to be submitted with op, whose id is set. */
+struct txn *tailnet_policy_txn(struct tailnet_op *op, const struct actor *by, const char *what,
+	struct policy_version *v) MUST_USE;
 
 #endif

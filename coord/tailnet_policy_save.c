@@ -23,6 +23,7 @@ struct policy_save {
 	int64_t if_version;
 	char if_hash[POLICY_HASH_CHARS + 1];
 	int64_t confirm_within_s;
+	policy_also_fn *also;
 	policy_save_fn *done;
 	void *arg;
 	struct policy_verdict verdict;
@@ -102,7 +103,11 @@ commit(struct policy_save *s)
 		v.reverts_to = now->confirm_by_unix_s != 0 ? now->reverts_to : now->version;
 	}
 	policy_version_set(&v, s->verdict.policy != NULL ? policy_hold(s->verdict.policy) : NULL);
-	tailnet_policy_submit_take(t, &s->by, s->what, &v, on_committed, s);
+	struct tailnet_op *op = tailnet_op_new(t, on_committed, s);
+	struct txn *x = tailnet_policy_txn(op, &s->by, s->what, &v);
+	if (s->also != NULL)
+		s->also(s->arg, x);
+	tailnet_op_submit_take(op, x);
 }
 
 static int64_t
@@ -233,6 +238,7 @@ save_new(struct tailnet *t, const struct actor *by, const struct policy_wish *wi
 	s->if_version = wish->if_version;
 	snprintf(s->if_hash, sizeof(s->if_hash), "%s", wish->if_hash != NULL ? wish->if_hash : "");
 	s->confirm_within_s = wish->confirm_within_s;
+	s->also = wish->also;
 	return s;
 }
 

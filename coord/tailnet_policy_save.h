@@ -12,6 +12,11 @@
 #define POLICY_CONFIRM_MIN_S	5
 #define POLICY_CONFIRM_MAX_S	(24 * 3600)
 
+struct txn;
+/* Adds to the transaction that makes the policy another one, so that what belongs to it is done or not done with
+ * it. arg is the done function's. Not called when there is none: refused, or in force already. */
+typedef void policy_also_fn(void *arg, struct txn *x);
+
 /* What is asked for. All is copied. */
 struct policy_wish {
 	const char *text;		/* empty: no policy any more, everything is allowed */
@@ -21,6 +26,7 @@ struct policy_wish {
 	int64_t if_version;		/* only if this one is in force; -1: any */
 	const char *if_hash;		/* the same by hash; "ts-default": none was set; NULL: any */
 	int64_t confirm_within_s;	/* taken back unless confirmed by then; 0: it stays */
+	policy_also_fn *also;		/* NULL: nothing more */
 };
 
 /* Valid during the done function only. */

@@ -17,6 +17,10 @@ static const struct {
 	  "on, off: nodes see nobody until one approves them, unless a key or a login did" },
 	{ "key-days", "keyDays", SETTING_DAYS,
 	  "days until keys of untagged nodes expire; never; default (as configured)" },
+	{ "refuse-cluster-overlap", "refuseClusterOverlap", SETTING_BOOL,
+	  "on, off: a route that another K3s cluster claims is not approved" },
+	{ "disable-cgnat-drop-rule", "disableCgnatDropRule", SETTING_BOOL,
+	  "on, off: Linux nodes let in packets from 100.64.0.0/10 that come from elsewhere" },
 };
 
 static void
@@ -62,7 +66,7 @@ print(const struct cli *c, json_t *v, size_t one)
 		if (one < COUNT_OF(settings))
 			printf("%s\n", buf_cstr(&text));
 		else
-			printf("%-24s%-16s%s\n", settings[i].name, buf_cstr(&text), settings[i].help);
+			printf("%-26s%-16s%s\n", settings[i].name, buf_cstr(&text), settings[i].help);
 	}
 	if (c->is_json)
 		cli_print_json(v);

@@ -71,6 +71,19 @@ put_relay(const json_t *o, int64_t now, struct buf *out)
 	    json_get_int(m, "relayBytesSent", 0));
 }
 
+static void
+put_conflicts(const json_t *o, int64_t now, struct buf *out)
+{
+	const json_t *v;
+	size_t i;
+
+	(void)now;
+	json_array_foreach(json_object_get(o, "clusterConflicts"), i, v)
+		buf_printf(out, "%sCONFLICT: %s", i > 0 ? "; " : "", json_get_str(v, "text", "?"));
+	if (i == 0)
+		buf_str(out, "no conflicts");
+}
+
 static const struct cli_column lines[] = {
 	{ .head = "version", .member = "version" },
 	{ .head = "login server", .member = "serverUrl" },
@@ -82,6 +95,7 @@ static const struct cli_column lines[] = {
 	{ .head = "users", .member = "users" },
 	{ .head = "nodes", .put = put_nodes },
 	{ .head = "auth keys", .put = put_keys },
+	{ .head = "K3s clusters", .put = put_conflicts },
 	{ .head = "relay", .put = put_relay },
 };
 

@@ -12,6 +12,7 @@
 #include "base/rand.h"
 #include "web/api_dns.h"
 #include "web/flapi.h"
+#include "web/flapi_clusters.h"
 #include "web/http_stream.h"
 
 #define EVENTS_MAGIC 0x4773e501u
@@ -125,7 +126,7 @@ static const struct {
 } nouns[] = {
 	{ "node", NULL }, { "user", NULL }, { "key", flapi_put_key }, { "credential", flapi_put_cred },
 	{ "login", flapi_put_login }, { "ssh", flapi_put_ssh }, { "settings", settings_put },
-	{ "dns", dns_event_put },
+	{ "dns", dns_event_put }, { "cluster", flapi_put_cluster },
 };
 
 static void

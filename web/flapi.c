@@ -9,6 +9,7 @@
 #include "web/api_dns.h"
 #include "web/assets.h"
 #include "web/events.h"
+#include "web/flapi_clusters.h"
 #include "web/flapi_policy.h"
 #include "web/pages.h"
 
@@ -26,6 +27,7 @@ flapi_attach(struct http *h)
 	flapi_ssh_attach(h);
 	flapi_settings_attach(h);
 	flapi_policy_attach(h);
+	flapi_clusters_attach(h);
 	flapi_dns_attach(h);
 	events_attach(h);
 	api_attach(h);

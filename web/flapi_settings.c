@@ -10,6 +10,8 @@ flapi_put_settings(const struct tailnet *t, const char *name, struct json_writer
 	json_w_int(w, "keyDays", t->settings.key_days);
 	json_w_int(w, "keyDaysInEffect", tailnet_key_days(t));
 	json_w_int(w, "keyDaysConfigured", (int64_t)t->deps.cfg->node.key_expiry_days);
+	json_w_bool(w, "refuseClusterOverlap", t->settings.refuse_cluster_overlap != 0);
+	json_w_bool(w, "disableCgnatDropRule", t->settings.disable_cgnat_drop_rule != 0);
 	json_w_obj_close(w);
 }
 
@@ -40,6 +42,7 @@ settings_patch(struct http_req *q)
 {
 	static const struct flapi_member members[] = {
 		{ "devicesNeedApproval", FLAPI_BOOL }, { "keyDays", FLAPI_INT },
+		{ "refuseClusterOverlap", FLAPI_BOOL }, { "disableCgnatDropRule", FLAPI_BOOL },
 	};
 	struct tailnet *t = flapi_tailnet(q);
 	struct tailnet_settings s = t->settings;
@@ -48,6 +51,9 @@ settings_patch(struct http_req *q)
 		return;
 	s.devices_need_approval = json_get_bool(q->json, "devicesNeedApproval", s.devices_need_approval != 0);
 	s.key_days = json_get_int(q->json, "keyDays", s.key_days);
+	s.refuse_cluster_overlap = json_get_bool(q->json, "refuseClusterOverlap", s.refuse_cluster_overlap != 0);
+	s.disable_cgnat_drop_rule = json_get_bool(q->json, "disableCgnatDropRule",
+	    s.disable_cgnat_drop_rule != 0);
 	tailnet_settings_set(t, &q->who.actor, &s, on_changed, q);
 }
 

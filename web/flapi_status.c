@@ -2,6 +2,7 @@
 #include "base/clock.h"
 #include "base/metrics.h"
 #include "web/flapi.h"
+#include "web/flapi_clusters.h"
 
 static void
 list_put(struct json_writer *w, const char *name, const struct config_list *list)
@@ -87,7 +88,7 @@ policy_put(struct json_writer *w, const struct tailnet *t)
 static void
 status_get(struct http_req *q)
 {
-	const struct tailnet *t = flapi_tailnet(q);
+	struct tailnet *t = flapi_tailnet(q);
 	const struct config *cfg = coord_config(q->coord);
 	struct buf b = { .len = 0 };
 	struct json_writer w;
@@ -108,6 +109,7 @@ status_get(struct http_req *q)
 	json_w_obj_close(&w);
 	certificate_put(&w, t, cfg);
 	policy_put(&w, t);
+	flapi_put_conflicts(t, "clusterConflicts", &w);
 	counts_put(&w, t);
 	metrics_put_some(&w);
 	json_w_obj_close(&w);

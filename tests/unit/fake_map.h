@@ -2,6 +2,8 @@
 #ifndef TESTS_UNIT_FAKE_MAP_H
 #define TESTS_UNIT_FAKE_MAP_H
 
+#include <stdio.h>
+
 #include "coord/change.h"
 #include "coord/node.h"
 #include "coord/session.h"
@@ -15,6 +17,8 @@ static struct fake_map {
 	unsigned order;
 	const struct policy *policy;	/* that came into force last */
 	unsigned n_policies;
+	int64_t health_id;		/* of the last change_health_set */
+	char health[512];		/* its text; "": none */
 } fake_map;
 
 void
@@ -54,6 +58,14 @@ tailnet_ssh_rule(struct tailnet *t, const struct ssh_who *who, const struct poli
 	return ERR_DENIED;
 }
 #endif
+
+void
+change_health_set(struct tailnet *t, struct node *n, const char *text)
+{
+	(void)t;
+	fake_map.health_id = n->id;
+	snprintf(fake_map.health, sizeof(fake_map.health), "%s", text != NULL ? text : "");
+}
 
 void
 session_end_node(struct tailnet *t, struct node *n)

@@ -1,4 +1,4 @@
-/* links: server/cmd server/cmd_users server/cmd_keys server/cmd_nodes server/cmd_auth server/cmd_ssh server/cmd_settings server/cmd_policy server/cmd_policy_text server/cmd_dns server/cmd_status server/cmd_config server/cmd_version server/cmd_console server/cmd_credentials server/cmd_audit server/cmd_health server/cmd_backup server/cmd_restore server/backup_file server/restore server/datadir server/acme_challenge coord/store_backup gen/migrations server/cli server/cli_opt server/cli_text server/cli_print server/cli_change server/cli_client server/suggest server/config_load server/config_file server/config_table coord/dns_spec coord/dns_params coord/tag relay/derp_mesh_target server/address */
+/* links: server/cmd server/cmd_users server/cmd_keys server/cmd_nodes server/cmd_auth server/cmd_ssh server/cmd_settings server/cmd_policy server/cmd_policy_text server/cmd_dns server/cmd_clusters server/cmd_status server/cmd_config server/cmd_version server/cmd_console server/cmd_credentials server/cmd_audit server/cmd_health server/cmd_backup server/cmd_restore server/backup_file server/restore server/datadir server/acme_challenge coord/store_backup gen/migrations server/cli server/cli_opt server/cli_text server/cli_print server/cli_change server/cli_client server/suggest server/config_load server/config_file server/config_table coord/dns_spec coord/dns_params coord/tag relay/derp_mesh_target server/address */
 /* The command line: durations, tables, flags, and every verb against a scripted server on a Unix socket. */
 #include "cli_rig.h"
 
@@ -232,6 +232,7 @@ test_status(void **state)
 	    "certificate      acme, expires in 1 day; 2 failed attempts to get one, see the log\n"
 	    "domain           t\nusers            1\nnodes            3, 2 online\n"
 	    "auth keys        4, 1 active\n"
+	    "K3s clusters     no conflicts\n"
 	    "relay            5 connections, 6 packets, 7 bytes\n", NULL };
 	(void)state;
 
