@@ -5,7 +5,7 @@ import { clock, count } from './lib/format'
 import { live, retryLive } from './live'
 import { path, navigate } from './router'
 import {
-	dropProblem, dropToast, loginCount, logins, machines, newerServer, pendingCount, problem, problems, resume, roleName, session, sessionEnded, signOut, startError,
+	dropProblem, dropToast, loginCount, logins, machines, newerServer, pendingCount, problem, problems, resume, roleName, session, sessionEnded, signOut, sshChecks, sshCount, startError,
 	toasts, type Toast,
 } from './state'
 import { messageOf } from './api'
@@ -43,7 +43,7 @@ function Nav() {
 			<ul role="list">
 				{entries.map(e => {
 					const current = e.href === '/' ? here === '/' : here === e.href || here.startsWith(`${e.href}/`)
-					const badge = e.href === '/machines' ? pendingCount.value + loginCount.value : 0
+					const badge = e.href === '/machines' ? pendingCount.value + loginCount.value + sshCount.value : 0
 					return (
 						<li key={e.href}>
 							<a href={e.href} aria-current={current ? 'page' : undefined}>
@@ -185,6 +185,7 @@ function Shell({ children }: { children: ComponentChildren }) {
 	// The number of those that wait stands on every page.
 	machines.want()
 	logins.want()
+	sshChecks.want()
 	useEffect(() => {
 		addEventListener('keydown', searchKey)
 		return () => removeEventListener('keydown', searchKey)

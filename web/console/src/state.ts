@@ -2,8 +2,8 @@
 import { computed, signal } from '@preact/signals'
 import { API, API_V2, ApiError, get, messageOf, onSignedOut, request } from './api'
 import { plural } from './lib/format'
-import { Collection, keyOf, loginOf, machineOf, settingsOf, time } from './lib/merge'
-import type { Key, Login, Machine, Settings } from './lib/model'
+import { Collection, keyOf, loginOf, machineOf, settingsOf, sshOf, time } from './lib/merge'
+import type { Key, Login, Machine, Settings, SSHCheck } from './lib/model'
 import type { ServerEvent } from './lib/sse'
 import { live, retryLive, startLive, stopLive, tellSignedIn } from './live'
 
@@ -97,7 +97,7 @@ export async function signOut() {
 		if (!(e instanceof ApiError && e.status === 401)) throw e
 	}
 	stopLive()
-	for (const list of [machines, keys, logins]) list.clear()
+	for (const list of [machines, keys, logins, sshChecks]) list.clear()
 	settings.value = null
 	settingsAsked = false
 	session.value = null
@@ -206,6 +206,9 @@ export const keys = new LiveList<Key>('keys', `${API}/keys`, 'keys', keyOf)
 // Devices that ask to join without a key.
 export const logins = new LiveList<Login>('devices that wait', `${API}/logins`, 'logins', loginOf)
 
+// SSH logins that wait for approval.
+export const sshChecks = new LiveList<SSHCheck>('SSH logins that wait', `${API}/ssh-checks`, 'sshChecks', sshOf)
+
 // Machines that joined since the page was opened, newest last: the key dialog shows the first one.
 export const joined = signal<string[]>([])
 
@@ -219,6 +222,11 @@ export const pendingCount = computed(() => {
 export const loginCount = computed(() => {
 	logins.version.value
 	return logins.data.items.size
+})
+
+export const sshCount = computed(() => {
+	sshChecks.version.value
+	return sshChecks.data.items.size
 })
 
 // null: not known yet.
@@ -253,6 +261,7 @@ export function refetch() {
 	machines.refetch()
 	keys.refetch()
 	logins.refetch()
+	sshChecks.refetch()
 	if (settingsAsked) void fetchSettings()
 }
 
@@ -289,6 +298,10 @@ function onServerEvent(event: ServerEvent) {
 		if (j.what === 'login.new') logins.take(id, (j.login as Json | null) ?? null, '')
 		else logins.take(id, null, j.what === 'login.reject' && by ? `Rejected by ${by}` : '')
 		break
+	case 'ssh':
+		if (j.what === 'ssh.new') sshChecks.take(id, (j.ssh as Json | null) ?? null, '')
+		else sshChecks.take(id, null, j.what === 'ssh.end' || !by ? '' : `${j.what === 'ssh.reject' ? 'Rejected' : 'Approved'} by ${by}`)
+		break
 	case 'settings':
 		if (!j.settings) break
 		settingsTold++
@@ -300,7 +313,7 @@ function onServerEvent(event: ServerEvent) {
 		break
 	case 'hello':
 		sayTime(j.now)
-		for (const list of [machines, keys, logins]) if (list.error.value) list.refetch()
+		for (const list of [machines, keys, logins, sshChecks]) if (list.error.value) list.refetch()
 		if (settingsError.value) void fetchSettings()
 		if (session.value && typeof j.version === 'string' && j.version !== session.value.version) newerServer.value = true
 		break
@@ -369,6 +382,11 @@ export async function approveLogin(id: string, how: Approval): Promise<Machine> 
 export async function rejectLogin(id: string) {
 	await request('POST', `${login(id)}/reject`, {})
 	logins.forget(id)
+}
+
+export async function decideSSH(id: string, action: 'approve' | 'reject') {
+	await request('POST', `${API}/ssh-checks/${encodeURIComponent(id)}/${action}`, {})
+	sshChecks.forget(id)
 }
 
 export interface NewKey {

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { Collection, keyOf, loginOf, machineOf, settingsOf } from '../src/lib/merge'
+import { Collection, keyOf, loginOf, machineOf, settingsOf, sshOf } from '../src/lib/merge'
 
 interface Thing { id: string; v: number; deletedBy?: string }
 const thing = (id: string, v: number): Thing => ({ id, v })
@@ -70,4 +70,13 @@ test('what a device that nobody knows says of itself cannot deceive the eye', ()
 	})
 	expect(loginOf({})).toMatchObject({ id: '', hostname: '', tags: [], created: null })
 	expect(settingsOf({ devicesNeedApproval: true, keyDays: -1, keyDaysInEffect: 180, keyDaysConfigured: 180 })).toEqual({ devicesNeedApproval: true, keyDays: -1, keyDaysConfigured: 180 })
+})
+
+test('SSH logins that wait: who wants where, as whom', () => {
+	expect(sshOf({
+		id: 'a', source: { name: 'pad', user: 'ann', tags: [] }, destination: { name: 'db', user: 'ann', tags: ['tag:db'] }, localUser: 'ro\u202eot',
+		checkPeriodSeconds: 3600, waiting: true, created: '2026-11-23T20:01:37Z',
+	})).toEqual({ id: 'a', source: 'pad', sourceUser: 'ann', destination: 'db', localUser: 'ro ot', period: 3600, created: Date.UTC(2026, 10, 23, 20, 1, 37) })
+	expect(sshOf({ source: { name: 'ci', user: 'ann', tags: ['tag:ci'] } })).toMatchObject({ source: 'ci', sourceUser: '', destination: '', period: 0 })
+	expect(sshOf({})).toMatchObject({ id: '', source: '', created: null })
 })

@@ -114,3 +114,11 @@ test('audit records are sentences', () => {
 	expect(objectName({ what: 'x', object: 'key k', before: null, after: null })).toBe('key k')
 	expect(differences({ ...c, before: null })).toEqual([])
 })
+
+test('SSH logins in the audit record', () => {
+	const after = { source: { id: 1, name: 'pad' }, destination: { id: 2, name: '' }, localUser: 'root', approvedBy: 'ann' }
+	const say = (what: string) => Object.values(sentence({ what, object: 'ssh x', before: null, after }, what === 'ssh.use' ? 'node 1' : 'ann', false)).join(' ')
+	expect(say('ssh.approve')).toBe('ann let pad log in at node 2 as root by SSH')
+	expect(say('ssh.reject')).toBe('ann did not let pad log in at node 2 as root by SSH')
+	expect(say('ssh.use')).toBe('pad logged in at node 2 as root by SSH, let in before by ann')
+})

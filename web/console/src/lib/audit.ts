@@ -48,9 +48,19 @@ export interface Sentence {
 	text: string // what follows
 }
 
+// SSH logins that a policy's check rule held: "ann let pad log in at db as root".
+function sshSentence(c: Change, actor: string): Sentence {
+	const member = (name: string) => (c.after?.[name] ?? {}) as Record<string, unknown>
+	const name = (node: Record<string, unknown>) => shown(node.name || `node ${node.id}`, 'name')
+	const what = `log in at ${name(member('destination'))} as ${shown(c.after?.localUser, 'localUser')}`
+	if (c.what === 'ssh.use') return { who: name(member('source')), text: `${what.replace('log', 'logged')} by SSH, let in before by ${shown(c.after?.approvedBy, 'approvedBy')}` }
+	return { who: actor, text: `${c.what === 'ssh.approve' ? 'let' : 'did not let'} ${name(member('source'))} ${what} by SSH` }
+}
+
 // "ann renamed edge-1"; where the object is clear, "ann renamed it". Words that are not known stay as they are.
 export function sentence(c: Change, actor: string, isClear: boolean, nameNow?: (object: string) => string | undefined): Sentence {
 	if (c.what === 'session.open') return { who: actor, text: 'signed in' }
+	if (c.what.startsWith('ssh.')) return sshSentence(c, actor)
 	const verb = c.what.slice(c.what.indexOf('.') + 1)
 	const [alone, before] = verbs[verb] ?? [c.what, c.what]
 	if (own.includes(verb)) {

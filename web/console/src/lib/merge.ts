@@ -4,7 +4,7 @@
  * Lists are fetched while events already come in. Events wait until the list is there and are applied behind
  * it in their order; each carries the whole object, so the last one wins and nothing is lost or doubled.
  */
-import type { Key, Login, Machine, Settings } from './model'
+import type { Key, Login, Machine, Settings, SSHCheck } from './model'
 
 export interface Change<T> {
 	id: string
@@ -110,6 +110,15 @@ export function loginOf(j: Json): Login {
 		id: text(j.id), hostname: stranger(j.hostname), os: stranger(j.os), osVersion: stranger(j.osVersion), version: stranger(j.clientVersion),
 		address: text(j.address), machineKey: text(j.machineKey), machineKeyShort: text(j.machineKeyShort), ephemeral: j.ephemeral === true,
 		tags: texts(j.tags).map(stranger), nodeName: text(j.nodeName), nodeUser: text(j.nodeUser), created: time(j.created), expires: time(j.expires),
+	}
+}
+
+export function sshOf(j: Json): SSHCheck {
+	const source = (j.source ?? {}) as Json
+	const destination = (j.destination ?? {}) as Json
+	return {
+		id: text(j.id), source: text(source.name), sourceUser: texts(source.tags).length ? '' : text(source.user), destination: text(destination.name),
+		localUser: stranger(j.localUser), period: number(j.checkPeriodSeconds), created: time(j.created),
 	}
 }
 

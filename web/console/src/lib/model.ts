@@ -62,6 +62,18 @@ export interface Login {
 	deletedBy?: string // how it ended, as far as it is known: "Approved by ann", or ''
 }
 
+// An SSH login that a policy's check rule holds.
+export interface SSHCheck {
+	id: string
+	source: string // names of machines
+	sourceUser: string // '' for tagged ones
+	destination: string
+	localUser: string
+	period: number // seconds for which an approval counts; 0: for one connection
+	created: number | null
+	deletedBy?: string // as of logins
+}
+
 // What an administrator changes while the server runs.
 export interface Settings {
 	devicesNeedApproval: boolean
@@ -142,6 +154,7 @@ export function keyMeaning(k: Pick<Key, 'reusable' | 'ephemeral' | 'preauthorize
 }
 
 export const loginName = (l: Login) => l.hostname || 'a device without a name'
+export const sshSource = (c: SSHCheck) => (c.sourceUser ? `${c.source} of ${c.sourceUser}` : c.source)
 export const loginSystem = (l: Login) => [osName(l.os), l.osVersion].filter(Boolean).join(' ') || 'Unknown system'
 
 // Days until keys of machines expire, as typed; '' or what is wrong with it.

@@ -9,7 +9,7 @@ import { shownLogins } from '../lib/logins'
 import { loginName, loginSystem, type Login } from '../lib/model'
 import { vocabulary } from '../lib/search'
 import { query, setQuery } from '../router'
-import { approveLogin, fetchUsers, loginCount, logins, machines, now, rejectLogin, session, settings, toast, wantSettings, whyNot, type User } from '../state'
+import { approveLogin, fetchUsers, loginCount, logins, machines, now, rejectLogin, session, settings, toast, wantSettings, whyNot, type LiveList, type User } from '../state'
 import { Banner, Field, Shape, Tags, Time } from '../ui/basics'
 import { TagInput } from '../ui/combobox'
 import { Confirm, Dialog } from '../ui/dialog'
@@ -25,9 +25,9 @@ const ended = (l: Login) => l.deletedBy || 'Decided or over'
  * Which of them the strip shows. Above the list, every row that comes or goes moves what is below: not while the hand
  * is there.
  */
-export function useLogins(isInHand: () => boolean) {
-	logins.want()
-	const version = logins.version.value
+export function useWaiting<T extends { id: string; created: number | null; deletedBy?: string }>(list: LiveList<T>, isInHand: () => boolean) {
+	list.want()
+	const version = list.version.value
 	const strip = useRef<HTMLElement>(null)
 	const before = useRef<string[]>([])
 	const [asked, ask] = useState(0)
@@ -35,15 +35,17 @@ export function useLogins(isInHand: () => boolean) {
 	const lastAsked = useRef(0)
 	const shown = useMemo(() => {
 		const isOnStrip = !!strip.current && (strip.current.matches(':hover') || strip.current.contains(document.activeElement))
-		const wanted = [...logins.data.items.values()].sort((a, b) => (a.created ?? 0) - (b.created ?? 0) || (a.id < b.id ? -1 : 1)).map(l => l.id)
+		const wanted = [...list.data.items.values()].sort((a, b) => (a.created ?? 0) - (b.created ?? 0) || (a.id < b.id ? -1 : 1)).map(l => l.id)
 		const hand = asked !== lastAsked.current ? 'away' : isInHand() ? 'list' : isOnStrip ? 'strip' : 'away'
 		lastAsked.current = asked
-		before.current = shownLogins(before.current, wanted, hand, id => !!logins.data.find(id))
+		before.current = shownLogins(before.current, wanted, hand, id => !!list.data.find(id))
 		return before.current
 	}, [version, asked, minute])
-	const hidden = [...logins.data.items.keys()].filter(id => !shown.includes(id)).length
+	const hidden = [...list.data.items.keys()].filter(id => !shown.includes(id)).length
 	return { shown, hidden, strip, show: () => { ask(n => n + 1); scrollTo(0, 0) } }
 }
+
+export const useLogins = (isInHand: () => boolean) => useWaiting(logins, isInHand)
 
 function Row({ l, why }: { l: Login; why: string }) {
 	const name = loginName(l)

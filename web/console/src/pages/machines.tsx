@@ -14,6 +14,7 @@ import { MenuButton } from '../ui/menu'
 import { FirstMachine } from './first-machine'
 import { openCreateKey } from './create-key'
 import { LoginDialogs, LoginStrip, useLogins } from './logins'
+import { SSHStrip, useSSHChecks } from './ssh-checks'
 import { approve, ask, machineMenu } from './machine-dialogs'
 import { PageHead } from './page-head'
 
@@ -198,6 +199,7 @@ export function MachinesPage() {
 		isInHand: () => isInHand(root.current, selected.peek().size), isOwn: id => machines.own.has(id), exists: id => !!machines.data.find(id),
 	})
 	const waiting = useLogins(() => isInHand(root.current, selected.peek().size))
+	const ssh = useSSHChecks(() => isInHand(root.current, selected.peek().size))
 	const wrong = complaint(line)
 	const empty = machines.data.loaded && !items.size && !rows.shown.length
 
@@ -217,6 +219,7 @@ export function MachinesPage() {
 				</Banner>
 			)}
 			<LoginStrip shown={waiting.shown} strip={waiting.strip} />
+			<SSHStrip shown={ssh.shown} strip={ssh.strip} />
 			{pendingCount.value > 0 && termValue(line, 'is') !== 'pending' && (
 				<Banner tone="warn" action={<a class="button" href="/machines?q=is%3Apending">Review</a>}>
 					{plural(pendingCount.value, 'machine waits', 'machines wait')} for approval.
@@ -251,6 +254,9 @@ export function MachinesPage() {
 						<Selection shown={rows.shown} />
 						{waiting.hidden > 0 && (
 							<button type="button" class="button small changed" onClick={waiting.show}>{plural(waiting.hidden, 'device asks', 'devices ask')} to join: show</button>
+						)}
+						{ssh.hidden > 0 && (
+							<button type="button" class="button small changed" onClick={ssh.show}>{plural(ssh.hidden, 'SSH login waits', 'SSH logins wait')}: show</button>
 						)}
 					</BottomBar>
 				</>

@@ -4,7 +4,7 @@ import type { ComponentChildren } from 'preact'
 import { messageOf } from '../api'
 import { bytes, count, duration, plural, WEEK } from '../lib/format'
 import { attention, keyIsActive } from '../lib/model'
-import { clockIsWrong, fetchStatus, keys, loginCount, machines, now, session, type ServerStatus } from '../state'
+import { clockIsWrong, fetchStatus, keys, loginCount, machines, now, session, sshCount, type ServerStatus } from '../state'
 import { Banner, Shape, Skeleton, toneShapes } from '../ui/basics'
 import { Changes } from './changes'
 import { FirstMachine } from './first-machine'
@@ -38,6 +38,7 @@ function warnings(status: ServerStatus | null): Warning[] {
 		out.push({ id: 'store', tone: 'bad', text: `${plural(status.metrics.storeFailures, 'write', 'writes')} to the disk failed since the start. Look at the free space and the log of the server.` })
 	}
 	if (loginCount.value) out.push({ id: 'logins', tone: 'warn', text: `${plural(loginCount.value, 'device asks', 'devices ask')} to join.`, href: '/machines', action: 'Review' })
+	if (sshCount.value) out.push({ id: 'ssh', tone: 'warn', text: `${plural(sshCount.value, 'SSH login waits', 'SSH logins wait')} for approval.`, href: '/machines', action: 'Review' })
 	if (pending) out.push({ id: 'pending', tone: 'warn', text: `${plural(pending, 'machine waits', 'machines wait')} for approval.`, href: list('pending'), action: 'Review' })
 	if (expired) out.push({ id: 'expired', tone: 'bad', text: `${plural(expired, 'machine has', 'machines have')} an expired key and cannot connect.`, href: list('expired'), action: 'Show' })
 	if (expiring) out.push({ id: 'expiring', tone: 'warn', text: `${plural(expiring, 'machine key expires', 'machine keys expire')} within 7 days.`, href: list('expiring'), action: 'List' })
