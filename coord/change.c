@@ -84,12 +84,29 @@ note_dns(struct map_state *m)
 	map_world_note_dns(&m->w, &m->dns);
 }
 
+/* Every node is told of itself. */
+static void
+note_attrs(struct map_state *m)
+{
+	bool is_on = m->t->settings.disable_cgnat_drop_rule != 0;
+	struct node *n;
+	size_t at = 0;
+
+	if (m->w.own.attrs.disables_cgnat_drop_rule == is_on)
+		return;
+	m->w.own.attrs.disables_cgnat_drop_rule = is_on;
+	while ((n = map_next(&m->t->nodes, &at)) != NULL)
+		map_world_note(&m->w, n, CHANGE_SELF, clock_wall_s());
+}
+
 void
 change_note_all(struct tailnet *t, uint32_t what)
 {
 	struct map_state *m = t->map;
 
 	OBJ_CHECK(m, MAP_STATE_MAGIC);
+	if (what & CHANGE_ALL_ATTRS)
+		note_attrs(m);
 	if (what & CHANGE_ALL_DERP)
 		note_derp(m);
 	if (what & CHANGE_ALL_DNS)

@@ -31,7 +31,10 @@ enum change_what {
  * most 250 ms in a storm. */
 void change_note(struct tailnet *t, struct node *n, uint32_t what);
 /* A change that every node is told of: users, DNS, DERP map. what: CHANGE_ALL_*. */
-enum change_all { CHANGE_ALL_DNS = 1, CHANGE_ALL_DERP = 2, CHANGE_ALL_USERS = 4 };
+enum change_all {
+	CHANGE_ALL_DNS = 1, CHANGE_ALL_DERP = 2, CHANGE_ALL_USERS = 4,
+	CHANGE_ALL_ATTRS = 8		/* settings that nodes have as attributes */
+};
 void change_note_all(struct tailnet *t, uint32_t what);
 
 /* Another policy (held; NULL: everything is allowed) is in force from now on, on every connected

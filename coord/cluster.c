@@ -1,7 +1,7 @@
 /*
- * Sizes: K3s gives every node a /24 of IPv4 and a /64 of IPv6 for its pods (node-cidr-mask-size of
- * kube-controller-manager), which splits a range into at most 2^16 of them; kube-apiserver takes service ranges
- * of at most 2^20 addresses.
+ * Sizes: K3s gives every node a /24 of IPv4 and a /64 of IPv6 for its pods (node-cidr-mask-size
+ * of kube-controller-manager), which splits a range into at most 2^16 of them; kube-apiserver
+ * takes service ranges of at most 2^20 addresses.
  */
 #include "coord/cluster.h"
 
@@ -44,8 +44,8 @@ cluster_name_check(const char *name, struct err_text *why)
 
 	if (n == 0 || n >= CLUSTER_NAME_MAX || strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-") != n ||
 	    name[0] == '-' || name[n - 1] == '-')
-		return err_say(why, ERR_INVAL, "\"%.60s\" is no name of a cluster: 1-%d characters of a-z 0-9 and '-',"
-		    " no '-' at either end", name, CLUSTER_NAME_MAX - 1);
+		return err_say(why, ERR_INVAL, "\"%.60s\" is no name of a cluster: 1-%d characters of "
+		    "a-z 0-9 and '-', no '-' at either end", name, CLUSTER_NAME_MAX - 1);
 	return ERR_OK;
 }
 
@@ -58,7 +58,8 @@ range_check(const struct cluster *c, enum cluster_range r, struct err_text *why)
 	if (p->ip.family == 0)
 		return ERR_OK;
 	if (p->ip.family != ranges[r].family || p->bits < ranges[r].bits_min || p->bits > ranges[r].bits_max)
-		return err_say(why, ERR_INVAL, "%s cannot be the %s range: K3s takes IPv%d prefixes from /%d to /%d",
+		return err_say(why, ERR_INVAL, "%s cannot be the %s range: K3s takes IPv%d prefixes "
+		    "from /%d to /%d",
 		    net_prefix_put(p, text), ranges[r].word, ranges[r].family, ranges[r].bits_min,
 		    ranges[r].bits_max);
 	for (unsigned i = 0; i < (unsigned)r; i++)
@@ -83,9 +84,11 @@ cluster_check(const struct cluster *c, struct err_text *why)
 		    " beginning with a letter", c->tag);
 	for (int r = 0; rc == ERR_OK && r < CLUSTER_RANGES; r++)
 		rc = range_check(c, (enum cluster_range)r, why);
-	if (rc == ERR_OK && (c->range[CLUSTER_POD4].ip.family == 0 || c->range[CLUSTER_SERVICE4].ip.family == 0))
+	if (rc == ERR_OK && (c->range[CLUSTER_POD4].ip.family == 0 ||
+	    c->range[CLUSTER_SERVICE4].ip.family == 0))
 		rc = err_say(why, ERR_INVAL, "a cluster has IPv4 ranges for pods and services");
-	if (rc == ERR_OK && (c->range[CLUSTER_POD6].ip.family == 0) != (c->range[CLUSTER_SERVICE6].ip.family == 0))
+	if (rc == ERR_OK && (c->range[CLUSTER_POD6].ip.family == 0) !=
+	    (c->range[CLUSTER_SERVICE6].ip.family == 0))
 		rc = err_say(why, ERR_INVAL, "a dual-stack cluster has IPv6 ranges for pods and for services");
 	return rc;
 }

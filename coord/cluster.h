@@ -1,6 +1,7 @@
 /*
- * A K3s cluster on the tailnet: its record, what a valid one is, and which ranges of addresses a new one gets.
- * Pure. No cluster shares a range with another: node to pod traffic goes by routes that all nodes see.
+ * A K3s cluster on the tailnet: its record, what a valid one is, and which ranges of addresses a
+ * new one gets. Pure. No cluster shares a range with another: node to pod traffic goes by routes
+ * that all nodes see.
  */
 #ifndef COORD_CLUSTER_H
 #define COORD_CLUSTER_H
@@ -13,7 +14,7 @@
 #include "coord/ipset.h"
 #include "coord/tag.h"
 
-#define CLUSTER_TAG		"tag:k3s"	/* of nodes of a cluster that has no record; or "tag:k3s-name" */
+#define CLUSTER_TAG		"tag:k3s"	/* of nodes of a cluster without a record; or -name */
 #define CLUSTER_TAG_PREFIX	CLUSTER_TAG "-"
 #define CLUSTER_NAME_MAX	56		/* with NUL; behind CLUSTER_TAG_PREFIX it is a tag */
 #define CLUSTER_LAN_MAX		16
@@ -35,12 +36,14 @@ struct cluster {
 const char *cluster_range_word(enum cluster_range r);
 /* Does the name do? ERR_INVAL with *why. */
 enum err cluster_name_check(const char *name, struct err_text *why) MUST_USE;
-/* Is each range of its family and of a size that K3s takes, and do none of them overlap? ERR_INVAL with *why. */
+/* Is each range of its family and of a size that K3s takes, and do none of them overlap?
+ * ERR_INVAL with *why. */
 enum err cluster_check(const struct cluster *c, struct err_text *why) MUST_USE;
 
-/* A range for pods or services that overlaps nothing of taken: 10.42.0.0/16 and 10.43.0.0/16 if they are free,
- * then every other one. beside: the pods' range, whose neighbour is tried first for services; or NULL. Of IPv6
- * one from the unique local network (fd…/48) of these random bits, which is new each time. ERR_FULL with *why. */
+/* A range for pods or services that overlaps nothing of taken: 10.42.0.0/16 and 10.43.0.0/16 if
+ * they are free, then every other one. beside: the pods' range, whose neighbour is tried first
+ * for services; or NULL. Of IPv6 one from the unique local network (fd…/48) of these random
+ * bits, which is new each time. ERR_FULL with *why. */
 enum err cluster_pick4(enum cluster_range r, const struct ipset *taken, const struct net_prefix *beside,
 	struct net_prefix *out, struct err_text *why) MUST_USE;
 void cluster_pick6(enum cluster_range r, const uint8_t random[5], struct net_prefix *out);

@@ -1,6 +1,7 @@
 /*
- * Prefixes are one inside the other or apart. In the order of their first address, wider ones first, a stack holds
- * what is around the one looked at. Claims of one prefix by one cluster are looked at together.
+ * Prefixes are one inside the other or apart. In the order of their first address, wider ones
+ * first, a stack holds what is around the one looked at. Claims of one prefix by one cluster are
+ * looked at together.
  */
 #include "coord/cluster_overlap.h"
 

@@ -1,6 +1,7 @@
 /*
- * Which clusters claim the same addresses. A claim is a range that a cluster is recorded with, or a route that one of
- * its nodes advertises. Claims of one cluster may overlap, but for the pods of one node: no other has them. Pure.
+ * Which clusters claim the same addresses. A claim is a range that a cluster is recorded with,
+ * or a route that one of its nodes advertises. Claims of one cluster may overlap, but for the
+ * pods of one node: no other has them. Pure.
  */
 #ifndef COORD_CLUSTER_OVERLAP_H
 #define COORD_CLUSTER_OVERLAP_H
@@ -39,8 +40,8 @@ struct cluster_conflicts {
 	bool is_cut;			/* there are more than CLUSTER_CONFLICTS_MAX */
 };
 
-/* Puts the claims in order, and all conflicts into *out (zeroed by the caller). O(n log n), and for each claim the
- * clusters that claim a range around it. */
+/* Puts the claims in order, and all conflicts into *out (zeroed by the caller). O(n log n), and
+ * for each claim the clusters that claim a range around it. */
 void cluster_overlap_find(struct cluster_claim *claims, size_t n, struct cluster_conflicts *out);
 void cluster_conflicts_fini(struct cluster_conflicts *c);
 

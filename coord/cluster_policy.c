@@ -1,6 +1,6 @@
 /*
- * The rule is that of people who run K3s under a policy of their own: source and destination are the nodes' tag and the
- * range of the pods, whose packets keep their addresses on the way.
+ * The rule is that of people who run K3s under a policy of their own: source and destination are
+ * the nodes' tag and the range of the pods, whose packets keep their addresses on the way.
  */
 #include "coord/cluster_policy.h"
 
@@ -150,7 +150,8 @@ cluster_policy_remove(struct buf *text, const struct cluster *c, struct err_text
 	if (text->len == 0)
 		return ERR_OK;
 	put_rule(&rule, c);
-	if ((rc = unless(hujson_edit_remove_entry(text, &acls, buf_cstr(&rule), why), ERR_NOTFOUND)) == ERR_OK &&
+	if ((rc = unless(hujson_edit_remove_entry(text, &acls, buf_cstr(&rule), why),
+	    ERR_NOTFOUND)) == ERR_OK &&
 	    (rc = remove_route(text, c, &c->range[CLUSTER_POD4], why)) == ERR_OK &&
 	    (rc = remove_route(text, c, &c->range[CLUSTER_POD6], why)) == ERR_OK &&
 	    !is_named_twice(text, c->tag))

@@ -466,7 +466,8 @@ hujson_parse(struct arena *a, const char *text, size_t n, const struct hujson_li
     struct hujson **out, struct hujson_error *error)
 {
 	const uint8_t *bytes = (const uint8_t *)text;
-	struct parser s = { .arena = a, .p = bytes, .end = bytes + n, .start = bytes, .line_start = bytes, .line = 1,
+	struct parser s = { .arena = a, .p = bytes, .end = bytes + n, .start = bytes, .line_start =
+	    bytes, .line = 1,
 	    .values_left = limits->n_values, .depth_left = limits->depth, .error = error };
 	enum err rc;
 

@@ -28,7 +28,8 @@ struct hujson {
 	const char *name;		/* of a member: its name, decoded; else NULL */
 	unsigned name_line, name_column;
 	unsigned n;			/* LIST, OBJECT: how many */
-	uint32_t at, end;		/* bytes of the text from which and up to which it is written; the name is not in */
+	/* bytes of the text from which and up to which it is written; the name is not in */
+	uint32_t at, end;
 	struct hujson *first;		/* of those */
 	struct hujson *next;		/* beside this one */
 };

@@ -1,9 +1,11 @@
 /*
- * HuJSON edited in place. Every edit parses the text, finds the container, and splices bytes in or out; where
- * things lie comes from the tree's offsets, commas are found by going over blanks and comments.
+ * HuJSON edited in place. Every edit parses the text, finds the container, and splices bytes in
+ * or out; where things lie comes from the tree's offsets, commas are found by going over blanks
+ * and comments.
  *
- * What is added goes before the closing bracket: on a line of its own if the bracket stands on one, else on the
- * same line. A comma follows it where one followed the item before, so that plain JSON stays plain JSON.
+ * What is added goes before the closing bracket: on a line of its own if the bracket stands on
+ * one, else on the same line. A comma follows it where one followed the item before, so that
+ * plain JSON stays plain JSON.
  */
 #include "coord/hujson_edit.h"
 
@@ -135,7 +137,8 @@ edit_begin(struct edit *e, struct buf *text, struct err_text *why)
 	enum err rc;
 
 	*e = (struct edit){ .text = text, .arena = arena_new(), .newline = "\n" };
-	if ((rc = hujson_parse(e->arena, (const char *)text->p, text->len, &limits, &e->root, &error)) != ERR_OK)
+	if ((rc = hujson_parse(e->arena, (const char *)text->p, text->len, &limits, &e->root,
+	    &error)) != ERR_OK)
 		return err_say(why, ERR_INVAL, "line %u, column %u: %s", error.line, error.column, error.why.s);
 	if (e->root->type != HUJSON_OBJECT)
 		return err_say(why, ERR_INVAL, "the text is %s, not an object", hujson_type_word(e->root));
@@ -207,7 +210,7 @@ entry_of(const struct hujson *list, const char *value)
 	return found;
 }
 
-/* --- adding ---------------------------------------------------------------------------------------- */
+/* --- adding ----------------------------------------------------------------------------------- */
 
 static void
 put_quoted(struct buf *b, const char *s)
@@ -218,7 +221,8 @@ put_quoted(struct buf *b, const char *s)
 	json_w_str(&w, NULL, s);
 }
 
-/* The lines of value; behind each line's end comes indent, and each tab there is a unit. is_flat: on one line. */
+/* The lines of value; behind each line's end comes indent, and each tab there is a unit.
+ * is_flat: on one line. */
 static void
 put_lines(struct buf *b, const struct edit *e, const char *value, const struct buf *indent, bool is_flat)
 {
@@ -382,7 +386,8 @@ descend(const struct edit *e, const struct hujson_path *path, enum hujson_type l
 			break;
 		}
 		if (m->type != wanted)
-			return err_say(why, ERR_INVAL, "line %u, column %u: \"%.60s\" is %s, where %s is wanted",
+			return err_say(why, ERR_INVAL, "line %u, column %u: \"%.60s\" is %s, where %s "
+			    "is wanted",
 			    m->line, m->column, m->name, hujson_type_word(m),
 			    wanted == HUJSON_OBJECT ? "an object" : "a list");
 		v = m;
@@ -391,7 +396,8 @@ descend(const struct edit *e, const struct hujson_path *path, enum hujson_type l
 	return ERR_OK;
 }
 
-/* Adds value, which is a whole member if name is given, below v, of which depth names of the path lead to. */
+/* Adds value, which is a whole member if name is given, below v, of which depth names of the
+ * path lead to. */
 static void
 add_below(struct edit *e, const struct hujson_path *path, unsigned depth, const struct hujson *v,
 	struct buf *value, bool is_member)
@@ -465,7 +471,7 @@ hujson_edit_entry(struct buf *text, const struct hujson_path *path, const char *
 	return add(text, path, NULL, value, why);
 }
 
-/* --- removing -------------------------------------------------------------------------------------- */
+/* --- removing --------------------------------------------------------------------------------- */
 
 /* The line goes if there are blanks on it alone; blanks that now meet others go. */
 static void
@@ -514,7 +520,8 @@ cut(struct edit *e, const struct hujson *container, const struct hujson *item)
 }
 
 static enum err
-take(struct buf *text, const struct hujson_path *path, const char *name, const char *value, struct err_text *why)
+take(struct buf *text, const struct hujson_path *path, const char *name, const char *value,
+	struct err_text *why)
 {
 	struct edit e;
 	const struct hujson *v, *item = NULL;

@@ -1,9 +1,10 @@
 /*
- * Changes a HuJSON text where it stands: what else is written there, comments, indentation and line ends, stays
- * as it is. A path names the object or list to be changed, from the top, letter case not counting; what of it
- * is missing or null is made. Pure; linear in the text.
+ * Changes a HuJSON text where it stands: what else is written there, comments, indentation and
+ * line ends, stays as it is. A path names the object or list to be changed, from the top, letter
+ * case not counting; what of it is missing or null is made. Pure; linear in the text.
  *
- * Values are JSON text; one of several lines is indented with tabs, which become what the text is indented with.
+ * Values are JSON text; one of several lines is indented with tabs, which become what the text
+ * is indented with.
  */
 #ifndef COORD_HUJSON_EDIT_H
 #define COORD_HUJSON_EDIT_H
@@ -18,8 +19,9 @@ struct hujson_path {
 	unsigned n;
 };
 
-/* All of these: ERR_INVAL with *why when the text is no HuJSON object (one of blanks alone is as "{}"), or when
- * something of the path is neither object nor, at its end, what is needed. The text is untouched then. */
+/* All of these: ERR_INVAL with *why when the text is no HuJSON object (one of blanks alone is as
+ * "{}"), or when something of the path is neither object nor, at its end, what is needed. The
+ * text is untouched then. */
 
 /* The object gets one member more, at its end. ERR_EXISTS: it has one of that name. */
 enum err hujson_edit_member(struct buf *text, const struct hujson_path *path, const char *name,

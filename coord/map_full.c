@@ -49,7 +49,7 @@ map_full_end(struct map_world *w, const struct node *n)
 
 	json_w_init(&jw, &w->scratch);
 	json_w_obj_open(&jw, NULL);
-	map_peer_self_put(&jw, "Node", n->map, w->base_domain, EXPIRY_PAST_UNIX_S);
+	map_peer_self_put(&jw, "Node", n->map, &w->own, EXPIRY_PAST_UNIX_S);
 	json_w_obj_close(&jw);
 	return map_world_frame(w);
 }

@@ -221,16 +221,13 @@ map_peer_seen_put(struct buf *b, struct map_node *mn, const struct map_look *loo
 	buf_append(b, mn->fragment, mn->fragment_bytes);
 }
 
-/* What every node may (be administered, share files, run ssh; updates are the machine's own affair), and
- * what the policy gives it. */
+/* What it has by itself (updates are the machine's own affair), and what the policy gives it. */
 static void
-put_capabilities(struct json_writer *w, const struct policy_bundle *bundle)
+put_capabilities(struct json_writer *w, const struct node *n, const struct policy_bundle *bundle,
+	const struct node_attr_params *attrs)
 {
-	static const char *const plain[] = {
-		"https://tailscale.com/cap/file-sharing",
-		"https://tailscale.com/cap/is-admin",
-		"https://tailscale.com/cap/ssh",
-	};
+	const char *plain[NODE_ATTR_MAX];
+	unsigned n_plain = node_attr_defaults(n, attrs, plain);
 
 	json_w_obj_open(w, "CapMap");
 	if (!has_cap(bundle, "default-auto-update")) {
@@ -238,7 +235,7 @@ put_capabilities(struct json_writer *w, const struct policy_bundle *bundle)
 		json_w_bool(w, NULL, false);
 		json_w_arr_close(w);
 	}
-	for (unsigned i = 0; i < COUNT_OF(plain); i++) {
+	for (unsigned i = 0; i < n_plain; i++) {
 		if (has_cap(bundle, plain[i]))
 			continue;
 		json_w_arr_open(w, plain[i]);
@@ -251,9 +248,9 @@ put_capabilities(struct json_writer *w, const struct policy_bundle *bundle)
 
 void
 map_peer_self_put(struct json_writer *w, const char *name, const struct map_node *mn,
-	const char *base_domain, int64_t key_expiry_unix_s)
+	const struct map_own *own, int64_t key_expiry_unix_s)
 {
-	struct map_look look = { .base_domain = base_domain };
+	struct map_look look = { .base_domain = own->base_domain };
 	char text[KEY_TEXT_MAX];
 
 	json_w_obj_open(w, name);
@@ -262,7 +259,7 @@ map_peer_self_put(struct json_writer *w, const char *name, const struct map_node
 	if (key_expiry_unix_s != 0)
 		json_w_time(w, "KeyExpiry", key_expiry_unix_s);
 	json_w_bool(w, "Online", true);
-	put_capabilities(w, bundle_of(mn));
+	put_capabilities(w, mn->node, bundle_of(mn), &own->attrs);
 	json_w_obj_close(w);
 }
 

@@ -13,6 +13,7 @@
 #include "base/list.h"
 #include "coord/change.h"
 #include "coord/node.h"
+#include "coord/node_attr.h"
 #include "coord/user.h"
 
 #define MAP_NODE_MAGIC	0x0a90de01u
@@ -81,8 +82,12 @@ bool map_peer_is_alike(const struct policy_class *a, const struct policy_class *
 
 /* Writes the Node object for the node itself as member name, with its own routes and what the policy gives
  * its class. key_expiry_unix_s stands for the node's own. */
+struct map_own {
+	const char *base_domain;	/* borrowed */
+	struct node_attr_params attrs;
+};
 void map_peer_self_put(struct json_writer *w, const char *name, const struct map_node *mn,
-	const char *base_domain, int64_t key_expiry_unix_s);
+	const struct map_own *own, int64_t key_expiry_unix_s);
 
 /* Writes the PeerChange with the members that the bits of enum change_what name: ENDPOINTS,
  * HOME, DISCO, ONLINE, KEY; two of them where clients would drop a single one. A home relay of 0

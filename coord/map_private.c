@@ -113,7 +113,7 @@ map_private_full_put(struct map_world *w, struct json_writer *jw, const struct n
 	text_take(&sent->dns, dns_of(w, viewer));
 	text_take(&sent->health, health_of(viewer));
 	sent->addresses = addresses_digest(viewer);
-	map_peer_self_put(jw, "Node", viewer->map, w->base_domain, viewer->key_expiry_unix_s);
+	map_peer_self_put(jw, "Node", viewer->map, &w->own, viewer->key_expiry_unix_s);
 	put_dns(jw, sent);
 	put_filter(jw, viewer, sent->bundle);
 	put_ssh(jw, sent->bundle);
@@ -138,7 +138,7 @@ map_private_delta_put(struct map_world *w, struct json_writer *jw, const struct 
 	uint64_t addresses = own == 0 ? sent->addresses : addresses_digest(viewer);
 
 	if ((own & BITS_SELF) || (now != had && !self_eq(now, had)))
-		map_peer_self_put(jw, "Node", mn, w->base_domain, viewer->key_expiry_unix_s);
+		map_peer_self_put(jw, "Node", mn, &w->own, viewer->key_expiry_unix_s);
 	if (addresses != sent->addresses || (now != had && !shbuf_eq(now->filter, had->filter)))
 		put_filter(jw, viewer, now);
 	if (now != had && !shbuf_eq(now->ssh, had->ssh))

@@ -11,6 +11,7 @@ map_world_init(struct map_world *w, const struct map_world_params *p)
 	*w = (struct map_world){
 		.user_records = p->user_records,
 		.base_domain = p->base_domain,
+		.own.base_domain = p->base_domain,
 		.zstd = map_zstd_new(),
 	};
 	w->policy = policy_world_new(p->policy, p->user_records, p->server_url);

@@ -69,6 +69,7 @@ struct map_world {
 	const struct dns_params *dns;	/* borrowed; NULL: none yet */
 	struct shbuf *dns_texts[DNS_OWN];	/* owned references; by enum dns_variant; NULL: none yet */
 	uint64_t dns_seq;		/* of the last change */
+	struct map_own own;		/* what nodes are told of themselves */
 	TAILQ_HEAD(, map_delta) deltas;	/* cache of map_delta, until a round or a removal */
 	unsigned n_deltas;
 	struct buf scratch;		/* text that is to become a frame */

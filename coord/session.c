@@ -108,7 +108,7 @@ session_state_loaded(struct tailnet *t)
 
 	OBJ_CHECK(m, MAP_STATE_MAGIC);
 	m->is_loaded = true;
-	change_note_all(t, CHANGE_ALL_DERP | CHANGE_ALL_DNS | CHANGE_ALL_USERS);
+	change_note_all(t, CHANGE_ALL_DERP | CHANGE_ALL_DNS | CHANGE_ALL_USERS | CHANGE_ALL_ATTRS);
 	while ((n = map_next(&t->nodes, &cursor)) != NULL)
 		session_presence_load(m, n);
 }

@@ -389,7 +389,8 @@ static const struct {
 	    " FROM nodes LEFT JOIN node_state ON node_id = id WHERE tailnet_id = ? ORDER BY id" },
 	{ load_policy, "SELECT version, made_unix_s, author, comment, confirm_by_unix_s, reverts_to, text"
 	    " FROM policies WHERE tailnet_id = ? ORDER BY version DESC" },
-	{ load_cluster, "SELECT name, tag, pod4, pod6, service4, service6, lan, key_id, created_unix_s FROM clusters"
+	{ load_cluster, "SELECT name, tag, pod4, pod6, service4, service6, lan, key_id, created_unix_s "
+	  "FROM clusters"
 	    " WHERE tailnet_id = ?" },
 	{ load_cred, "SELECT id, kind, user_id, role, parent, secret_hash, name, description, scopes,"
 	    " tags, created_unix_s, expires_unix_s, revoked_unix_s, last_used_unix_s FROM credentials"

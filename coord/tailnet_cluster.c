@@ -14,7 +14,7 @@
 
 #define LOOK_MS		100	/* nodes change in crowds */
 
-/* --- conflicts -------------------------------------------------------------------------------------- */
+/* --- conflicts -------------------------------------------------------------------------------- */
 
 void
 tailnet_cluster_say(const struct cluster_conflict *c, struct buf *out)
@@ -59,7 +59,8 @@ tell(struct tailnet *t, const struct cluster_conflict *c, bool is_begin)
 
 	tailnet_cluster_say(c, &text);
 	if (is_begin)
-		log_warn(LOG_COORD, "clusters claim the same addresses: give one of them another range", "which",
+		log_warn(LOG_COORD, "clusters claim the same addresses: give one of them another range",
+		    "which",
 		    buf_cstr(&text));
 	else
 		log_info(LOG_COORD, "clusters no longer claim the same addresses", "which", buf_cstr(&text));
@@ -169,7 +170,8 @@ look_soon(struct tailnet *t)
 		event_add(t->clusters->_timer, &tv);
 }
 
-/* A node without tags may have had some a moment ago, but then it is in a conflict or does not matter. */
+/* A node without tags may have had some a moment ago, but then it is in a conflict or does not
+ * matter. */
 void
 tailnet_cluster_note(struct tailnet *t, const struct node *n)
 {
@@ -179,7 +181,7 @@ tailnet_cluster_note(struct tailnet *t, const struct node *n)
 		look_soon(t);
 }
 
-/* --- life and records -------------------------------------------------------------------------------- */
+/* --- life and records ------------------------------------------------------------------------- */
 
 void
 tailnet_cluster_init(struct tailnet *t)
@@ -260,8 +262,10 @@ tailnet_cluster_key_check(const struct tailnet *t, const struct tailnet_key_spec
 
 	for (unsigned i = 0; spec->is_ephemeral && i < spec->n_tags; i++)
 		if ((c = tailnet_cluster_tagged(t, spec->tags[i])) != NULL)
-			return err_say(why, ERR_INVAL, "%s is the tag of cluster %s: with an ephemeral key its nodes would "
-			    "be deleted, and come back with other addresses, whenever K3s is stopped for a while",
+			return err_say(why, ERR_INVAL, "%s is the tag of cluster %s: with an ephemeral "
+			    "key its nodes would "
+			    "be deleted, and come back with other addresses, whenever K3s is stopped "
+			    "for a while",
 			    spec->tags[i], c->name);
 	return ERR_OK;
 }

@@ -1,10 +1,11 @@
 /*
- * The K3s clusters of a tailnet: records of those that were made here, and, by the tag of their nodes, of others.
- * What they claim, by record or by routes that their nodes advertise, is looked at whenever it changes: claims that
- * overlap are logged and recorded once, counted, shown, and the clients of the nodes concerned say so, until it ends.
+ * The K3s clusters of a tailnet: records of those that were made here, and, by the tag of their
+ * nodes, of others. What they claim, by record or by routes that their nodes advertise, is
+ * looked at whenever it changes: claims that overlap are logged and recorded once, counted,
+ * shown, and the clients of the nodes concerned say so, until it ends.
  *
- * A cluster's nodes are those with its tag. Nodes with tag:k3s-name (or tag:k3s) of which there is no record are a
- * cluster too, named by that tag. Coordinator thread.
+ * A cluster's nodes are those with its tag. Nodes with tag:k3s-name (or tag:k3s) of which there
+ * is no record are a cluster too, named by that tag. Coordinator thread.
  */
 #ifndef COORD_TAILNET_CLUSTER_H
 #define COORD_TAILNET_CLUSTER_H
@@ -36,7 +37,8 @@ void tailnet_cluster_init(struct tailnet *t);
 void tailnet_cluster_start(struct tailnet *t);
 void tailnet_cluster_fini(struct tailnet *t);
 void tailnet_cluster_apply(struct tailnet *t, struct mutation *m);
-/* The node came, goes, or is different: claims are looked at again in a moment if it can have any. */
+/* The node came, goes, or is different: claims are looked at again in a moment if it can have
+ * any. */
 void tailnet_cluster_note(struct tailnet *t, const struct node *n);
 /* Looks at them now. The timer does; tests. */
 void tailnet_cluster_look(struct tailnet *t);
@@ -45,22 +47,24 @@ void tailnet_cluster_look(struct tailnet *t);
 const struct cluster *tailnet_cluster_find(const struct tailnet *t, const char *name);
 /* The same by the tag of its nodes. */
 const struct cluster *tailnet_cluster_tagged(const struct tailnet *t, const char *tag);
-/* May n have the route? Always, unless the setting refuse_cluster_overlap is on, n is of a cluster, and another one
- * claims an address of it: by its record, unless it is within n's own record, or by a route that is approved. false,
- * with *why. O(nodes). */
+/* May n have the route? Always, unless the setting refuse_cluster_overlap is on, n is of a
+ * cluster, and another one claims an address of it: by its record, unless it is within n's own
+ * record, or by a route that is approved. false, with *why. O(nodes). */
 bool tailnet_cluster_allows_route(struct tailnet *t, const struct node *n, const struct net_prefix *route,
 	struct err_text *why);
-/* Adds what nodes advertise or may have as routes, but for nodes with that tag (NULL: none), and what is the tailnet's
- * own. Routes of IPv4 wider than widest bits are left out. */
+/* Adds what nodes advertise or may have as routes, but for nodes with that tag (NULL: none), and
+ * what is the tailnet's own. Routes of IPv4 wider than widest bits are left out. */
 void tailnet_cluster_routes(const struct tailnet *t, const char *but_tag, unsigned widest, struct ipset *out);
-/* Adds that, what records claim, and what the policy names: what a new cluster had better not overlap. */
+/* Adds that, what records claim, and what the policy names: what a new cluster had better not
+ * overlap. */
 void tailnet_cluster_taken(const struct tailnet *t, unsigned widest, struct ipset *out);
 
 /* "clusters edge-a and edge-b both claim 10.42.7.0/24", appended. */
 void tailnet_cluster_say(const struct cluster_conflict *c, struct buf *out);
 
-/* An ephemeral key with the tag of a cluster is refused: its nodes would be deleted, and get other addresses, whenever
- * K3s is stopped for a while, because that logs their clients out. ERR_INVAL with *why. */
+/* An ephemeral key with the tag of a cluster is refused: its nodes would be deleted, and get
+ * other addresses, whenever K3s is stopped for a while, because that logs their clients out.
+ * ERR_INVAL with *why. */
 enum err tailnet_cluster_key_check(const struct tailnet *t, const struct tailnet_key_spec *spec,
 	struct err_text *why) MUST_USE;
 

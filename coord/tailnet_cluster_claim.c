@@ -6,13 +6,14 @@
 #include <string.h>
 
 #include "base/arena.h"
+#include "base/wire.h"
 #include "coord/policy.h"
 #include "coord/tailnet_private.h"
 
 /* K3s's own range, when nobody says what the pods of a cluster have. */
 static const struct net_prefix usual_pods = { { 4, { 10, 42 } }, 16 };
 
-/* --- who is of which cluster ------------------------------------------------------------------------ */
+/* --- who is of which cluster ------------------------------------------------------------------ */
 
 static struct cluster_tagged *
 roll_add(struct cluster_roll *r, const char *tag, const char *name, const struct cluster *record)
@@ -75,7 +76,7 @@ cluster_roll_find(struct cluster_roll *r, const struct node *n)
 	return g != NULL ? g : roll_add(r, tag, tag, NULL);
 }
 
-/* --- claims ----------------------------------------------------------------------------------------- */
+/* --- claims ----------------------------------------------------------------------------------- */
 
 static void
 claim(struct cluster_claims *to, const struct cluster_claim *c)
@@ -143,14 +144,15 @@ cluster_claims_collect(struct cluster_roll *r, struct cluster_claims *out)
 			claim_routes(out, n, g);
 }
 
-/* --- what is free ------------------------------------------------------------------------------------ */
+/* --- what is free ----------------------------------------------------------------------------- */
 
 static enum err
 refuse(const struct net_prefix *route, const char *cluster, const struct net_prefix *has, struct err_text *why)
 {
 	char text[NET_TEXT_MAX], other[NET_TEXT_MAX];
 
-	return err_say(why, ERR_DENIED, "%s is not approved: cluster %s has %s (setting refuse-cluster-overlap)",
+	return err_say(why, ERR_DENIED, "%s is not approved: cluster %s has %s (setting "
+	    "refuse-cluster-overlap)",
 	    net_prefix_put(route, text), cluster, net_prefix_put(has, other));
 }
 
@@ -166,7 +168,8 @@ is_of_record(const struct cluster *c, const struct net_prefix *route)
 	return false;
 }
 
-/* Other clusters' records first: a route of theirs that is there already does not take a cluster's own range. */
+/* Other clusters' records first: a route of theirs that is there already does not take a
+ * cluster's own range. */
 static enum err
 check_route(struct cluster_roll *r, const struct node *n, const struct net_prefix *route, struct err_text *why)
 {
@@ -189,7 +192,8 @@ check_route(struct cluster_roll *r, const struct node *n, const struct net_prefi
 		return rc;
 	at = 0;
 	while (rc == ERR_OK && (other = map_next(&r->t->nodes, &at)) != NULL) {
-		if (other->n_routes == 0 || other->n_tags == 0 || (g = cluster_roll_find(r, other)) == NULL || g == own)
+		if (other->n_routes == 0 || other->n_tags == 0 || (g = cluster_roll_find(r,
+		    other)) == NULL || g == own)
 			continue;
 		for (unsigned i = 0; rc == ERR_OK && i < other->n_routes; i++)
 			if (other->routes[i].prefix.bits > 0 &&
@@ -231,10 +235,8 @@ take_policy(const struct policy *p, unsigned widest, struct ipset *out)
 		const struct ipset *set = &p->sels[i].set;
 
 		for (unsigned k = 0; p->sels[i].kind == POLICY_SEL_SET && k < set->n; k++) {
-			const uint8_t *lo = set->v[k].lo.b, *hi = set->v[k].hi.b;
 			unsigned shift = 32 - widest;
-			uint32_t n = ((uint32_t)hi[0] << 24 | (uint32_t)hi[1] << 16 | (uint32_t)hi[2] << 8 | hi[3]) -
-			    ((uint32_t)lo[0] << 24 | (uint32_t)lo[1] << 16 | (uint32_t)lo[2] << 8 | lo[3]);
+			uint32_t n = wire_u32be(set->v[k].hi.b) - wire_u32be(set->v[k].lo.b);
 
 			if (set->v[k].lo.family == 6 || shift >= 32 || n >> shift == 0)
 				ipset_add_range(out, &set->v[k].lo, &set->v[k].hi);
@@ -281,7 +283,7 @@ tailnet_cluster_taken(const struct tailnet *t, unsigned widest, struct ipset *ou
 		take_policy(t->policy, widest, out);
 }
 
-/* --- views ------------------------------------------------------------------------------------------- */
+/* --- views ------------------------------------------------------------------------------------ */
 
 static int
 prefix_order(const void *a, const void *b)

@@ -37,7 +37,7 @@ struct cluster_change {
 	TAILQ_ENTRY(cluster_change) link;	/* among those under way: reserves name and ranges */
 };
 
-/* --- the end ----------------------------------------------------------------------------------------- */
+/* --- the end ---------------------------------------------------------------------------------- */
 
 static void
 answer(struct cluster_change *c, enum err rc, const struct err_text *why)
@@ -59,7 +59,7 @@ answer(struct cluster_change *c, enum err rc, const struct err_text *why)
 	free(c);
 }
 
-/* --- the transaction --------------------------------------------------------------------------------- */
+/* --- the transaction -------------------------------------------------------------------------- */
 
 static void
 add_key(const struct cluster_change *c, struct txn *x)
@@ -100,12 +100,14 @@ put_mutations(void *arg, struct txn *x)
 	if (c->kind == CHANGE_CREATE || c->kind == CHANGE_KEY)
 		add_key(c, x);
 	if (c->kind == CHANGE_REMOVE) {
-		memcpy(txn_add(x, MUTATION_CLUSTER_DEL)->u.cluster.name, c->before.name, sizeof(c->before.name));
+		memcpy(txn_add(x, MUTATION_CLUSTER_DEL)->u.cluster.name, c->before.name,
+		    sizeof(c->before.name));
 		audit_cluster(x, &c->by, "cluster.remove", &c->before, NULL);
 		revoke_keys(c, x);
 		return;
 	}
-	txn_add(x, c->kind == CHANGE_CREATE ? MUTATION_CLUSTER_ADD : MUTATION_CLUSTER_SET)->u.cluster = c->after;
+	txn_add(x, c->kind == CHANGE_CREATE ? MUTATION_CLUSTER_ADD : MUTATION_CLUSTER_SET)->u.cluster =
+	    c->after;
 	if (c->kind == CHANGE_CREATE)
 		audit_cluster(x, &c->by, "cluster.create", NULL, &c->after);
 	else
@@ -131,7 +133,7 @@ submit(struct cluster_change *c)
 	tailnet_op_submit_take(op, x);
 }
 
-/* --- the policy -------------------------------------------------------------------------------------- */
+/* --- the policy ------------------------------------------------------------------------------- */
 
 static void begin(struct cluster_change *c);
 
@@ -147,9 +149,11 @@ on_saved(void *arg, const struct policy_outcome *o)
 	else if (o->rc == ERR_EXISTS && o->verdict == NULL && ++c->n_tries < TRIES)
 		begin(c);
 	else if (o->rc == ERR_INVAL)
-		answer(c, err_say(&why, ERR_INVAL, "the policy would not be valid with it: %.200s", o->why.s), &why);
+		answer(c, err_say(&why, ERR_INVAL, "the policy would not be valid with it: %.200s",
+		    o->why.s), &why);
 	else if (o->rc == ERR_DENIED)
-		answer(c, err_say(&why, ERR_DENIED, "%.200s; --keep-policy makes the cluster without", o->why.s),
+		answer(c, err_say(&why, ERR_DENIED, "%.200s; --keep-policy makes the cluster without",
+		    o->why.s),
 		    &why);
 	else
 		answer(c, o->rc, &o->why);
@@ -221,10 +225,11 @@ begin(struct cluster_change *c)
 	if (c->leaves_policy || c->kind == CHANGE_KEY) {
 		submit(c);
 	} else if (p->unreadable != 0) {
-		answer(c, err_say(&why, ERR_EXISTS, "version %lld of the policy is not understood: mend it first "
-		    "(fairlead policy set)", (long long)p->unreadable), &why);
+		answer(c, err_say(&why, ERR_EXISTS, "version %lld of the policy is not understood: mend "
+		    "it first (fairlead policy set)", (long long)p->unreadable), &why);
 	} else if (p->now.confirm_by_unix_s != 0) {
-		answer(c, err_say(&why, ERR_EXISTS, "version %lld of the policy waits to be confirmed: fairlead "
+		answer(c, err_say(&why, ERR_EXISTS, "version %lld of the policy waits to be confirmed: "
+		    "fairlead "
 		    "policy confirm, or wait until it is taken back", (long long)p->now.version), &why);
 	} else {
 		c->version = p->now.version;
@@ -232,7 +237,7 @@ begin(struct cluster_change *c)
 	}
 }
 
-/* --- the wish ---------------------------------------------------------------------------------------- */
+/* --- the wish --------------------------------------------------------------------------------- */
 
 static void
 note_tags(char *const *tags, unsigned n, const char *list[TAGS_MAX], unsigned *n_list)
@@ -287,7 +292,8 @@ is_of_other(const struct cluster *own, const struct cluster *other, const struct
 	if (strcmp(own->name, other->name) == 0)
 		return ERR_OK;
 	for (unsigned i = 0; i < CLUSTER_RANGES + other->n_lan; i++) {
-		const struct net_prefix *q = i < CLUSTER_RANGES ? &other->range[i] : &other->lan[i - CLUSTER_RANGES];
+		const struct net_prefix *q = i < CLUSTER_RANGES ? &other->range[i] :
+		    &other->lan[i - CLUSTER_RANGES];
 
 		if (cluster_prefix_overlaps(q, p))
 			return err_say(why, ERR_EXISTS, "%s overlaps %s of cluster %s", net_prefix_put(p, text),
@@ -296,7 +302,8 @@ is_of_other(const struct cluster *own, const struct cluster *other, const struct
 	return ERR_OK;
 }
 
-/* ERR_EXISTS: somebody else claims an address of the prefix; *why says who. LANs may be others' routes. */
+/* ERR_EXISTS: somebody else claims an address of the prefix; *why says who. LANs may be others'
+ * routes. */
 static enum err
 is_claimed(const struct tailnet *t, const struct cluster *own, const struct net_prefix *p, bool is_lan,
 	struct err_text *why)
@@ -319,8 +326,8 @@ is_claimed(const struct tailnet *t, const struct cluster *own, const struct net_
 		return rc;
 	tailnet_cluster_routes(t, own->tag, 0, &taken);
 	if (ipset_overlaps_prefix(&taken, p))
-		rc = err_say(why, ERR_EXISTS, "%s overlaps a route of a node that is not of the cluster, or the tailnet "
-		    "itself", net_prefix_put(p, text));
+		rc = err_say(why, ERR_EXISTS, "%s overlaps a route of a node that is not of the "
+		    "cluster, or the tailnet itself", net_prefix_put(p, text));
 	ipset_fini(&taken);
 	return rc;
 }
@@ -368,7 +375,8 @@ choose(struct tailnet *t, struct cluster *c, bool is_dual_stack, struct err_text
 	if (rc == ERR_OK)
 		ipset_add_prefix(&taken, &c->range[CLUSTER_POD4]);
 	if (rc == ERR_OK && c->range[CLUSTER_SERVICE4].ip.family == 0)
-		rc = cluster_pick4(CLUSTER_SERVICE4, &taken, &c->range[CLUSTER_POD4], &c->range[CLUSTER_SERVICE4],
+		rc = cluster_pick4(CLUSTER_SERVICE4, &taken, &c->range[CLUSTER_POD4],
+		    &c->range[CLUSTER_SERVICE4],
 		    why);
 	ipset_fini(&taken);
 	is_dual_stack |= c->range[CLUSTER_POD6].ip.family != 0 || c->range[CLUSTER_SERVICE6].ip.family != 0;
@@ -438,7 +446,8 @@ create_fill(struct tailnet *t, const struct tailnet_cluster_spec *spec, struct c
 	c->n_lan = spec->lan != NULL ? spec->n_lan : 0;
 	c->created_unix_s = clock_wall_s();
 	if (tailnet_cluster_find(t, c->name) != NULL)
-		return err_say(why, ERR_EXISTS, "there is a cluster %s already: fairlead clusters show %s", c->name,
+		return err_say(why, ERR_EXISTS, "there is a cluster %s already: fairlead clusters show "
+		    "%s", c->name,
 		    c->name);
 	if ((other = tailnet_cluster_tagged(t, c->tag)) != NULL)
 		return err_say(why, ERR_EXISTS, "%s is the tag of cluster %s", c->tag, other->name);
@@ -484,7 +493,8 @@ find(struct tailnet *t, const struct tailnet_cluster_spec *spec, tailnet_done_fn
 	struct err_text why;
 
 	if (c == NULL) {
-		err_say(&why, ERR_NOTFOUND, "there is no cluster \"%.60s\": fairlead clusters list", spec->name);
+		err_say(&why, ERR_NOTFOUND, "there is no cluster \"%.60s\": fairlead clusters list",
+		    spec->name);
 		tailnet_op_answer(done, arg, ERR_NOTFOUND, &why, 0);
 	} else if (is_under_way(t, spec->name)) {
 		err_say(&why, ERR_BUSY, "cluster %.60s is being changed: try again in a moment", spec->name);
@@ -543,7 +553,8 @@ tailnet_cluster_remove(struct tailnet *t, const struct actor *by, const struct t
 	while ((n = map_next(&t->nodes, &at)) != NULL)
 		n_nodes += tag_list_has(n->tags, n->n_tags, old->tag);
 	if (n_nodes > 0 && !spec->is_forced) {
-		err_say(&why, ERR_EXISTS, "%u nodes have %s: delete them first, or the cluster with --force", n_nodes,
+		err_say(&why, ERR_EXISTS, "%u nodes have %s: delete them first, or the cluster with "
+		    "--force", n_nodes,
 		    old->tag);
 		tailnet_op_answer(done, arg, ERR_EXISTS, &why, 0);
 		return;

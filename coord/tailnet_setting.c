@@ -1,6 +1,7 @@
 /* Settings of a tailnet: one table makes their members, names and ranges. */
 #include <string.h>
 
+#include "coord/change.h"
 #include "coord/store.h"
 #include "coord/tailnet_private.h"
 
@@ -55,6 +56,8 @@ tailnet_setting_apply(struct tailnet *t, const char *name, int64_t value)
 	ASSERT(i < COUNT_OF(settings));
 	if (value >= settings[i].min && value <= settings[i].max)	/* the database may hold anything */
 		*value_at(&t->settings, i) = value;
+	if (t->priv->is_started)
+		change_note_all(t, CHANGE_ALL_ATTRS);
 }
 
 int64_t

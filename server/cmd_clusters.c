@@ -86,7 +86,8 @@ static void
 print_cluster(const struct cli *c, const json_t *v)
 {
 	static const char *const shown[][2] = {
-		{ "tag", "tag" }, { "pods", "podCIDRs" }, { "services", "serviceCIDRs" }, { "networks", "lanPrefixes" },
+		{ "tag", "tag" }, { "pods", "podCIDRs" }, { "services", "serviceCIDRs" },
+		{ "networks", "lanPrefixes" },
 	};
 	const json_t *lines = json_object_get(v, "lines");
 	const char *key = json_get_str(v, "key", NULL), *warning = json_get_str(v, "warning", NULL);
@@ -154,8 +155,8 @@ ranges_add(json_t *body)
 static int
 clusters_create(struct cli *c)
 {
-	json_t *body = json_pack("{s:s, s:s*, s:s*, s:s*}", "name", c->argv[0], "tag", tag, "user", user, "server",
-	    k3s_server);
+	json_t *body = json_pack("{s:s, s:s*, s:s*, s:s*}", "name", c->argv[0], "tag", tag,
+	    "user", user, "server", k3s_server);
 
 	if (body == NULL)
 		return cli_fail("a word is not UTF-8");
@@ -219,7 +220,7 @@ clusters_delete(struct cli *c)
 
 #define KEY_OPTS \
 	{ "user", 'u', CLI_STRING, &user, "NAME", "owner of the auth key" }, \
-	{ "expiration", 'e', CLI_STRING, &expiration, "TIME", "of the auth key: 30m, 7d or never; default 90d" }, \
+	{ "expiration", 'e', CLI_STRING, &expiration, "TIME", "of the key: 30m, 7d or never; default 90d" }, \
 	{ "server", 0, CLI_STRING, &k3s_server, "URL", "of the K3s server, for the agents' lines" }
 #define RANGE_OPTS \
 	{ "pod-cidr", 0, CLI_STRING, &pod_cidr, "CIDR", "range of the pods; with a comma one of IPv6 too" }, \
@@ -235,8 +236,8 @@ static const struct cli_opt create_opts[] = {
 	RANGE_OPTS,
 	{ "dual-stack", '6', CLI_BOOL, &is_dual_stack, NULL, "IPv6 ranges too" },
 	{ "tag", 't', CLI_STRING, &tag, "TAG", "of its nodes; default tag:k3s-NAME" },
-	{ "isolate", 0, CLI_BOOL, &is_isolated, NULL, "where everything is allowed: rules, by which it reaches itself "
-	  "alone" },
+	{ "isolate", 0, CLI_BOOL, &is_isolated, NULL, "where everything is allowed: rules, by which it "
+	  "reaches itself alone" },
 	KEY_OPTS, FORCE_OPT, POLICY_OPT, END
 };
 static const struct cli_opt set_opts[] = { RANGE_OPTS, FORCE_OPT, POLICY_OPT, END };
@@ -253,11 +254,13 @@ static const struct cli_verb verbs[] = {
 	{ "key", "join", "NAME", 1, 1, "Makes one more auth key for its nodes, prints K3s's lines", key_opts,
 	  clusters_key },
 	{ "set", NULL, "NAME", 1, 1, "Changes its ranges", set_opts, clusters_set },
-	{ "delete", "destroy", "NAME", 1, 1, "Forgets it, and revokes its auth keys", delete_opts, clusters_delete },
+	{ "delete", "destroy", "NAME", 1, 1, "Forgets it, and revokes its auth keys", delete_opts,
+	  clusters_delete },
 };
 
 static const struct cli_noun noun = {
-	"clusters", "K3s clusters: ranges of addresses, keys, and how to start them.", verbs, COUNT_OF(verbs), false,
+	"clusters", "K3s clusters: ranges of addresses, keys, and how to start them.", verbs,
+	    COUNT_OF(verbs), false,
 };
 
 const struct cmd cmd_clusters = {

@@ -1,6 +1,7 @@
 /*
- * /api/fairlead/v1/clusters: K3s clusters, recorded or known by the tag of their nodes, and their conflicts. What makes
- * a cluster or one more auth key for it is answered with the lines that start K3s on its machines.
+ * /api/fairlead/v1/clusters: K3s clusters, recorded or known by the tag of their nodes, and
+ * their conflicts. What makes a cluster or one more auth key for it is answered with the lines
+ * that start K3s on its machines.
  */
 #include "web/flapi_clusters.h"
 
@@ -14,7 +15,7 @@
 #define EXPIRY_DFLT_S	(90 * 86400)		/* as other auth keys have it */
 #define EXPIRY_MAX_S	(INT64_C(3650) * 86400)
 
-/* --- what is shown ----------------------------------------------------------------------------------- */
+/* --- what is shown ---------------------------------------------------------------------------- */
 
 static void
 put_prefixes(struct json_writer *w, const char *name, const struct net_prefix *v, unsigned n)
@@ -151,7 +152,7 @@ cluster_of(struct http_req *q)
 	return c;
 }
 
-/* --- the lines ---------------------------------------------------------------------------------------- */
+/* --- the lines -------------------------------------------------------------------------------- */
 
 #define INSTALL	"curl -sfL https://get.k3s.io | sh -s - "
 #define NEXT	" \\\n  "
@@ -192,8 +193,8 @@ static void
 put_vpn_auth(struct buf *b, const struct lines *l, bool is_server)
 {
 	put_role(b, l, is_server);
-	buf_printf(b, "--vpn-auth=\"name=tailscale,joinKey=%s,controlServerURL=%s,extraArgs=--accept-dns=false\"", l->key,
-	    l->url);
+	buf_printf(b, "--vpn-auth=\"name=tailscale,joinKey=%s,controlServerURL=%s,"
+	    "extraArgs=--accept-dns=false\"", l->key, l->url);
 }
 
 static void
@@ -203,7 +204,8 @@ put_flannel(struct buf *b, const struct lines *l, bool is_server)
 
 	buf_printf(b, "tailscale up --login-server=%s --authkey=%s --accept-dns=false &&" NEXT, l->url, l->key);
 	put_role(b, l, is_server);
-	buf_printf(b, "--node-ip=\"$(tailscale ip -4)%s\" --flannel-iface=tailscale0", has_6 ? ",$(tailscale ip -6)" : "");
+	buf_printf(b, "--node-ip=\"$(tailscale ip -4)%s\" --flannel-iface=tailscale0",
+	    has_6 ? ",$(tailscale ip -6)" : "");
 }
 
 static void
@@ -229,7 +231,8 @@ put_lines(struct json_writer *w, const struct lines *l)
 	}
 	json_w_obj_close(w);
 	if (strpbrk(l->url, ",=") != NULL)
-		json_w_str(w, "warning", "K3s cuts --vpn-auth at ',' and '=': this server's URL cannot be given to it so");
+		json_w_str(w, "warning", "K3s cuts --vpn-auth at ',' and '=': this server's URL cannot "
+		    "be given to it so");
 }
 
 static void
@@ -261,9 +264,10 @@ clusters_get(struct http_req *q)
 		reply_cluster(q, c, NULL);
 }
 
-/* --- what is asked for -------------------------------------------------------------------------------- */
+/* --- what is asked for ------------------------------------------------------------------------ */
 
-/* The prefixes of a member into the two ranges from first on, IPv4 and IPv6. false: answered 400. */
+/* The prefixes of a member into the two ranges from first on, IPv4 and IPv6. false: answered
+ * 400. */
 static bool
 read_ranges(struct http_req *q, const char *member, struct net_prefix *first)
 {
@@ -323,9 +327,10 @@ read_key(struct http_req *q, struct tailnet_cluster_spec *spec)
 		http_reply_error(q, 400, "expirySeconds must be 0 (never) to %" PRId64, EXPIRY_MAX_S);
 		return false;
 	}
-	if (strlen(server) > 256 || server[strspn(server, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
-	    ":/.-_[]")] != '\0') {
-		http_reply_error(q, 400, "server: \"%.60s\" is no URL of a K3s server: https://100.64.0.1:6443", server);
+	if (strlen(server) > 256 || server[strspn(server,
+	    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789:/.-_[]")] != '\0') {
+		http_reply_error(q, 400, "server: \"%.60s\" is no URL of a K3s server: "
+		    "https://100.64.0.1:6443", server);
 		return false;
 	}
 	if ((u = flapi_user(q, json_get_str(q->json, "user", NULL))) == NULL)
@@ -335,7 +340,7 @@ read_key(struct http_req *q, struct tailnet_cluster_spec *spec)
 	return true;
 }
 
-/* --- changes ------------------------------------------------------------------------------------------ */
+/* --- changes ---------------------------------------------------------------------------------- */
 
 static void
 on_changed(struct http_req *q, const char *name, const struct tailnet_result *res)

@@ -51,7 +51,8 @@ settings_patch(struct http_req *q)
 		return;
 	s.devices_need_approval = json_get_bool(q->json, "devicesNeedApproval", s.devices_need_approval != 0);
 	s.key_days = json_get_int(q->json, "keyDays", s.key_days);
-	s.refuse_cluster_overlap = json_get_bool(q->json, "refuseClusterOverlap", s.refuse_cluster_overlap != 0);
+	s.refuse_cluster_overlap = json_get_bool(q->json, "refuseClusterOverlap",
+	    s.refuse_cluster_overlap != 0);
 	s.disable_cgnat_drop_rule = json_get_bool(q->json, "disableCgnatDropRule",
 	    s.disable_cgnat_drop_rule != 0);
 	tailnet_settings_set(t, &q->who.actor, &s, on_changed, q);

@@ -1,6 +1,6 @@
 /* links: coord/cluster coord/cluster_overlap coord/ipset coord/tag */
-/* Clusters: what a valid record is, which ranges a new one gets, and which claims overlap: against a check of all
- * pairs, too. */
+/* Clusters: what a valid record is, which ranges a new one gets, and which claims overlap:
+ * against a check of all pairs, too. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -27,7 +27,8 @@ prefix(const char *text)
 static void
 test_names(void **state)
 {
-	static const char *const good[] = { "a", "edge-a", "7", "a23456789-123456789-123456789-123456789-123456789-12345" };
+	static const char *const good[] = { "a", "edge-a", "7",
+	    "a23456789-123456789-123456789-123456789-123456789-12345" };
 	static const char *const bad[] = { "", "-a", "a-", "A", "a.b", "a b", "ä",
 		"a23456789-123456789-123456789-123456789-123456789-123456" };
 	struct err_text why;
@@ -46,19 +47,23 @@ test_checks(void **state)
 		const char *pod4, *pod6, *service4, *service6, *lan, *why;
 	} cases[] = {
 		{ "10.42.0.0/16", "", "10.43.0.0/16", "", "", NULL },
-		{ "10.42.0.0/16", "2001:cafe:42::/56", "10.43.0.0/16", "2001:cafe:43::/112", "192.168.1.0/24", NULL },
+		{ "10.42.0.0/16", "2001:cafe:42::/56", "10.43.0.0/16", "2001:cafe:43::/112",
+		  "192.168.1.0/24", NULL },
 		{ "", "", "10.43.0.0/16", "", "", "a cluster has IPv4 ranges" },
 		{ "10.42.0.0/16", "", "", "", "", "a cluster has IPv4 ranges" },
 		{ "10.42.0.0/16", "fd00:42::/56", "10.43.0.0/16", "", "", "dual-stack" },
-		{ "10.42.0.0/25", "", "10.43.0.0/16", "", "", "10.42.0.0/25 cannot be the pod range: K3s takes IPv4 "
+		{ "10.42.0.0/25", "", "10.43.0.0/16", "", "",
+		  "10.42.0.0/25 cannot be the pod range: K3s takes IPv4 "
 		  "prefixes from /8 to /24" },
 		{ "10.0.0.0/7", "", "192.168.0.0/16", "", "", "cannot be the pod range" },
 		{ "fd00:42::/56", "", "10.43.0.0/16", "", "", "cannot be the pod range" },
 		{ "10.42.0.0/16", "fd00:42::/47", "10.43.0.0/16", "fd01::/112", "", "from /48 to /64" },
 		{ "10.42.0.0/16", "fd00:42::/56", "10.43.0.0/16", "fd01::/64", "", "from /108 to /124" },
-		{ "10.42.0.0/15", "", "10.43.0.0/16", "", "", "the service range 10.43.0.0/16 overlaps the cluster's pod "
+		{ "10.42.0.0/15", "", "10.43.0.0/16", "", "",
+		  "the service range 10.43.0.0/16 overlaps the cluster's pod "
 		  "range 10.42.0.0/15" },
-		{ "10.42.0.0/16", "", "10.43.0.0/16", "", "10.0.0.0/8", "overlaps the cluster's own network 10.0.0.0/8" },
+		{ "10.42.0.0/16", "", "10.43.0.0/16", "", "10.0.0.0/8",
+		  "overlaps the cluster's own network 10.0.0.0/8" },
 	};
 
 	(void)state;
@@ -161,7 +166,7 @@ test_prefixes(void **state)
 	}
 }
 
-/* --- overlaps -------------------------------------------------------------------------------------- */
+/* --- overlaps --------------------------------------------------------------------------------- */
 
 struct claim_text {
 	const char *prefix, *cluster;
@@ -175,7 +180,8 @@ claims_of(const struct claim_text *t, size_t n, struct cluster_claim *out)
 	for (size_t i = 0; i < n; i++)
 		out[i] = (struct cluster_claim){ .prefix = prefix(t[i].prefix), .cluster = t[i].cluster,
 			.kind = t[i].node_id != 0 ? CLUSTER_CLAIM_ROUTE : CLUSTER_CLAIM_POD,
-			.node_id = llabs(t[i].node_id), .is_online = t[i].node_id > 0, .is_pods = t[i].is_pods };
+			.node_id = llabs(t[i].node_id), .is_online = t[i].node_id > 0, .is_pods =
+			    t[i].is_pods };
 }
 
 /* "a b: 10.42.7.0/24 (1 2); …" */
@@ -216,7 +222,8 @@ test_overlaps(void **state)
 		{ { PODS("10.42.1.0/24", a, 1), PODS("10.42.1.0/24", a, 2) }, 2, "a a: 10.42.1.0/24 (1 2)" },
 		{ { PODS("10.42.1.0/24", a, 1), PODS("10.42.1.0/24", a, -2) }, 2, "" },
 		/* a route into the range of another cluster */
-		{ { REC("10.42.0.0/16", a), REC("10.44.0.0/16", b), ROUTE("10.42.7.0/24", b, 3) }, 3, "a b: 10.42.7.0/24 (3)" },
+		{ { REC("10.42.0.0/16", a), REC("10.44.0.0/16", b), ROUTE("10.42.7.0/24", b, 3) }, 3,
+		  "a b: 10.42.7.0/24 (3)" },
 		{ { REC("10.42.0.0/16", a), PODS("10.42.7.0/24", a, 1), ROUTE("10.42.7.0/24", b, -3) }, 3,
 		  "a b: 10.42.7.0/24 (3 1)" },
 		/* routes around routes */
@@ -261,7 +268,8 @@ test_bounds(void **state)
 	cluster_conflicts_fini(&found);
 	for (int i = 0; i < N; i++)		/* two, by many nodes */
 		claims[i] = (struct cluster_claim){ .prefix = { { 4, { 10, 42, (uint8_t)(i / 2), 0 } }, 24 },
-			.kind = CLUSTER_CLAIM_ROUTE, .cluster = i % 2 == 0 ? a : b, .node_id = i + 1, .is_online = true };
+			.kind = CLUSTER_CLAIM_ROUTE, .cluster = i % 2 == 0 ? a : b, .node_id = i + 1,
+			    .is_online = true };
 	cluster_overlap_find(claims, N, &found);
 	assert_int_equal(found.n, 1);
 	assert_false(found.is_cut);
@@ -291,8 +299,10 @@ test_property(void **state)
 			unsigned bits = 12 + (seed >> 28), r = seed >> 8;
 			uint32_t ip = (10u << 24 | (r & 0xff) << 16) & (0xffffffffu << (32 - bits));
 
-			claims[i] = (struct cluster_claim){ .cluster = names[(seed >> 16) % 5], .node_id = (int64_t)i + 1,
-				.kind = CLUSTER_CLAIM_ROUTE, .prefix = { { 4, { (uint8_t)(ip >> 24), (uint8_t)(ip >> 16),
+			claims[i] = (struct cluster_claim){ .cluster = names[(seed >> 16) % 5],
+			    .node_id = (int64_t)i + 1,
+				.kind = CLUSTER_CLAIM_ROUTE, .prefix = { { 4, { (uint8_t)(ip >> 24),
+				    (uint8_t)(ip >> 16),
 				(uint8_t)(ip >> 8), (uint8_t)ip } }, (uint8_t)bits } };
 		}
 		for (size_t i = 0; i < COUNT_OF(claims); i++)

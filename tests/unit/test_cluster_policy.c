@@ -1,6 +1,6 @@
 /* links: coord/cluster coord/cluster_policy coord/hujson coord/hujson_edit coord/ipset coord/tag coord/policy coord/policy_parse* */
-/* What a cluster needs in the policy: the text that comes out is a policy that says it, nothing else in it moves, and
- * it goes again. */
+/* What a cluster needs in the policy: the text that comes out is a policy that says it, nothing
+ * else in it moves, and it goes again. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -78,7 +78,8 @@ test_without_policy(void **state)
 	policy_drop(p);
 	/* the second one beside it; tags that somebody took out of the text stay out */
 	c = cluster_of("edge-b", "10.44.0.0/16", "fd12:3456:789a:4200::/56");
-	add(&text, &c, (struct cluster_policy_how){ .tags = (char *[]){ (char []){ "tag:new" } }, .n_tags = 1 });
+	add(&text, &c, (struct cluster_policy_how){ .tags = (char *[]){ (char []){ "tag:new" } },
+	    .n_tags = 1 });
 	p = parse(&text);
 	assert_false(p->has_rules);
 	assert_int_equal(p->n_routes, 3);
@@ -178,8 +179,10 @@ test_shared(void **state)
 	struct err_text why = { "" };
 
 	(void)state;
-	buf_str(&text, "{\"tagOwners\": {\"tag:gw\": []}, \"autoApprovers\": {\"routes\": {\"10.42.0.0/16\": [\"tag:gw\"]}},\n"
-	    "\"ssh\": [{\"action\": \"accept\", \"src\": [\"autogroup:member\"], \"dst\": [\"tag:k3s-edge-a\"], "
+	buf_str(&text, "{\"tagOwners\": {\"tag:gw\": []}, \"autoApprovers\": {\"routes\": "
+	    "{\"10.42.0.0/16\": [\"tag:gw\"]}},\n"
+	    "\"ssh\": [{\"action\": \"accept\", \"src\": [\"autogroup:member\"], \"dst\": "
+	    "[\"tag:k3s-edge-a\"], "
 	    "\"users\": [\"root\"]}]}");
 	add(&text, &c, (struct cluster_policy_how){ .has_rules = false });
 	assert_non_null(strstr(buf_cstr(&text), "{\"10.42.0.0/16\": [\"tag:gw\", \"tag:k3s-edge-a\"]}"));
@@ -197,7 +200,8 @@ test_refused(void **state)
 	static const struct { const char *text, *why; } cases[] = {
 		{ "[]", "the text is a list" },
 		{ "{\"tagOwners\": [] }", "\"tagOwners\" is a list, where an object is wanted" },
-		{ "{\"autoApprovers\": {\"routes\": {\"10.42.0.0/16\": \"tag:x\"}}}", "is a string, where a list is wanted" },
+		{ "{\"autoApprovers\": {\"routes\": {\"10.42.0.0/16\": \"tag:x\"}}}",
+		  "is a string, where a list is wanted" },
 	};
 	struct cluster c = cluster_of("edge-a", "10.42.0.0/16", NULL);
 
@@ -207,7 +211,8 @@ test_refused(void **state)
 		struct err_text why = { "" };
 
 		buf_str(&text, cases[i].text);
-		assert_int_equal(cluster_policy_add(&text, &c, &(struct cluster_policy_how){ .n_tags = 0 }, &why), ERR_INVAL);
+		assert_int_equal(cluster_policy_add(&text, &c, &(struct cluster_policy_how){ .n_tags =
+		    0 }, &why), ERR_INVAL);
 		assert_non_null(strstr(why.s, cases[i].why));
 		buf_fini(&text);
 	}

@@ -1,5 +1,6 @@
 /* links: coord/hujson coord/hujson_edit */
-/* HuJSON edited in place: what is added and removed, where it lands, and that all else stays byte for byte. */
+/* HuJSON edited in place: what is added and removed, where it lands, and that all else stays
+ * byte for byte. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -65,13 +66,17 @@ test_members(void **state)
 	static const struct edit_case cases[] = {
 		/* nothing there yet */
 		{ AT("tagOwners"), "tag:a", "[]", "", "{\n\t\"tagOwners\": {\n\t\t\"tag:a\": []\n\t}\n}\n" },
-		{ AT("tagOwners"), "tag:a", "[]", "  \n\n", "{\n\t\"tagOwners\": {\n\t\t\"tag:a\": []\n\t}\n}\n" },
+		{ AT("tagOwners"), "tag:a", "[]", "  \n\n",
+		  "{\n\t\"tagOwners\": {\n\t\t\"tag:a\": []\n\t}\n}\n" },
 		{ AT("tagOwners"), "tag:a", "[]", "{}", "{\"tagOwners\": {\"tag:a\": []}}" },
-		{ AT("a", "b"), "c", "1", "{\n}\n", "{\n\t\"a\": {\n\t\t\"b\": {\n\t\t\t\"c\": 1\n\t\t}\n\t}\n}\n" },
+		{ AT("a", "b"), "c", "1", "{\n}\n",
+		  "{\n\t\"a\": {\n\t\t\"b\": {\n\t\t\t\"c\": 1\n\t\t}\n\t}\n}\n" },
 		{ .name = "a", .value = "1", .text = "{ }", .want = "{\"a\": 1 }" },
 		/* comments where it goes */
-		{ AT("t"), "b", "2", "{\n  // head\n  \"t\": {\n    \"a\": 1 // one\n    // tail\n  } // end\n}\n",
-		  "{\n  // head\n  \"t\": {\n    \"a\": 1, // one\n    // tail\n    \"b\": 2\n  } // end\n}\n" },
+		{ AT("t"), "b", "2", "{\n  // head\n  \"t\": {\n    \"a\": 1 // one\n    // tail\n  } "
+		  "// end\n}\n",
+		  "{\n  // head\n  \"t\": {\n    \"a\": 1, // one\n    // tail\n    \"b\": 2\n  } // "
+		  "end\n}\n" },
 		{ AT("t"), "b", "2", "{\n  \"t\": {\n    \"a\": 1, /* , */ // ,}\n  },\n}",
 		  "{\n  \"t\": {\n    \"a\": 1, /* , */ // ,}\n    \"b\": 2,\n  },\n}" },
 		{ AT("t"), "b", "2", "{\"t\": {/* none yet */}}", "{\"t\": {/* none yet */ \"b\": 2}}" },
@@ -97,7 +102,8 @@ test_members(void **state)
 		{ AT("t"), "b", "[\n\t1\n]", "{\r\n  \"t\": {\r\n    \"a\": 1\r\n  }\r\n}",
 		  "{\r\n  \"t\": {\r\n    \"a\": 1,\r\n    \"b\": [\r\n      1\r\n    ]\r\n  }\r\n}" },
 		/* odd layouts */
-		{ AT("t"), "b", "2", "{ \"t\":\n{\n\"a\"\n:\n1\n}\n}", "{ \"t\":\n{\n\"a\"\n:\n1,\n\"b\": 2\n}\n}" },
+		{ AT("t"), "b", "2", "{ \"t\":\n{\n\"a\"\n:\n1\n}\n}",
+		  "{ \"t\":\n{\n\"a\"\n:\n1,\n\"b\": 2\n}\n}" },
 		{ AT("t"), "b", "2", "// ä {\n{\"ü\": 1, \"t\": {\"ö\": \"é\"}}\n",
 		  "// ä {\n{\"ü\": 1, \"t\": {\"ö\": \"é\", \"b\": 2}}\n" },
 	};
@@ -115,7 +121,8 @@ test_entries(void **state)
 		{ AT("l"), NULL, "1", "", "{\n\t\"l\": [\n\t\t1\n\t]\n}\n" },
 		{ AT("l"), NULL, "1", "{\n \"l\": []\n}", "{\n \"l\": [1]\n}" },
 		{ AT("l"), NULL, "1", "{\n \"l\": null\n}", "{\n \"l\": [\n  1\n ]\n}" },
-		{ AT("a", "l"), NULL, "\"x\"", "{\n \"a\": {\"l\": [\"y\"]}\n}", "{\n \"a\": {\"l\": [\"y\", \"x\"]}\n}" },
+		{ AT("a", "l"), NULL, "\"x\"", "{\n \"a\": {\"l\": [\"y\"]}\n}",
+		  "{\n \"a\": {\"l\": [\"y\", \"x\"]}\n}" },
 		{ AT("acls"), NULL, "{\n\t\"src\": [\"a\"],\n}",
 		  "{\n  \"acls\": [\n    // first\n    {\"src\": [\"*\"]}, // all\n\n    // the end\n  ],\n}",
 		  "{\n  \"acls\": [\n    // first\n    {\"src\": [\"*\"]}, // all\n\n    // the end\n"
@@ -143,9 +150,11 @@ test_refused(void **state)
 		{ AT("t"), "a", "1", "// nothing", ERR_INVAL, "line 1, column 11: " },
 		{ AT("t"), "a", "1", "{\n \"t\": [1]}", ERR_INVAL,
 		  "line 2, column 7: \"t\" is a list, where an object is wanted" },
-		{ AT("t", "u"), NULL, "1", "{\"t\": {\"U\": {}}}", ERR_INVAL, "\"U\" is an object, where a list" },
+		{ AT("t", "u"), NULL, "1", "{\"t\": {\"U\": {}}}", ERR_INVAL,
+		  "\"U\" is an object, where a list" },
 		{ AT("t"), "a", "1", "{\"t\": {\"a\": 2}}", ERR_EXISTS, "\"a\" is there already" },
-		{ AT("l"), NULL, "{\"b\": [1], \"c\": 2}", "{\"l\": [{ \"b\": [1,], // x\n \"c\": 2}]}", ERR_EXISTS,
+		{ AT("l"), NULL, "{\"b\": [1], \"c\": 2}", "{\"l\": [{ \"b\": [1,], // x\n \"c\": 2}]}",
+		  ERR_EXISTS,
 		  "is there already" },
 	};
 
@@ -191,9 +200,11 @@ test_removed(void **state)
 		struct err_text why = { "" };
 
 		if (cases[i].name != NULL)
-			assert_int_equal(hujson_edit_remove_member(&b, &cases[i].path, cases[i].name, &why), ERR_OK);
+			assert_int_equal(hujson_edit_remove_member(&b, &cases[i].path, cases[i].name,
+			    &why), ERR_OK);
 		else
-			assert_int_equal(hujson_edit_remove_entry(&b, &cases[i].path, cases[i].value, &why), ERR_OK);
+			assert_int_equal(hujson_edit_remove_entry(&b, &cases[i].path, cases[i].value,
+			    &why), ERR_OK);
 		assert_string_equal(buf_cstr(&b), cases[i].want);
 		assert_good(&b);
 		buf_fini(&b);
@@ -218,12 +229,14 @@ test_absent(void **state)
 	buf_fini(&b);
 }
 
-/* What was added is removed again, whatever the text looks like, and then it says what it said before. */
+/* What was added is removed again, whatever the text looks like, and then it says what it said
+ * before. */
 static void
 test_there_and_back(void **state)
 {
 	static const char *const texts[] = {
-		"", "{}", "{\n}\n", "{ /* x */ }", "{\n\t// policy\n\t\"acls\": [],\n}", "{\"t\": {}, \"l\": []}",
+		"", "{}", "{\n}\n", "{ /* x */ }", "{\n\t// policy\n\t\"acls\": [],\n}",
+		    "{\"t\": {}, \"l\": []}",
 		"{\n\t\"t\": {\"x\": 1, }, // t\n\t\"l\": [ // l\n\t\t1, // one\n\t],\n}\n",
 		"\n\n{\"l\":[1,2\n,3],\"t\":{\"a\":{}\n,}}", "{\"t\": null, \"l\": null}",
 	};

@@ -1,4 +1,4 @@
-/* links: coord/map_peer coord/policy_world* coord/policy_users coord/policy_posture coord/policy_ssh coord/policy coord/policy_parse* coord/hujson coord/ipset coord/tag */
+/* links: coord/map_peer coord/node_attr coord/policy_world* coord/policy_users coord/policy_posture coord/policy_ssh coord/policy coord/policy_parse* coord/hujson coord/ipset coord/tag */
 /* Proves: a node is written as clients expect it, to peers without its secrets, with hostile
  * strings escaped. */
 #include "map_fixture.h"
@@ -36,9 +36,10 @@ self(const struct node *n)
 	struct json_writer w;
 
 	struct map_node mn = { .node = (struct node *)n };
+	struct map_own own = { .base_domain = "tail.example" };
 
 	json_w_init(&w, &b);
-	map_peer_self_put(&w, NULL, &mn, "tail.example", n->key_expiry_unix_s);
+	map_peer_self_put(&w, NULL, &mn, &own, n->key_expiry_unix_s);
 	return parse(&b);
 }
 
@@ -167,7 +168,7 @@ bundles(void **state)
 	(void)state;
 	fx_routes(n, all, 2);
 	json_w_init(&w, &b);
-	map_peer_self_put(&w, NULL, &mn, "t", 0);
+	map_peer_self_put(&w, NULL, &mn, &(struct map_own){ .base_domain = "t" }, 0);
 	json_t *v = parse(&b), *caps = json_object_get(v, "CapMap");
 	assert_int_equal(json_object_size(caps), 5);
 	assert_int_equal(json_array_size(json_object_get(caps, "https://tailscale.com/cap/ssh")), 1);
