@@ -52,11 +52,13 @@ const struct cluster *tailnet_cluster_tagged(const struct tailnet *t, const char
  * record, or by a route that is approved. false, with *why. O(nodes). */
 bool tailnet_cluster_allows_route(struct tailnet *t, const struct node *n, const struct net_prefix *route,
 	struct err_text *why);
-/* Adds what nodes advertise or may have as routes, but for nodes with that tag (NULL: none), and
- * what is the tailnet's own. Routes of IPv4 wider than widest bits are left out. */
+/* Does the prefix overlap addresses of the tailnet itself? */
+bool tailnet_cluster_is_own(const struct tailnet *t, const struct net_prefix *p);
+/* Adds what nodes advertise or may have as routes, but for nodes with that tag (NULL: none).
+ * Routes of IPv4 wider than widest bits are left out. */
 void tailnet_cluster_routes(const struct tailnet *t, const char *but_tag, unsigned widest, struct ipset *out);
-/* Adds that, what records claim, and what the policy names: what a new cluster had better not
- * overlap. */
+/* Adds that, the tailnet's own, what records claim, and what the policy names: what a new
+ * cluster had better not overlap. */
 void tailnet_cluster_taken(const struct tailnet *t, unsigned widest, struct ipset *out);
 
 /* "clusters edge-a and edge-b both claim 10.42.7.0/24", appended. */

@@ -244,18 +244,37 @@ take_policy(const struct policy *p, unsigned widest, struct ipset *out)
 	}
 }
 
-void
-tailnet_cluster_routes(const struct tailnet *t, const char *but_tag, unsigned widest, struct ipset *out)
+/* Addresses that are the tailnet's own: nodes', and what clients take for such. */
+static void
+take_own(const struct tailnet *t, struct ipset *out)
 {
 	const char *const own[] = { "100.64.0.0/10", "fd7a:115c:a1e0::/48", t->deps.cfg->prefixes.v4,
 		t->deps.cfg->prefixes.v6 };
-	const struct node *n;
 	struct net_prefix p;
-	size_t at = 0;
 
 	for (unsigned i = 0; i < COUNT_OF(own); i++)
 		if (own[i] != NULL && net_prefix_parse(own[i], strlen(own[i]), &p) == ERR_OK)
 			ipset_add_prefix(out, &p);
+}
+
+bool
+tailnet_cluster_is_own(const struct tailnet *t, const struct net_prefix *p)
+{
+	struct ipset own = { .n = 0 };
+	bool is_own;
+
+	take_own(t, &own);
+	is_own = ipset_overlaps_prefix(&own, p);
+	ipset_fini(&own);
+	return is_own;
+}
+
+void
+tailnet_cluster_routes(const struct tailnet *t, const char *but_tag, unsigned widest, struct ipset *out)
+{
+	const struct node *n;
+	size_t at = 0;
+
 	while ((n = map_next(&t->nodes, &at)) != NULL) {
 		if (but_tag != NULL && tag_list_has(n->tags, n->n_tags, but_tag))
 			continue;
@@ -278,6 +297,7 @@ tailnet_cluster_taken(const struct tailnet *t, unsigned widest, struct ipset *ou
 	for (size_t i = 0; i < claims.n; i++)
 		ipset_add_prefix(out, &claims.v[i].prefix);
 	free(claims.v);
+	take_own(t, out);
 	tailnet_cluster_routes(t, NULL, widest, out);
 	if (t->policy != NULL)
 		take_policy(t->policy, widest, out);

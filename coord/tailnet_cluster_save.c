@@ -317,6 +317,9 @@ is_claimed(const struct tailnet *t, const struct cluster *own, const struct net_
 
 	if (p->ip.family == 0)
 		return ERR_OK;
+	if (tailnet_cluster_is_own(t, p))
+		return err_say(why, ERR_INVAL, "%s overlaps the tailnet's own addresses",
+		    net_prefix_put(p, text));
 	while (rc == ERR_OK && (c = map_next(&t->clusters->by_name, &at)) != NULL)
 		rc = is_of_other(own, c, p, why);
 	TAILQ_FOREACH(change, &t->clusters->_under_way, link)
@@ -326,8 +329,8 @@ is_claimed(const struct tailnet *t, const struct cluster *own, const struct net_
 		return rc;
 	tailnet_cluster_routes(t, own->tag, 0, &taken);
 	if (ipset_overlaps_prefix(&taken, p))
-		rc = err_say(why, ERR_EXISTS, "%s overlaps a route of a node that is not of the "
-		    "cluster, or the tailnet itself", net_prefix_put(p, text));
+		rc = err_say(why, ERR_EXISTS, "%s overlaps a route of a node that is not of the cluster",
+		    net_prefix_put(p, text));
 	ipset_fini(&taken);
 	return rc;
 }

@@ -124,6 +124,20 @@ dump_cred(struct buf *b, const struct cred *c)
 	buf_byte(b, '\n');
 }
 
+static inline void
+dump_cluster(struct buf *b, const struct cluster *c)
+{
+	const struct net_prefix *all[CLUSTER_RANGES + CLUSTER_LAN_MAX];
+
+	for (unsigned i = 0; i < CLUSTER_RANGES; i++)
+		all[i] = &c->range[i];
+	for (unsigned i = 0; i < c->n_lan; i++)
+		all[CLUSTER_RANGES + i] = &c->lan[i];
+	buf_printf(b, "cluster %s %s %s %d ", c->name, c->tag, c->key_id, (int)c->created_unix_s);
+	cluster_prefixes_put(b, all, CLUSTER_RANGES + c->n_lan);
+	buf_byte(b, '\n');
+}
+
 static inline int
 compare_lines(const void *a, const void *b)
 {
@@ -142,11 +156,14 @@ dump(void)
 	const struct user *u;
 	const struct authkey *k;
 	const struct cred *c;
+	const struct cluster *cluster;
 
 	buf_printf(&b, "settings %d %d names held %zu\n", (int)fake.t->settings.devices_need_approval,
 	    (int)fake.t->settings.key_days, fake.t->priv->names_held.count);
 	for (at = 0; (c = map_next(&fake.t->creds, &at)) != NULL; )
 		dump_cred(&b, c);
+	for (at = 0; (cluster = map_next(&fake.t->clusters->by_name, &at)) != NULL; )
+		dump_cluster(&b, cluster);
 	for (at = 0; (node = map_next(&fake.t->nodes, &at)) != NULL; )
 		dump_node(&b, node);
 	for (at = 0; (k = map_next(&fake.t->authkeys, &at)) != NULL; )
