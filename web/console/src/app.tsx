@@ -12,6 +12,7 @@ import { messageOf } from './api'
 import { Banner, said, Shape } from './ui/basics'
 import { isPhone } from './ui/list'
 import { MenuButton, MenuHost, type MenuItem } from './ui/menu'
+import { ClustersPage } from './pages/clusters'
 import { CreateKeyDialog } from './pages/create-key'
 import { KeysPage } from './pages/keys'
 import { LoginPage, Mark, SessionEnded } from './pages/login'
@@ -25,6 +26,7 @@ import { SettingsPage } from './pages/settings'
 const icons = {
 	overview: <path d="M3 12a9 9 0 1 1 18 0M12 12l4-4M3 12v3h3m15-3v3h-3" />,
 	machines: <path d="M4 5h16v6H4zM4 13h16v6H4zM7.5 8h.01M7.5 16h.01M11 8h6M11 16h6" />,
+	clusters: <path d="M12 3l4 2.3v4.4L12 12 8 9.7V5.3zM7 12.5l4 2.3v4L7 21l-4-2.2v-4zM17 12.5l4 2.3v4L17 21l-4-2.2v-4z" />,
 	settings: <path d="M4 7h9m5 0h2M4 17h2m5 0h9M13 7a2.5 2.5 0 1 0 5 0 2.5 2.5 0 0 0-5 0zM6 17a2.5 2.5 0 1 0 5 0 2.5 2.5 0 0 0-5 0z" />,
 	keys: <path d="M14.5 3.5a6 6 0 1 0 0 12 6 6 0 0 0 0-12zM10 14l-7 7M6 18l2 2M15.5 8.5h.01" />,
 }
@@ -33,6 +35,7 @@ const entries = [
 	{ href: '/', label: 'Overview', icon: icons.overview },
 	{ href: '/machines', label: 'Machines', icon: icons.machines },
 	{ href: '/keys', label: 'Keys', icon: icons.keys },
+	{ href: '/clusters', label: 'Clusters', icon: icons.clusters },
 	{ href: '/settings', label: 'Settings', icon: icons.settings },
 ]
 
@@ -154,6 +157,7 @@ function Page() {
 	if (parts[0] === 'machines' && parts.length === 1) return <MachinesPage />
 	if (parts[0] === 'machines' && parts.length === 2) return <MachinePage key={parts[1]} id={decodeURIComponent(parts[1]!)} />
 	if (parts[0] === 'keys' && parts.length === 1) return <KeysPage />
+	if (parts[0] === 'clusters' && parts.length === 1) return <ClustersPage />
 	if (parts[0] === 'settings' && parts.length === 1) return <SettingsPage />
 	return (
 		<>

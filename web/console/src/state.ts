@@ -2,6 +2,7 @@
 import { computed, signal } from '@preact/signals'
 import { API, API_V2, ApiError, get, messageOf, onSignedOut, request } from './api'
 import { plural } from './lib/format'
+import { clustersOf, linesOf, type ClusterLines, type Clusters } from './lib/clusters'
 import { Collection, keyOf, loginOf, machineOf, settingsOf, sshOf, time } from './lib/merge'
 import type { Key, Login, Machine, Settings, SSHCheck } from './lib/model'
 import type { ServerEvent } from './lib/sse'
@@ -100,6 +101,8 @@ export async function signOut() {
 	for (const list of [machines, keys, logins, sshChecks]) list.clear()
 	settings.value = null
 	settingsAsked = false
+	clusters.value = null
+	clustersWanted = false
 	session.value = null
 }
 
@@ -253,11 +256,68 @@ export function wantSettings() {
 	void fetchSettings()
 }
 
-export async function saveSettings(change: Partial<Pick<Settings, 'devicesNeedApproval' | 'keyDays'>>) {
+export async function saveSettings(change: Partial<Omit<Settings, 'keyDaysConfigured'>>) {
 	settings.value = settingsOf(await request<Json>('PATCH', `${API}/settings`, change))
 }
 
+// null: not known yet. What they are changes with their machines: the whole is asked for anew, at most once a second.
+export const clusters = signal<Clusters | null>(null)
+export const clustersError = signal('')
+let clustersWanted = false
+let clustersTimer: ReturnType<typeof setTimeout> | undefined
+
+export async function fetchClusters() {
+	clearTimeout(clustersTimer)
+	clustersTimer = undefined
+	try {
+		clusters.value = clustersOf(await get<Json>(`${API}/clusters`))
+		clustersError.value = ''
+	} catch (e) {
+		clustersError.value = messageOf(e)
+	}
+}
+
+const clustersChanged = () => {
+	if (clustersWanted) clustersTimer ??= setTimeout(() => void fetchClusters(), 1000)
+}
+
+// While the page is open; returns what ends that.
+export function watchClusters() {
+	clustersWanted = true
+	void fetchClusters()
+	return () => { clustersWanted = false }
+}
+
+export interface NewCluster {
+	name: string
+	podCIDRs?: string[]
+	serviceCIDRs?: string[]
+	lanPrefixes?: string[]
+	dualStack: boolean
+}
+export interface MadeCluster {
+	name: string
+	key: string // '': not shown
+	lines: ClusterLines
+}
+const madeOf = (j: Json): MadeCluster => ({ name: String(j.name), key: typeof j.key === 'string' ? j.key : '', lines: linesOf(j.lines) })
+const cluster = (name: string) => `${API}/clusters/${encodeURIComponent(name)}`
+
+// The one answer that has the secret, as that of a new key.
+export async function createCluster(spec: NewCluster): Promise<MadeCluster> {
+	const made = madeOf(await request<Json>('POST', `${API}/clusters`, spec))
+	void fetchClusters()
+	return made
+}
+export const clusterLines = async (name: string) => madeOf(await get<Json>(cluster(name)))
+export const clusterKey = async (name: string) => madeOf(await request<Json>('POST', `${cluster(name)}/key`, {}))
+export async function deleteCluster(name: string, force: boolean) {
+	await request('DELETE', `${cluster(name)}${force ? '?force=true' : ''}`)
+	await fetchClusters()
+}
+
 export function refetch() {
+	if (clustersWanted) void fetchClusters()
 	machines.refetch()
 	keys.refetch()
 	logins.refetch()
@@ -286,6 +346,7 @@ function onServerEvent(event: ServerEvent) {
 	switch (event.type) {
 	case 'node':
 		if (j.what === 'node.register' && j.node && !machines.data.items.has(id)) joined.value = [...joined.value.slice(-99), id]
+		clustersChanged()
 		if ((j.what === 'node.register' || j.what === 'node.reregister') && j.node) endLogins(String((j.node as Json).machineKey), by)
 		if (!j.node && ownDeletions.delete(`node ${id}`)) machines.forget(id)
 		else machines.take(id, (j.node as Json | null) ?? null, by)
@@ -308,6 +369,9 @@ function onServerEvent(event: ServerEvent) {
 		settingsBy.value = by
 		settings.value = settingsOf(j.settings as Json)
 		break
+	case 'cluster':
+		if (clustersWanted) void fetchClusters()
+		break
 	case 'reset':
 		refetch()
 		break
@@ -315,6 +379,7 @@ function onServerEvent(event: ServerEvent) {
 		sayTime(j.now)
 		for (const list of [machines, keys, logins, sshChecks]) if (list.error.value) list.refetch()
 		if (settingsError.value) void fetchSettings()
+		if (clustersWanted && clustersError.value) void fetchClusters()
 		if (session.value && typeof j.version === 'string' && j.version !== session.value.version) newerServer.value = true
 		break
 	}
@@ -438,6 +503,7 @@ export interface ServerStatus {
 	keys: number
 	keysActive: number
 	metrics: Record<string, number>
+	clusterConflicts?: { text: string }[]
 }
 export const fetchStatus = () => get<ServerStatus>(`${API}/status`)
 

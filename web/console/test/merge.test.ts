@@ -69,7 +69,7 @@ test('what a device that nobody knows says of itself cannot deceive the eye', ()
 		expires: null, ephemeral: false,
 	})
 	expect(loginOf({})).toMatchObject({ id: '', hostname: '', tags: [], created: null })
-	expect(settingsOf({ devicesNeedApproval: true, keyDays: -1, keyDaysInEffect: 180, keyDaysConfigured: 180 })).toEqual({ devicesNeedApproval: true, keyDays: -1, keyDaysConfigured: 180 })
+	expect(settingsOf({ devicesNeedApproval: true, keyDays: -1, keyDaysInEffect: 180, keyDaysConfigured: 180 })).toEqual({ devicesNeedApproval: true, keyDays: -1, keyDaysConfigured: 180, refuseClusterOverlap: false, disableCgnatDropRule: false })
 })
 
 test('SSH logins that wait: who wants where, as whom', () => {

@@ -24,11 +24,12 @@ const own = ['register', 'reregister', 'logout', 'expiring']
 // Members that say something to people, and how they are called.
 const members: Record<string, string> = {
 	name: 'name', tags: 'tags', keyExpiry: 'key expiry', ip4: 'address', role: 'role', displayName: 'full name', description: 'description',
-	devices_need_approval: 'device approval', key_days: 'days of keys',
+	devices_need_approval: 'device approval', key_days: 'days of keys', refuse_cluster_overlap: 'refusal of overlaps', disable_cgnat_drop_rule: 'other 100.64.0.0/10',
+	ranges: 'ranges', lan: 'networks',
 }
 
 const shown = (v: unknown, name: string): string => {
-	if (name === 'devices_need_approval') return v ? 'on' : 'off'
+	if (['devices_need_approval', 'refuse_cluster_overlap', 'disable_cgnat_drop_rule'].includes(name)) return v ? 'on' : 'off'
 	if (name === 'key_days') return v === 0 ? 'never' : v === -1 ? 'as configured' : String(v)
 	if (Array.isArray(v)) return v.length ? v.join(' ') : 'none'
 	const text = v === null || v === undefined ? '' : String(v)
@@ -57,10 +58,21 @@ function sshSentence(c: Change, actor: string): Sentence {
 	return { who: actor, text: `${c.what === 'ssh.approve' ? 'let' : 'did not let'} ${name(member('source'))} ${what} by SSH` }
 }
 
+// What nobody does, but is found: "Clusters a and b both claim 10.42.7.0/24".
+function conflictSentence(c: Change): Sentence {
+	const list = (name: string) => ((c.after ?? c.before)?.[name] ?? []) as unknown[]
+	const names = [...new Set(list('clusters').map(String))]
+	const claim = c.after ? 'claim' : 'no longer claim'
+	return names.length > 1
+		? { who: `Clusters ${names.join(' and ')}`, text: `${claim} the same: ${list('prefixes').join(' ')}` }
+		: { who: `Machines of cluster ${names[0] ?? ''}`, text: `${claim} the same: ${list('prefixes').join(' ')}` }
+}
+
 // "ann renamed edge-1"; where the object is clear, "ann renamed it". Words that are not known stay as they are.
 export function sentence(c: Change, actor: string, isClear: boolean, nameNow?: (object: string) => string | undefined): Sentence {
 	if (c.what === 'session.open') return { who: actor, text: 'signed in' }
 	if (c.what.startsWith('ssh.')) return sshSentence(c, actor)
+	if (c.what.startsWith('cluster.conflict')) return conflictSentence(c)
 	const verb = c.what.slice(c.what.indexOf('.') + 1)
 	const [alone, before] = verbs[verb] ?? [c.what, c.what]
 	if (own.includes(verb)) {

@@ -124,4 +124,5 @@ export function sshOf(j: Json): SSHCheck {
 
 export const settingsOf = (j: Json): Settings => ({
 	devicesNeedApproval: j.devicesNeedApproval === true, keyDays: number(j.keyDays), keyDaysConfigured: number(j.keyDaysConfigured),
+	refuseClusterOverlap: j.refuseClusterOverlap === true, disableCgnatDropRule: j.disableCgnatDropRule === true,
 })

@@ -79,6 +79,8 @@ export interface Settings {
 	devicesNeedApproval: boolean
 	keyDays: number // 0: never, -1: as configured
 	keyDaysConfigured: number
+	refuseClusterOverlap: boolean
+	disableCgnatDropRule: boolean
 }
 
 export type ShapeName = 'dot' | 'ring' | 'half' | 'triangle' | 'cross' | 'clock' | 'info'

@@ -37,6 +37,9 @@ function warnings(status: ServerStatus | null): Warning[] {
 	if (status?.metrics.storeFailures) {
 		out.push({ id: 'store', tone: 'bad', text: `${plural(status.metrics.storeFailures, 'write', 'writes')} to the disk failed since the start. Look at the free space and the log of the server.` })
 	}
+	for (const [i, c] of (status?.clusterConflicts ?? []).entries()) {
+		out.push({ id: `cluster-${i}`, tone: 'bad', text: `${c.text[0]!.toUpperCase()}${c.text.slice(1)}.`, href: '/clusters', action: 'Show' })
+	}
 	if (loginCount.value) out.push({ id: 'logins', tone: 'warn', text: `${plural(loginCount.value, 'device asks', 'devices ask')} to join.`, href: '/machines', action: 'Review' })
 	if (sshCount.value) out.push({ id: 'ssh', tone: 'warn', text: `${plural(sshCount.value, 'SSH login waits', 'SSH logins wait')} for approval.`, href: '/machines', action: 'Review' })
 	if (pending) out.push({ id: 'pending', tone: 'warn', text: `${plural(pending, 'machine waits', 'machines wait')} for approval.`, href: list('pending'), action: 'Review' })

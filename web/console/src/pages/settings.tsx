@@ -9,7 +9,7 @@ import { fetchSettings, fetchStatus, saveSettings, session, settings, settingsBy
 import { Banner, Skeleton } from '../ui/basics'
 import { PageHead } from './page-head'
 
-type Saved = Pick<Settings, 'devicesNeedApproval' | 'keyDays'>
+type Saved = Omit<Settings, 'keyDaysConfigured'>
 
 /*
  * A section with one setting. Until it is touched it follows the server; what others change meanwhile is said, not taken over.
@@ -86,6 +86,30 @@ function Approval() {
 		</form>
 	)
 }
+
+// One that is on or off. text says what that means: "new machines wait for approval".
+function Switch({ name, text, label, help, button }: {
+	name: 'refuseClusterOverlap' | 'disableCgnatDropRule'
+	text: (on: boolean) => string
+	label: string
+	help: string
+	button: string
+}) {
+	const s = useSetting(name)
+	return (
+		<form onSubmit={e => { e.preventDefault(); void s.save(`From now on ${text(s.value)}.`) }} noValidate>
+			{s.others && <Meanwhile text={text(settings.value![name])} follow={s.follow} />}
+			<label class="check">
+				<input type="checkbox" checked={s.value} onChange={e => s.set(e.currentTarget.checked)} />
+				<span>{label}<span class="help">{help}</span></span>
+			</label>
+			<Save setting={s}>{button}</Save>
+		</form>
+	)
+}
+
+const overlapText = (on: boolean) => (on ? 'routes that another cluster claims are refused' : 'overlapping routes of clusters are only reported')
+const cgnatText = (on: boolean) => (on ? 'Linux machines let in 100.64.0.0/10 from other networks' : 'Linux machines drop 100.64.0.0/10 from other networks')
 
 function KeyDays() {
 	const s = useSetting('keyDays')
@@ -189,6 +213,24 @@ export function SettingsPage() {
 					<section aria-labelledby="expiry">
 						<h2 id="expiry">Key expiry</h2>
 						{may ? <KeyDays /> : <p>Keys of machines expire {keyDaysText(s.keyDays, s.keyDaysConfigured)}. Tagged machines' keys never expire.</p>}
+					</section>
+					<section aria-labelledby="clusters">
+						<h2 id="clusters">K3s clusters</h2>
+						{may ? (
+							<Switch
+								name="refuseClusterOverlap" text={overlapText} label="Refuse overlapping routes" button="Save clusters"
+								help="A route that another cluster claims is not approved, neither by the policy nor by hand. What is approved stays."
+							/>
+						) : <p>{overlapText(s.refuseClusterOverlap)}.</p>}
+					</section>
+					<section aria-labelledby="cgnat">
+						<h2 id="cgnat">Other networks of 100.64.0.0/10</h2>
+						{may ? (
+							<Switch
+								name="disableCgnatDropRule" text={cgnatText} label="Linux machines let them in" button="Save network"
+								help="For machines that stand in such a network, or at a provider whose name servers are in it."
+							/>
+						) : <p>{cgnatText(s.disableCgnatDropRule)}.</p>}
 					</section>
 					{!may && <p class="why">Needs admin to change.</p>}
 					<section aria-labelledby="server">
