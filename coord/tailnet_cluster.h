@@ -65,7 +65,7 @@ void tailnet_cluster_taken(const struct tailnet *t, unsigned widest, struct ipse
 void tailnet_cluster_say(const struct cluster_conflict *c, struct buf *out);
 
 /* An ephemeral key with the tag of a cluster is refused: its nodes would be deleted, and get
- * other addresses, whenever K3s is stopped for a while, because that logs their clients out.
+ * other addresses, whenever K3s is stopped for a while, because that takes their clients down.
  * ERR_INVAL with *why. */
 enum err tailnet_cluster_key_check(const struct tailnet *t, const struct tailnet_key_spec *spec,
 	struct err_text *why) MUST_USE;
