@@ -26,7 +26,8 @@ static bool
 is_page(const char *path)
 {
 	static const char *const pages[] = {
-		"", "login", "machines", "keys", "clusters", "access", "dns", "users", "relay", "audit", "settings",
+		"", "login", "machines", "keys", "clusters", "access", "dns", "users", "relay", "audit",
+		"settings",
 	};
 	size_t n = strcspn(path + 1, "/");
 

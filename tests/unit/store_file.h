@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "coord/ipam.h"
+#include "coord/tailnet_cluster.h"
 
 #define FAKE_REAL_STORE
 #include "fake_tailnet.h"
