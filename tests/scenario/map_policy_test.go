@@ -3,8 +3,6 @@
 package scenario
 
 import (
-	"os"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -13,15 +11,6 @@ import (
 
 // inForceWithin is what a person would call at once; the machine may be busy with other tests.
 const inForceWithin = 3 * time.Second
-
-func (s *server) setPolicy(text string) {
-	s.t.Helper()
-	file := filepath.Join(s.t.(*testing.T).TempDir(), "policy.hujson")
-	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-		s.t.Fatal(err)
-	}
-	s.cli("policy", "set", file)
-}
 
 // sees waits until the node has these peers, by host name, and no others.
 func (n *node) sees(what string, want ...string) {
