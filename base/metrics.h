@@ -45,6 +45,15 @@
 	X(SSH_USED, "fairlead_ssh_checks_total{result=\"approved_before\"}", "counter", "SSH checks ended") \
 	X(SSH_REFUSED, "fairlead_ssh_checks_total{result=\"refused\"}", "counter", "SSH checks ended") \
 	X(NODES_ONLINE, "fairlead_nodes_online", "gauge", "nodes online") \
+	X(ROUTES_ADVERTISED, "fairlead_routes_advertised", "gauge", "routes that nodes advertise") \
+	X(ROUTES_APPROVED, "fairlead_routes_approved", "gauge", \
+	    "routes that nodes advertise and are approved for") \
+	X(ROUTES_CARRIED, "fairlead_route_prefixes", "gauge", \
+	    "different prefixes among those, without those of exit nodes") \
+	X(ROUTE_FAILOVERS, "fairlead_route_failovers_total", "counter", \
+	    "prefixes that moved to another router because theirs was gone or did not answer") \
+	X(ROUTE_PROBES, "fairlead_route_probes_total", "counter", "routers asked whether they are there") \
+	X(ROUTE_PROBES_LOST, "fairlead_route_probes_lost_total", "counter", "probes that were not answered") \
 	X(DERP_ACCEPTS, "derp_accepts", "counter", "DERP connections accepted") \
 	X(DERP_CONNS, "derp_current_connections", "gauge", "DERP connections open") \
 	X(DERP_HOME, "derp_current_home_connections", "gauge", "DERP home connections") \

@@ -7,6 +7,7 @@
 #include "base/json.h"
 #include "coord/cluster_overlap.h"
 #include "coord/mutation.h"
+#include "coord/route.h"
 #include "coord/tailnet_login.h"
 #include "coord/tailnet_ssh.h"
 #include "coord/tag.h"
@@ -39,7 +40,7 @@ node_text(const struct node *n, uint32_t groups)
 {
 	struct buf b = { 0 };
 	struct json_writer w;
-	struct buf tags = { 0 };
+	struct buf tags = { 0 }, routes = { 0 };
 	char text[KEY_TEXT_MAX];
 
 	_Static_assert(KEY_TEXT_MAX >= NET_TEXT_MAX, "one buffer for both");
@@ -73,8 +74,13 @@ node_text(const struct node *n, uint32_t groups)
 		json_w_bool(&w, "isAuthorized", n->is_authorized);
 		json_w_str(&w, "authKey", n->authkey_id);
 	}
+	if (groups & NODE_GROUP_ROUTES) {
+		route_list_put(&routes, n->approved, n->n_approved);
+		json_w_raw(&w, "approvedRoutes", routes.p, routes.len);
+	}
 	json_w_obj_close(&w);
 	buf_fini(&tags);
+	buf_fini(&routes);
 	return take_text(&b);
 }
 

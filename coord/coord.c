@@ -12,6 +12,7 @@
 #include "coord/store.h"
 #include "coord/store_load.h"
 #include "coord/tailnet_policy_file.h"
+#include "coord/tailnet_route.h"
 
 #define COORD_MAGIC 0xc00dd001u
 
@@ -29,16 +30,17 @@ struct coord {
 };
 
 /* What a worker tells: one struct for all, since they differ in one member. */
-enum what { REQ_REGISTER, REQ_MAP, REQ_SSH, STREAMS_DRAINED, STREAM_GONE };
+enum what { REQ_REGISTER, REQ_MAP, REQ_SSH, STREAMS_DRAINED, STREAM_GONE, PONG };
 
 struct msg_control {
 	struct mbox_msg msg;
 	struct coord *coord;
 	enum what what;
-	struct ctl_peer from;		/* conn and stream only, for STREAM_GONE */
+	struct ctl_peer from;		/* conn and stream only, for STREAM_GONE; machine only, for PONG */
 	struct register_req *register_req;
 	struct map_req *map_req;
 	struct ssh_req *ssh_req;	/* owned */
+	uint64_t ping_id;		/* PONG */
 	unsigned n;			/* STREAMS_DRAINED */
 	struct ts2021_stream drained[];
 };
@@ -70,6 +72,9 @@ control_deliver(struct mbox_msg *m, void *loop_arg)
 		session_on_gone(t, c->from.conn, c->from.stream);
 		tailnet_register_gone(t, c->from.conn, c->from.stream);
 		tailnet_ssh_gone(t, c->from.conn, c->from.stream);
+		break;
+	case PONG:
+		tailnet_route_pong(t, &c->from.machine, c->ping_id);
 		break;
 	}
 	free(c);
@@ -144,6 +149,16 @@ hook_ssh(void *arg, const struct ctl_peer *from, const struct ssh_req *req)
 }
 
 static void
+hook_pong(void *arg, const struct machine_key *from, uint64_t id)
+{
+	struct msg_control *m = msg_new(arg, PONG, 0);
+
+	m->from.machine = *from;
+	m->ping_id = id;
+	(void)post_request(m);		/* no room: the next one will do */
+}
+
+static void
 hook_drained(void *arg, const struct ts2021_stream *list, unsigned n)
 {
 	struct msg_control *m = msg_new(arg, STREAMS_DRAINED, n);
@@ -213,6 +228,7 @@ coord_new(const struct coord_params *p, struct coord **out, struct err_text *why
 		.on_register = hook_register,
 		.on_map = hook_map,
 		.on_ssh = hook_ssh,
+		.on_pong = hook_pong,
 		.on_drained = hook_drained,
 		.on_gone = hook_gone,
 	};

@@ -15,6 +15,7 @@
  * tka/             never asked as long as no map has TKAInfo    (ipn/ipnlocal/tailnet-lock.go)
  * webclient/       not 200: the web interface shows the text    (ipn/ipnlocal/web_client.go)
  * update-health    of older clients, which look at nothing
+ * ping-response    the answer is not looked at       (control/controlclient/direct.go)
  * whoami           printed by `tailscale debug ts2021`
  */
 #include "coord/machine.h"
@@ -41,6 +42,7 @@ static const struct entry entries[] = {
 	{ "register", false, "POST", { MACHINE_REGISTER, 0, NULL, NULL } },
 	{ "map", false, "POST", { MACHINE_MAP, 0, NULL, NULL } },
 	{ "whoami", false, "GET", { MACHINE_WHOAMI, 0, NULL, NULL } },
+	{ "ping-response", false, "HEAD", { MACHINE_PONG, 0, NULL, NULL } },
 	{ "feature/query", false, "POST", { MACHINE_ANSWER, 200, JSON,
 	    "{\"Text\":\"This feature is not available on this server.\"}\n" } },
 	{ "ssh/action/", true, "GET", { MACHINE_SSH, 0, NULL, NULL } },

@@ -11,7 +11,8 @@ enum machine_act {
 	MACHINE_REGISTER,	/* a RegisterRequest */
 	MACHINE_MAP,		/* a MapRequest */
 	MACHINE_SSH,		/* an SSH check: see coord/msg_ssh.h */
-	MACHINE_WHOAMI		/* who the server takes the client for */
+	MACHINE_WHOAMI,		/* who the server takes the client for */
+	MACHINE_PONG		/* ?id=0123456789abcdef: the answer to a PingRequest */
 };
 
 struct machine_route {

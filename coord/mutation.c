@@ -15,6 +15,7 @@
 #include "coord/tailnet_cluster.h"
 #include "coord/tailnet_dns.h"
 #include "coord/tailnet_private.h"
+#include "coord/tailnet_route.h"
 #include "coord/tailnet_ssh.h"
 
 static struct user *
@@ -49,12 +50,16 @@ user_name(struct tailnet *t, struct mutation *m)
 	ASSERT(map_put(&t->users_by_name, u) == NULL);
 	if (t->priv->is_started)
 		change_note_all(t, CHANGE_ALL_USERS);
+	tailnet_route_note_all(t);
 }
 
 static void
 user_set_role(struct tailnet *t, struct mutation *m)
 {
 	user_at(t, m->u.user.id)->role = m->u.user.role;
+	if (t->priv->is_started)
+		change_note_all(t, CHANGE_ALL_USERS);
+	tailnet_route_note_all(t);
 }
 
 static void
@@ -189,10 +194,14 @@ node_add(struct tailnet *t, struct mutation *m)
 
 	*n = *from;
 	n->magic = NODE_MAGIC;
-	from->tags = NULL;	/* moved, all three */
+	from->tags = NULL;	/* moved, all five */
 	from->n_tags = 0;
 	from->endpoints = NULL;
 	from->n_endpoints = 0;
+	from->approved = NULL;
+	from->n_approved = 0;
+	from->routes = NULL;
+	from->n_routes = 0;
 	from->host = NULL;
 	n->_registered_unix_s = t->priv->is_started ? clock_wall_s() : 0;
 	n->_is_expiry_told = node_is_expired(n, clock_wall_s());
@@ -209,9 +218,13 @@ node_add(struct tailnet *t, struct mutation *m)
 	admission_follow(t, n);
 	tailnet_expiry_note(t, n);
 	tailnet_due_note(t, tailnet_ephemeral_due(t, n));
+	if (!t->priv->is_started)
+		tailnet_route_load(t, n);
 	session_node_added(t, n);
-	if (t->priv->is_started)
+	if (t->priv->is_started) {
 		change_note(t, n, CHANGE_JOINED);
+		tailnet_route_note(t, n);
+	}
 	tailnet_dns_nodes_changed(t);
 }
 
@@ -277,6 +290,17 @@ node_set_ip(struct tailnet *t, struct node *n, const struct mutation *m)
 	return CHANGE_WHOLE | CHANGE_SELF;
 }
 
+/* NODE_GROUP_ROUTES. Takes the list. */
+static void
+node_set_approved(struct node *n, struct node *from)
+{
+	free(n->approved);
+	n->approved = from->approved;
+	n->n_approved = from->n_approved;
+	from->approved = NULL;
+	from->n_approved = 0;
+}
+
 static void
 node_set(struct tailnet *t, struct mutation *m)
 {
@@ -308,8 +332,14 @@ node_set(struct tailnet *t, struct mutation *m)
 		what |= node_set_ip(t, n, m);
 	if (m->groups & NODE_GROUP_WARNED)
 		n->is_expiry_warned = true;
+	if (m->groups & NODE_GROUP_ROUTES)
+		node_set_approved(n, from);
 	if (t->priv->is_started)
 		change_note(t, n, what);
+	if (m->groups & NODE_GROUP_ROUTES)
+		tailnet_route_approved(t, n);
+	if (m->groups & (NODE_GROUP_OWNER | NODE_GROUP_JOIN | NODE_GROUP_IP))
+		tailnet_route_note(t, n);
 	if (m->groups & (NODE_GROUP_NAME | NODE_GROUP_IP))
 		tailnet_dns_nodes_changed(t);
 }
@@ -326,6 +356,7 @@ node_del(struct tailnet *t, struct mutation *m)
 		t->deps.expel(t->deps.arg, &n->node_key);
 	}
 	tailnet_ssh_forget_node(t, n->id);
+	tailnet_route_remove(t, n);
 	session_node_removed(t, n);
 	if (n->is_soft_dirty)
 		TAILQ_REMOVE(&t->priv->dirty, n, _dirty_link);

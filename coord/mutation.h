@@ -70,7 +70,8 @@ enum node_group {
 	NODE_GROUP_JOIN = 1 << 4,	/* is_ephemeral, is_authorized, authkey_id */
 	NODE_GROUP_IP = 1 << 5,		/* ip4, ip6; the old ones rest */
 	NODE_GROUP_WARNED = 1 << 6,	/* is_expiry_warned is true */
-	NODE_GROUP_ALL = (1 << 7) - 1
+	NODE_GROUP_ROUTES = 1 << 7,	/* approved */
+	NODE_GROUP_ALL = (1 << 8) - 1
 };
 
 struct mutation {

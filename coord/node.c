@@ -20,11 +20,17 @@ node_fini(struct node *n)
 {
 	tag_list_free(n->tags, n->n_tags);
 	free(n->endpoints);
+	free(n->approved);
+	free(n->routes);
 	hostinfo_drop(n->host);
 	n->tags = NULL;
 	n->n_tags = 0;
 	n->endpoints = NULL;
 	n->n_endpoints = 0;
+	n->approved = NULL;
+	n->n_approved = 0;
+	n->routes = NULL;
+	n->n_routes = 0;
 	n->host = NULL;
 }
 
@@ -62,6 +68,13 @@ node_copy_soft(struct node *to, const struct node *from)
 	if (from->n_endpoints > 0) {
 		to->endpoints = obj_alloc(from->n_endpoints * sizeof(*to->endpoints));
 		memcpy(to->endpoints, from->endpoints, from->n_endpoints * sizeof(*to->endpoints));
+	}
+	free(to->routes);
+	to->routes = NULL;
+	to->n_routes = from->n_routes;
+	if (from->n_routes > 0) {
+		to->routes = obj_alloc(from->n_routes * sizeof(*to->routes));
+		memcpy(to->routes, from->routes, from->n_routes * sizeof(*to->routes));
 	}
 	to->disco_key = from->disco_key;
 	to->home_derp = from->home_derp;

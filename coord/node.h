@@ -19,6 +19,7 @@
 
 struct session;
 struct map_node;
+struct node_router;
 
 /* A subnet route, or one of an exit node (0.0.0.0/0, ::/0), that the node advertises and an administrator or
  * the policy approved. */
@@ -67,18 +68,20 @@ struct node {
 	bool _is_expiry_told;
 	bool _is_removing;		/* its removal is under way */
 	bool _is_moving;		/* other addresses are under way */
+	bool _is_routing;		/* other approved routes are under way */
 	unsigned _n_renaming;		/* new names under way */
 	int64_t _registered_unix_s;	/* last registration answered in this run */
 	struct node *_machine_next;	/* of the same machine key */
+	struct node_router *_router;	/* tailnet_route*.c; NULL: nothing advertised or approved */
 	TAILQ_ENTRY(node) _dirty_link;
 };
 
 struct node *node_new(void) MUST_USE;		/* heap, zeroed, with its magic */
 void node_free(struct node *n);			/* and all it owns; NULL is fine */
-/* What a node record owns (tags, endpoints, host); the struct itself is the caller's. */
+/* What a node record owns (tags, endpoints, host, routes); the struct itself is the caller's. */
 void node_fini(struct node *n);
 void node_set_tags(struct node *n, const char *const *tags, unsigned n_tags);
-/* The soft fields of from, endpoints copied, host held. */
+/* The soft fields of from, endpoints and routes copied, host held. */
 void node_copy_soft(struct node *to, const struct node *from);
 
 /* User towards clients: the tagged-devices user for tagged nodes. Inline: the pure modules link

@@ -239,6 +239,10 @@ session_on_drained(struct tailnet *t, struct conn_ref conn, int32_t stream)
 	}
 	if (s->state != SESSION_BUSY)
 		return;
+	if (s->ping != NULL) {
+		session_send_ping(m, s);
+		return;
+	}
 	if (s->needs_full || s->node->map->needs_full)
 		session_send_queue(m, s, SESSION_FRESH);
 	else

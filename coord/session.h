@@ -24,6 +24,17 @@ void session_on_gone(struct tailnet *t, struct conn_ref conn, int32_t stream);
  * KeyExpiry in the past) and ends its stream. Before change_note(…, CHANGE_REMOVED). */
 void session_end_node(struct tailnet *t, struct node *n);
 
+/* Sends a message (JSON of a MapResponse that says nothing of the map) on n's stream as soon as it can be
+ * written to; it takes the place of one that still waits. false: there is no stream. */
+bool session_ping(struct tailnet *t, struct node *n, const char *json);
+/* What became of the last one on the stream that there is. */
+enum session_ping_state {
+	SESSION_PING_NONE,		/* no stream, or none was sent on it */
+	SESSION_PING_WAITS,		/* for what is being written */
+	SESSION_PING_LEFT
+};
+enum session_ping_state session_ping_state(const struct node *n);
+
 /* State of the distribution: made by tailnet_new, freed with it. */
 struct map_state;
 struct map_state *session_state_new(struct tailnet *t) MUST_USE;

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "coord/session_state.h"
+#include "coord/tailnet_route.h"
 
 static bool
 endpoints_eq(const struct node *n, const struct map_req *req)
@@ -47,6 +48,7 @@ apply_host(struct tailnet *t, struct node *n, struct map_req *req, bool *is_news
 		what |= CHANGE_HOME;
 	}
 	n->host = host;
+	tailnet_route_advertised(t, n);
 	if (old == NULL || strcmp(host->hostname, old->hostname) != 0)
 		tailnet_node_hostname(t, n);
 	hostinfo_drop(old);

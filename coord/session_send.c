@@ -58,6 +58,7 @@ session_send_forget(struct map_state *m, struct session *s)
 		s->node->session = NULL;
 	map_private_sent_fini(&s->sent);
 	shbuf_drop(s->last);
+	shbuf_drop(s->ping);
 	s->magic = 0;
 	free(s);
 	metric_add(METRIC_MAP_STREAMS, -1);
@@ -95,6 +96,39 @@ session_send_last(struct map_state *m, struct session *s)
 	map_full_segs_add(&m->segs, s->last);
 	s->last = NULL;
 	send_segs(m, s, true);
+}
+
+void
+session_send_ping(struct map_state *m, struct session *s)
+{
+	map_full_segs_add(&m->segs, s->ping);
+	s->ping = NULL;
+	s->ping_state = SESSION_PING_LEFT;
+	send_segs(m, s, false);
+}
+
+bool
+session_ping(struct tailnet *t, struct node *n, const char *json)
+{
+	struct map_state *m = t->map;
+	struct session *s = n->session;
+
+	OBJ_CHECK(m, MAP_STATE_MAGIC);
+	if (s == NULL)
+		return false;
+	buf_str(&m->w.scratch, json);
+	shbuf_drop(s->ping);
+	s->ping = map_world_frame(&m->w);
+	s->ping_state = SESSION_PING_WAITS;
+	if (s->had_full && s->state != SESSION_BUSY)
+		session_send_ping(m, s);
+	return true;
+}
+
+enum session_ping_state
+session_ping_state(const struct node *n)
+{
+	return n->session == NULL ? SESSION_PING_NONE : n->session->ping_state;
 }
 
 void

@@ -41,11 +41,13 @@ struct session {
 	struct { uint32_t worker, slot, generation, stream; } key;
 	bool had_full;			/* its client has peers from us */
 	bool needs_full;
+	uint8_t ping_state;		/* enum session_ping_state */
 	uint8_t n_steps;		/* taken to make chunks for its full map: bounded, so that it ends */
 	struct node *node;		/* borrowed; NULL while ENDING */
 	uint64_t seq;			/* that its client has */
 	struct map_sent sent;		/* likewise, of what concerns it alone */
 	struct shbuf *last;		/* owned reference: ENDING, to be sent */
+	struct shbuf *ping;		/* owned reference: to be sent when it is writable; NULL: none */
 	TAILQ_ENTRY(session) link;	/* in the queue of its state */
 };
 static_assert(sizeof(struct session) <= 128, "10,000 streams are to cost 1.3 MB here at most");
@@ -86,6 +88,8 @@ void session_send_queue(struct map_state *m, struct session *s, enum session_sta
 void session_send_end_take(struct map_state *m, struct session *s, struct shbuf *last);
 /* An ENDING stream can be written to: sends its last message and forgets it. */
 void session_send_last(struct map_state *m, struct session *s);
+/* A stream that can be written to, and has a ping to be sent: sends it. */
+void session_send_ping(struct map_state *m, struct session *s);
 /* Ends a stream at once, and forgets it. */
 void session_send_close(struct map_state *m, struct session *s);
 /* Forgets a stream; nothing is said to its client. Its node, if any, has none afterwards. */

@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "coord/ipam.h"
 #include "coord/mutation.h"
+#include "coord/route.h"
 #include "coord/store_cluster.h"
 #include "coord/store.h"
 #include "coord/tag.h"
@@ -206,6 +207,40 @@ next_hostinfo(struct row *r, struct node *n)
 }
 
 static void
+next_routes(struct row *r, const struct node *n, struct route_list *out)
+{
+	const char *s = next_text(r);
+
+	if (s[0] != '\0' && route_list_parse(s, out) != ERR_OK)
+		log_warn(LOG_STORE, "stored routes cannot be read", "node", n->name, "routes", s);
+}
+
+static void
+next_approved(struct row *r, struct node *n)
+{
+	struct route_list l = { .n = 0 };
+
+	next_routes(r, n, &l);
+	n->approved = l.v;
+	n->n_approved = l.n;
+}
+
+/* That it was primary for, in routes: tailnet_route_load looks at them. */
+static void
+next_primaries(struct row *r, struct node *n)
+{
+	struct route_list l = { .n = 0 };
+
+	next_routes(r, n, &l);
+	if (l.n > 0)
+		n->routes = obj_alloc(l.n * sizeof(*n->routes));
+	for (unsigned i = 0; i < l.n; i++)
+		n->routes[i] = (struct node_route){ .prefix = l.v[i], .is_primary = true };
+	n->n_routes = l.n;
+	route_list_fini(&l);
+}
+
+static void
 load_node(struct row *r)
 {
 	struct txn *x;
@@ -227,6 +262,7 @@ load_node(struct row *r)
 	next_chars(r, n->authkey_id, sizeof(n->authkey_id));
 	n->is_expiry_off = next_int(r) != 0;
 	n->is_expiry_warned = next_int(r) != 0;
+	next_approved(r, n);
 	next_hostinfo(r, n);
 	next_key(r, n->disco_key.b);
 	next_endpoints(r, n);
@@ -234,6 +270,7 @@ load_node(struct row *r)
 	n->cap_version = (uint32_t)next_int(r);
 	n->last_seen_unix_s = next_int(r);
 	n->is_online = next_int(r) != 0;
+	next_primaries(r, n);
 	txn_finish_take(x);
 }
 
@@ -384,8 +421,8 @@ static const struct {
 	{ load_plan, "SELECT key_id, name, ip4, ip6 FROM node_plans WHERE tailnet_id = ?" },
 	{ load_node, "SELECT id, user_id, machine_key, node_key, name, is_name_given, ip4, ip6,"
 	    " tags, created_unix_s, key_expiry_unix_s, is_ephemeral, is_authorized, authkey_id,"
-	    " is_expiry_off, is_expiry_warned, hostinfo, disco_key, endpoints, home_derp, cap_version,"
-	    " last_seen_unix_s, is_online"
+	    " is_expiry_off, is_expiry_warned, approved_routes, hostinfo, disco_key, endpoints, home_derp,"
+	    " cap_version, last_seen_unix_s, is_online, primary_routes"
 	    " FROM nodes LEFT JOIN node_state ON node_id = id WHERE tailnet_id = ? ORDER BY id" },
 	{ load_policy, "SELECT version, made_unix_s, author, comment, confirm_by_unix_s, reverts_to, text"
 	    " FROM policies WHERE tailnet_id = ? ORDER BY version DESC" },

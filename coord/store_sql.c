@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/json.h"
+#include "coord/route.h"
 #include "coord/store_cluster.h"
 #include "coord/store_cred.h"
 #include "coord/store_join.h"
@@ -35,7 +36,8 @@
 	X(KEY_DEL, "DELETE FROM auth_keys WHERE tailnet_id = ? AND id = ?") \
 	X(NODE_ADD, "INSERT INTO nodes (tailnet_id, id, user_id, machine_key, node_key, name," \
 	    " is_name_given, ip4, ip6, tags, created_unix_s, key_expiry_unix_s, is_expiry_off," \
-	    " is_ephemeral, is_authorized, authkey_id) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)") \
+	    " is_ephemeral, is_authorized, authkey_id, approved_routes)" \
+	    " VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)") \
 	X(NODE_SET_KEY, "UPDATE nodes SET node_key = ?3 WHERE tailnet_id = ?1 AND id = ?2") \
 	X(NODE_SET_NAME, "UPDATE nodes SET name = ?3, is_name_given = ?4" \
 	    " WHERE tailnet_id = ?1 AND id = ?2") \
@@ -46,12 +48,13 @@
 	X(NODE_SET_WARNED, "UPDATE nodes SET is_expiry_warned = 1 WHERE tailnet_id = ?1 AND id = ?2") \
 	X(NODE_SET_JOIN, "UPDATE nodes SET is_ephemeral = ?3, is_authorized = ?4, authkey_id = ?5" \
 	    " WHERE tailnet_id = ?1 AND id = ?2") \
+	X(NODE_SET_ROUTES, "UPDATE nodes SET approved_routes = ?3 WHERE tailnet_id = ?1 AND id = ?2") \
 	X(NODE_DEL, "DELETE FROM nodes WHERE tailnet_id = ? AND id = ?") \
 	X(STATE_ADD, "INSERT INTO node_state (node_id, hostinfo, disco_key, endpoints, home_derp," \
-	    " cap_version, last_seen_unix_s, is_online) VALUES (?,?,?,?,?,?,?,?)") \
+	    " cap_version, last_seen_unix_s, is_online, primary_routes) VALUES (?,?,?,?,?,?,?,?,?)") \
 	X(STATE_SET, "UPDATE node_state SET hostinfo = ?2, disco_key = ?3, endpoints = ?4," \
-	    " home_derp = ?5, cap_version = ?6, last_seen_unix_s = ?7, is_online = ?8" \
-	    " WHERE node_id = ?1") \
+	    " home_derp = ?5, cap_version = ?6, last_seen_unix_s = ?7, is_online = ?8," \
+	    " primary_routes = ?9 WHERE node_id = ?1") \
 	X(AUDIT, "INSERT INTO audit (tailnet_id, at_unix_s, actor, source, what, target, before," \
 	    " after) VALUES (?,?,?,?,?,?,?,?)")
 
@@ -257,6 +260,19 @@ endpoints_put(struct buf *b, const struct node *n)
 	json_w_arr_close(&w);
 }
 
+/* Subnet routes that it carries; those of an exit node are known without. */
+static void
+bind_primaries(struct store_stmt *s, const struct node *n)
+{
+	struct route_list l = { .n = 0 };
+
+	for (unsigned i = 0; i < n->n_routes; i++)
+		if (n->routes[i].is_primary && !route_is_exit(&n->routes[i].prefix))
+			route_list_add(&l, &n->routes[i].prefix, 1);
+	store_stmt_prefixes(s, l.v, l.n);
+	route_list_fini(&l);
+}
+
 static enum err
 put_state(struct store_sql *q, enum statement which, const struct node *n, struct err_text *why)
 {
@@ -274,6 +290,7 @@ put_state(struct store_sql *q, enum statement which, const struct node *n, struc
 	store_stmt_int(s, n->cap_version);
 	store_stmt_int(s, n->last_seen_unix_s);
 	store_stmt_int(s, n->is_online);
+	bind_primaries(s, n);
 	rc = store_stmt_run(s, why);	/* of a node that has gone: no row, no matter */
 	buf_fini(&endpoints);
 	return rc;
@@ -304,6 +321,7 @@ put_node_add(struct store_sql *q, const struct mutation *m, struct err_text *why
 	store_stmt_int(s, n->is_ephemeral);
 	store_stmt_int(s, n->is_authorized);
 	store_stmt_text(s, n->authkey_id);
+	store_stmt_prefixes(s, n->approved, n->n_approved);
 	if ((rc = store_stmt_run(s, why)) != ERR_OK)
 		return rc;
 	return put_state(q, Q_STATE_ADD, n, why);
@@ -344,6 +362,12 @@ bind_join(struct store_stmt *s, const struct node *n)
 	store_stmt_text(s, n->authkey_id);
 }
 
+static void
+bind_routes(struct store_stmt *s, const struct node *n)
+{
+	store_stmt_prefixes(s, n->approved, n->n_approved);
+}
+
 /* How a group of fields is written; NODE_GROUP_IP takes several statements. */
 static const struct {
 	enum node_group group;
@@ -356,6 +380,7 @@ static const struct {
 	{ NODE_GROUP_EXPIRY, Q_NODE_SET_EXPIRY, bind_expiry },
 	{ NODE_GROUP_JOIN, Q_NODE_SET_JOIN, bind_join },
 	{ NODE_GROUP_WARNED, Q_NODE_SET_WARNED, NULL },
+	{ NODE_GROUP_ROUTES, Q_NODE_SET_ROUTES, bind_routes },
 };
 
 static enum err

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/log.h"
+#include "coord/route.h"
 #include "coord/tag.h"
 
 enum err
@@ -87,6 +88,17 @@ store_stmt_tags(struct store_stmt *s, char *const *tags, unsigned n)
 	struct buf b = { 0 };
 
 	tag_list_put(&b, tags, n);
+	ASSERT(sqlite3_bind_text(s->at, ++s->arg, (char *)b.p, (int)b.len, SQLITE_TRANSIENT) ==
+	    SQLITE_OK);
+	buf_fini(&b);
+}
+
+void
+store_stmt_prefixes(struct store_stmt *s, const struct net_prefix *v, unsigned n)
+{
+	struct buf b = { 0 };
+
+	route_list_put(&b, v, n);
 	ASSERT(sqlite3_bind_text(s->at, ++s->arg, (char *)b.p, (int)b.len, SQLITE_TRANSIENT) ==
 	    SQLITE_OK);
 	buf_fini(&b);

@@ -46,6 +46,7 @@ void store_stmt_text_n(struct store_stmt *s, const void *text, size_t n);
 void store_stmt_bytes(struct store_stmt *s, const void *p, size_t n);
 void store_stmt_ip(struct store_stmt *s, const struct net_ip *ip);
 void store_stmt_tags(struct store_stmt *s, char *const *tags, unsigned n);
+void store_stmt_prefixes(struct store_stmt *s, const struct net_prefix *v, unsigned n);
 
 /* Runs the statement, which answers no row. ERR_EXISTS: a constraint; ERR_FULL, ERR_BUSY, ERR_NOMEM,
  * ERR_IO: the whole commit cannot be. *why is for people. */

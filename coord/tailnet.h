@@ -32,6 +32,7 @@ struct policy;
 struct tailnet_policy;
 struct tailnet_ssh;
 struct tailnet_clusters;
+struct tailnet_routes;
 
 /* What a tailnet needs from outside; function pointers are never NULL, may be called on the
  * coordinator thread only. */
@@ -99,6 +100,7 @@ struct tailnet {
 	struct tailnet_policy *policies;	/* its version and history; see tailnet_policy.h */
 	struct tailnet_ssh *ssh;	/* logins that wait for approval; see tailnet_ssh.h */
 	struct tailnet_clusters *clusters;	/* see tailnet_cluster.h */
+	struct tailnet_routes *routes;	/* who routes what; see tailnet_route.h */
 	struct ipam *ipam;
 	struct map_state *map;		/* distribution: session, change, map_* */
 	struct tailnet_private *priv;	/* reservations, pending registrations, timers: tailnet*.c only */

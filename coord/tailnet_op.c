@@ -4,6 +4,7 @@
 #include "coord/ipam.h"
 #include "coord/store.h"
 #include "coord/tailnet_private.h"
+#include "coord/tailnet_route.h"
 
 struct tailnet_op *
 tailnet_op_new(struct tailnet *t, tailnet_done_fn *done, void *arg)
@@ -67,6 +68,8 @@ on_txn(void *arg, enum err rc, const struct err_text *why)
 	}
 	if (op->done != NULL)
 		op->done(op->arg, &res);
+	if (op->routing_id != 0)
+		tailnet_route_ended(op->t, op->routing_id, rc);
 	explicit_bzero(op->secret, sizeof(op->secret));
 	free(op);
 }

@@ -14,6 +14,7 @@
 #include "base/metrics.h"
 #include "coord/change.h"
 #include "coord/tailnet_private.h"
+#include "coord/tailnet_route.h"
 #include "coord/tailnet_ssh.h"
 
 #define CLOSED_TEXT	"{\"acls\": []}"	/* nobody reaches anybody */
@@ -153,6 +154,8 @@ put_in_force(struct tailnet *t)
 		    LOG_NUM(s->now.version));
 	change_policy_set(t, t->policy);
 	tailnet_ssh_forget_all(t);
+	if (t->priv->is_started)
+		tailnet_route_note_all(t);
 }
 
 /* Looks at the deadline again then, in at least so many seconds. */

@@ -61,6 +61,7 @@ struct tailnet_op {
 	char kept_name[DNS_LABEL_MAX];		/* given back on failure, unless "" */
 	struct ipam_hold kept4, kept6;		/* likewise, unless zero */
 	int64_t moving_id;			/* node whose mark of other addresses goes at the end, or 0 */
+	int64_t routing_id;			/* node whose mark of other routes goes at the end, or 0 */
 	int64_t renaming_id;			/* node whose renaming mark goes at the end, or 0 */
 	bool is_plan_end;			/* of key_id: its mark goes on failure */
 	const char *exists_text;		/* said for a violated constraint; static, or NULL */

@@ -50,6 +50,8 @@ struct ts2021_hooks {
 	enum err (*on_register)(void *arg, const struct ctl_peer *from, struct register_req *req);
 	enum err (*on_map)(void *arg, const struct ctl_peer *from, struct map_req *req);
 	enum err (*on_ssh)(void *arg, const struct ctl_peer *from, const struct ssh_req *req);
+	/* The answer to a PingRequest with ?id= in its URL; it is answered whatever becomes of it. */
+	void (*on_pong)(void *arg, const struct machine_key *from, uint64_t id);
 	/* The answers of ts2021_map_send on these streams have been taken by their sockets; not
 	 * called after is_last. All of a worker's turn in one call: a wake-up of the other side
 	 * costs more than sending a small answer. The list is borrowed for the call. */

@@ -123,6 +123,19 @@ request_ssh(struct ts2021_conn *c, struct h2_stream *s)
 		answer_not_taken(c, s, rc);
 }
 
+static void
+request_pong(struct ts2021_conn *c, struct h2_stream *s)
+{
+	const struct ts2021_hooks *hooks = &c->tw->ctl->hooks;
+	const char *at = strstr(s->path, "?id=");
+	unsigned long long id = 0;
+	int n = 0;
+
+	if (at != NULL && sscanf(at + 4, "%16llx%n", &id, &n) == 1 && at[4 + n] == '\0')
+		hooks->on_pong(hooks->arg, &c->machine, id);
+	h2_answer(c->h2, s, &(struct h2_answer){ .status = 200, .content_type = "text/plain" });
+}
+
 void
 ts2021_on_request(void *arg, struct h2_stream *s)
 {
@@ -149,6 +162,9 @@ ts2021_on_request(void *arg, struct h2_stream *s)
 		break;
 	case MACHINE_WHOAMI:
 		answer_whoami(c, s);
+		break;
+	case MACHINE_PONG:
+		request_pong(c, s);
 		break;
 	}
 }

@@ -6,6 +6,7 @@
 
 #include "coord/change.h"
 #include "coord/node.h"
+#include "coord/policy_world.h"
 #include "coord/session.h"
 #include "coord/tailnet_ssh.h"
 
@@ -19,6 +20,11 @@ static struct fake_map {
 	unsigned n_policies;
 	int64_t health_id;		/* of the last change_health_set */
 	char health[512];		/* its text; "": none */
+	struct policy_world *world;	/* of it, without nodes; made when it is asked for */
+	unsigned n_whole;		/* change_note of a whole node, since the last reset */
+	unsigned n_pings;
+	char ping[512];			/* message sent last */
+	enum session_ping_state ping_state;
 } fake_map;
 
 void
@@ -27,6 +33,7 @@ change_note(struct tailnet *t, struct node *n, uint32_t what)
 	(void)t;
 	fake_map.what |= what;
 	fake_map.node_id = n->id;
+	fake_map.n_whole += (what & CHANGE_WHOLE) != 0;
 	if (what & CHANGE_REMOVED)
 		fake_map.order_removed_note = ++fake_map.order;
 }
@@ -43,6 +50,8 @@ void
 change_policy_set(struct tailnet *t, struct policy *p)
 {
 	(void)t;
+	policy_world_free(fake_map.world);
+	fake_map.world = NULL;
 	fake_map.policy = p;
 	fake_map.n_policies++;
 }
@@ -67,6 +76,31 @@ change_health_set(struct tailnet *t, struct node *n, const char *text)
 	snprintf(fake_map.health, sizeof(fake_map.health), "%s", text != NULL ? text : "");
 }
 
+#ifndef FAKE_OWN_POLICY_WORLD
+struct policy_world *
+change_policy_world(struct tailnet *t)
+{
+	if (fake_map.world == NULL && t->policy != NULL)
+		fake_map.world = policy_world_new(t->policy, &t->users, t->deps.server_url);
+	return fake_map.world;
+}
+#endif
+
+bool
+session_ping(struct tailnet *t, struct node *n, const char *json)
+{
+	(void)t;
+	fake_map.n_pings++;
+	snprintf(fake_map.ping, sizeof(fake_map.ping), "%s", json);
+	return n->session != NULL;
+}
+
+enum session_ping_state
+session_ping_state(const struct node *n)
+{
+	return n->session == NULL ? SESSION_PING_NONE : fake_map.ping_state;
+}
+
 void
 session_end_node(struct tailnet *t, struct node *n)
 {
@@ -87,6 +121,8 @@ void
 session_state_free(struct map_state *m)
 {
 	(void)m;
+	policy_world_free(fake_map.world);
+	fake_map.world = NULL;
 }
 
 void

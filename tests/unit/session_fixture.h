@@ -15,6 +15,7 @@
 #include "base/metrics.h"
 #include "coord/session_state.h"
 #include "coord/tailnet_cluster.h"
+#include "coord/tailnet_route.h"
 
 #define GRACE_S 10
 
@@ -28,7 +29,7 @@ struct sent {
 };
 
 static TAILQ_HEAD(sent_head, sent) sent_list = TAILQ_HEAD_INITIALIZER(sent_list);
-static unsigned n_soft_dirty, n_hostname;
+static unsigned n_soft_dirty, n_hostname, n_advertised;
 static int64_t mono_ms;
 
 static inline struct sent *
@@ -86,6 +87,14 @@ tailnet_soft_dirty(struct tailnet *t, struct node *n)
 	(void)t;
 	(void)n;
 	n_soft_dirty++;
+}
+
+void
+tailnet_route_advertised(struct tailnet *t, struct node *n)
+{
+	(void)t;
+	(void)n;
+	n_advertised++;
 }
 
 void

@@ -5,6 +5,7 @@
 
 #include "base/metrics.h"
 #define FAKE_REAL_SSH_RULE
+#define FAKE_OWN_POLICY_WORLD
 #include "coord/policy_world.h"
 #include "coord/tailnet_policy.h"
 #include "coord/tailnet_ssh.h"

@@ -11,6 +11,7 @@
 #include "coord/tailnet_cluster.h"
 
 #define FAKE_REAL_STORE
+#include "coord/tailnet_route.h"
 #include "fake_tailnet.h"
 
 static char dir[64];
@@ -90,6 +91,11 @@ dump_node(struct buf *b, const struct node *n)
 	dump_tags(b, n->tags, n->n_tags);
 	for (unsigned i = 0; i < n->n_endpoints; i++)
 		buf_printf(b, " %s/%u", net_addr_put(&n->endpoints[i].addr, ip), n->endpoints[i].type);
+	buf_byte(b, ' ');
+	route_list_put(b, n->approved, n->n_approved);
+	for (unsigned i = 0; i < n->n_routes; i++)
+		buf_printf(b, " %s%s", net_prefix_put(&n->routes[i].prefix, ip),
+		    n->routes[i].is_primary ? "*" : "");
 	buf_byte(b, ' ');
 	buf_append(b, n->host->json->bytes, n->host->json->len);
 	buf_byte(b, '\n');
@@ -193,6 +199,18 @@ dump(void)
 	return text;
 }
 
+static inline bool
+is_routing(void)
+{
+	struct node *n;
+	size_t at = 0;
+
+	while ((n = map_next(&fake.t->nodes, &at)) != NULL)
+		if (n->_is_routing)
+			return true;
+	return false;
+}
+
 /* Stops, starts again on the same file, and compares. */
 static inline void
 assert_reload_equal(void)
@@ -202,7 +220,9 @@ assert_reload_equal(void)
 
 	fake_commit();
 	tailnet_due_run(fake.t);	/* as a start does */
-	fake_commit();
+	do
+		fake_commit();
+	while (is_routing());		/* changes of routes wait for one another */
 	before = dump();
 	fake_stop();
 	fake_start_at = now;
@@ -237,10 +257,11 @@ some_node(void)
 static inline void
 change_soft(struct node *n)
 {
-	char host[128];
+	char host[256];
 
-	snprintf(host, sizeof(host), "{\"Hostname\":\"h%d\",\"OS\":\"linux\",\"X\":[%d]}", chance(9),
-	    chance(99));
+	snprintf(host, sizeof(host), "{\"Hostname\":\"h%d\",\"OS\":\"linux\",\"X\":[%d],\"RoutableIPs\":"
+	    "[\"10.%d.0.0/16\",\"10.%d.0.0/16\"%s]}", chance(9), chance(99), chance(4), chance(4),
+	    chance(4) == 0 ? ",\"0.0.0.0/0\",\"::/0\"" : "");
 	hostinfo_drop(n->host);
 	assert_int_equal(hostinfo_parse(host, strlen(host), &n->host, NULL), ERR_OK);
 	memset(n->disco_key.b, chance(255), KEY_BYTES);
@@ -256,6 +277,7 @@ change_soft(struct node *n)
 	n->is_online = chance(2) != 0;
 	n->last_seen_unix_s = fake.now;
 	tailnet_soft_dirty(fake.t, n);
+	tailnet_route_advertised(fake.t, n);
 	tailnet_node_hostname(fake.t, n);
 }
 

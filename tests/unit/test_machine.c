@@ -29,6 +29,8 @@ routes(void **state)
 		{ "GET", "/machine/whoami", 1, MACHINE_WHOAMI, 0, NULL },
 		{ "POST", "/machine/register", 112, MACHINE_ANSWER, 200, "1.80" },
 		{ "POST", "/machine/map", 112, MACHINE_ANSWER, 400, "1.80" },
+		{ "HEAD", "/machine/ping-response?id=0123456789abcdef", 145, MACHINE_PONG, 0, NULL },
+		{ "GET", "/machine/ping-response", 145, MACHINE_ANSWER, 405, "method" },
 		{ "GET", "/machine/map", 112, MACHINE_ANSWER, 405, "method" },
 		{ "GET", "/machine/register", 145, MACHINE_ANSWER, 405, "method" },
 		{ "", "/machine/map", 145, MACHINE_ANSWER, 405, "method" },

@@ -76,6 +76,65 @@ restart_gives_grace(void **state)
 	fs_free(f);
 }
 
+/* A ping goes at once, or behind what is under way, the last one only; before what is to come then. */
+static void
+pings(void **state)
+{
+	struct fs *f = streams(3);
+	json_t *msg;
+
+	(void)state;
+	assert_int_equal(session_ping_state(f->nodes[1]), SESSION_PING_NONE);
+	assert_true(session_ping(&f->t, f->nodes[1], "{\"KeepAlive\":true,\"x\":1}"));
+	assert_int_equal(session_ping_state(f->nodes[1]), SESSION_PING_LEFT);
+	msg = take(1);
+	assert_int_equal(json_integer_value(json_object_get(msg, "x")), 1);
+	json_decref(msg);
+
+	assert_true(session_ping(&f->t, f->nodes[1], "{\"x\":2}"));
+	change_note(&f->t, f->nodes[2], CHANGE_WHOLE);
+	turn(f);
+	assert_true(session_ping(&f->t, f->nodes[1], "{\"x\":3}"));
+	assert_null(take(1));
+	assert_int_equal(session_ping_state(f->nodes[1]), SESSION_PING_WAITS);
+	drained(f, 1);
+	msg = take(1);
+	assert_int_equal(json_integer_value(json_object_get(msg, "x")), 3);
+	json_decref(msg);
+	assert_int_equal(session_ping_state(f->nodes[1]), SESSION_PING_LEFT);
+	drained(f, 1);
+	turn(f);
+	msg = take(1);
+	assert_non_null(json_object_get(msg, "PeersChanged"));
+	json_decref(msg);
+
+	/* A new stream has none; the first message of one is its map. */
+	ask(f, f->nodes[1], 77, request(f->nodes[1], true, "{\"Hostname\":\"h\"}"));
+	assert_int_equal(session_ping_state(f->nodes[1]), SESSION_PING_NONE);
+	assert_true(session_ping(&f->t, f->nodes[1], "{\"x\":4}"));
+	turn(f);
+	msg = take(77);
+	assert_non_null(json_object_get(msg, "Peers"));
+	json_decref(msg);
+	drained(f, 77);
+	msg = take(77);
+	assert_int_equal(json_integer_value(json_object_get(msg, "x")), 4);
+	json_decref(msg);
+	assert_true(session_ping(&f->t, f->nodes[1], "{\"x\":5}"));	/* waits, and goes with the stream */
+	session_on_gone(&f->t, conn_of(77), 3);
+	assert_false(session_ping(&f->t, f->nodes[1], "{\"x\":6}"));
+	assert_int_equal(session_ping_state(f->nodes[1]), SESSION_PING_NONE);
+	assert_true(session_ping(&f->t, f->nodes[3], "{\"x\":7}"));
+	assert_true(session_ping(&f->t, f->nodes[3], "{\"x\":8}"));
+	json_decref(take(3));
+	drop(f, 3, true);			/* its last message takes the place of the ping */
+	drained(f, 3);
+	msg = take(3);
+	assert_non_null(json_object_get(msg, "Node"));
+	json_decref(msg);
+	fs_free(f);
+}
+
 static void
 replacement(void **state)
 {
@@ -258,7 +317,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(grace),
 		cmocka_unit_test(restart_gives_grace),
-		cmocka_unit_test(replacement),
+		cmocka_unit_test(pings), cmocka_unit_test(replacement),
 		cmocka_unit_test(deletion),
 		cmocka_unit_test(key_expiry_reaches_the_node),
 		cmocka_unit_test(overrun),

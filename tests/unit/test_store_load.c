@@ -1,4 +1,4 @@
-/* links: coord/store coord/store_sql coord/store_stmt coord/store_cred coord/store_policy coord/store_cluster coord/store_join coord/store_load coord/migrate gen/migrations coord/tailnet coord/tailnet_cluster coord/tailnet_cluster_claim coord/cluster coord/cluster_overlap coord/tailnet_ssh coord/tailnet_ssh_decide coord/msg_ssh coord/tailnet_policy coord/tailnet_tag coord/policy_owner coord/policy_users coord/policy coord/policy_parse* coord/hujson coord/ipset coord/tailnet_timer coord/tailnet_op coord/tailnet_user coord/tailnet_cred coord/cred coord/tailnet_key coord/tailnet_node coord/tailnet_join coord/tailnet_register coord/tailnet_login coord/tailnet_setting coord/mutation coord/tailnet_dns coord/dns_file coord/dns_lookup coord/dns_resolve coord/dns_spec coord/dns_params coord/dns coord/audit coord/authkey coord/node coord/user coord/tag coord/ipam coord/dns_label coord/hostinfo coord/msg_register */
+/* links: coord/store coord/store_sql coord/store_stmt coord/store_cred coord/store_policy coord/store_cluster coord/store_join coord/store_load coord/migrate gen/migrations coord/tailnet coord/tailnet_cluster coord/tailnet_cluster_claim coord/cluster coord/cluster_overlap coord/tailnet_ssh coord/tailnet_ssh_decide coord/msg_ssh coord/tailnet_policy coord/tailnet_tag coord/policy_owner coord/policy_users coord/policy coord/policy_parse* coord/hujson coord/ipset coord/tailnet_timer coord/tailnet_op coord/tailnet_user coord/tailnet_cred coord/cred coord/tailnet_key coord/tailnet_node coord/tailnet_join coord/tailnet_register coord/tailnet_login coord/tailnet_setting coord/mutation coord/tailnet_dns coord/dns_file coord/dns_lookup coord/dns_resolve coord/dns_spec coord/dns_params coord/dns coord/audit coord/authkey coord/node coord/user coord/tag coord/ipam coord/dns_label coord/hostinfo coord/msg_register coord/tailnet_route* coord/route coord/policy* */
 /* What is loaded equals what was, after changes by chance; rows that somebody spoilt. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -84,6 +84,19 @@ change_joining(struct node *n)
 }
 
 static void
+change_routes(struct node *n)
+{
+	struct net_prefix some[2] = {
+		{ .ip = { 4, { 10, (uint8_t)chance(4) } }, .bits = 16 }, { .ip.family = 4 },
+	};
+	struct tailnet_route_change c = { .is_whole = chance(4) == 0, .add = some,
+		.n_add = (unsigned)chance(3), .remove = some, .n_remove = (unsigned)(chance(4) == 0) };
+
+	tailnet_node_set_routes(fake.t, &fake_actor, n->id, &c, NULL, NULL);
+	tailnet_route_run(fake.t);
+}
+
+static void
 change_something(char key_text[3][AUTHKEY_TEXT_MAX])
 {
 	static const char *const tags[] = { "tag:b", "tag:a", "tag:c" };
@@ -91,7 +104,7 @@ change_something(char key_text[3][AUTHKEY_TEXT_MAX])
 	char name[32];
 	int k = chance(60) + 1;
 
-	switch (chance(18)) {
+	switch (chance(20)) {
 	case 0: case 1: case 2: case 3:
 		fake_register(&(struct fake_req){ .machine = k % 40 + 1, .key = k + chance(100),
 		    .auth = key_text[chance(3)], .old = chance(2) ? chance(160) : 0 });
@@ -121,6 +134,10 @@ change_something(char key_text[3][AUTHKEY_TEXT_MAX])
 		snprintf(name, sizeof(name), "user%d", chance(5));
 		tailnet_user_rename(fake.t, &fake_actor, 1 + chance(3), name, NULL, NULL);
 		break;
+	case 18: case 19:
+		if (n != NULL)
+			change_routes(n);
+		break;
 	case 11:
 		fake_clock(fake.now + chance(2 * DAY_S));
 		break;
@@ -134,6 +151,7 @@ static void
 test_reload(void **state)
 {
 	char key_text[3][AUTHKEY_TEXT_MAX];
+	long long n_primaries = 0;
 
 	(void)state;
 	fake_start();
@@ -157,12 +175,15 @@ test_reload(void **state)
 		}
 		tailnet_flush_soft(fake.t);
 		assert_reload_equal();
+		n_primaries += number("SELECT count(*) FROM node_state WHERE primary_routes <> '[]'");
 		assert_int_equal(fake.t->nodes.count, number("SELECT count(*) FROM nodes"));
 	}
 	assert_true(fake.t->nodes.count > 5);
 	assert_true(number("SELECT count(*) FROM audit WHERE what = 'node.ip'") > 5);
 	assert_true(number("SELECT count(*) FROM audit WHERE what = 'node.expiring'") > 0);
 	assert_true(number("SELECT count(*) FROM audit WHERE what = 'key.plan_end'") > 0);
+	assert_true(number("SELECT count(*) FROM audit WHERE what = 'node.routes'") > 20);
+	assert_true(n_primaries > 5);
 	assert_true(number("SELECT count(*) FROM audit WHERE what = 'settings.change'") > 5);
 	assert_true(number("SELECT count(*) FROM nodes WHERE is_name_given") > 0);
 	assert_true(number("SELECT count(*) FROM address_history") > 5);

@@ -62,6 +62,40 @@ joins(void **state)
 	assert_int_equal(seen.n_gone, 0);
 }
 
+/* A HEAD request to the URL of a PingRequest is told on, with whose it is; anything else is answered alone. */
+static void
+pongs(void **state)
+{
+	static const struct {
+		const char *path;
+		uint64_t id;			/* 0: not told */
+	} cases[] = {
+		{ "/machine/ping-response?id=0123456789abcdef", 0x0123456789abcdef },
+		{ "/machine/ping-response?id=ffffffffffffffff", UINT64_MAX },
+		{ "/machine/ping-response?id=0123456789abcdef0", 0 },
+		{ "/machine/ping-response?id=", 0 },
+		{ "/machine/ping-response?id=xyz", 0 },
+		{ "/machine/ping-response", 0 },
+	};
+	struct client *c = client_new(0);
+
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(cases); i++) {
+		struct h2c_stream *s;
+		unsigned before = seen.n_pong;
+
+		s = h2c_at(&c->h2, h2c_request(&c->h2, "HEAD", cases[i].path, NULL));
+		run(c);
+		assert_int_equal(s->status, 200);
+		assert_true(s->is_closed);
+		assert_int_equal(seen.n_pong - before, cases[i].id != 0);
+		if (cases[i].id != 0)
+			assert_true(seen.pong_id == cases[i].id);
+	}
+	assert_true(machine_key_eq(&seen.from.machine, &c->noise.machine_pub));
+	client_free(c);
+}
+
 /* However the bytes are cut. */
 static void
 byte_by_byte(void **state)
@@ -451,7 +485,7 @@ main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		T(joins), T(byte_by_byte), T(large_message), T(old_clients), T(refused_requests),
+		T(joins), T(pongs), T(byte_by_byte), T(large_message), T(old_clients), T(refused_requests),
 		T(ssh_checks),
 		T(bad_handshakes), T(handshakes_are_rationed), T(old_handshakes_are_dropped),
 		T(recorded_client), T(answers_from_another_thread),

@@ -30,12 +30,13 @@
 /* --- the server's side ------------------------------------------------------------------------ */
 
 struct seen {
-	unsigned n_register, n_map, n_ssh, n_drained, n_gone;
+	unsigned n_register, n_map, n_ssh, n_drained, n_gone, n_pong;
 	enum err rc;			/* of the hooks */
 	struct ctl_peer from;		/* of the last request */
 	char auth_key[64];
 	struct ssh_req ssh;
 	int32_t drained, gone;
+	uint64_t pong_id;
 };
 
 static struct seen seen;
@@ -82,6 +83,15 @@ on_ssh(void *arg, const struct ctl_peer *from, const struct ssh_req *req)
 }
 
 static inline void
+on_pong(void *arg, const struct machine_key *from, uint64_t id)
+{
+	assert_ptr_equal(arg, &seen);
+	seen.n_pong++;
+	seen.from.machine = *from;
+	seen.pong_id = id;
+}
+
+static inline void
 on_drained(void *arg, const struct ts2021_stream *list, unsigned n)
 {
 	assert_ptr_equal(arg, &seen);
@@ -102,7 +112,8 @@ on_gone(void *arg, struct conn_ref conn, int32_t stream)
 }
 
 static const struct ts2021_hooks hooks = { .arg = &seen, .on_register = on_register,
-	.on_map = on_map, .on_ssh = on_ssh, .on_drained = on_drained, .on_gone = on_gone };
+	.on_map = on_map, .on_ssh = on_ssh, .on_pong = on_pong, .on_drained = on_drained,
+	.on_gone = on_gone };
 
 static inline void
 begin(unsigned n_workers, const struct private_key *key, const struct ts2021_hooks *h)
