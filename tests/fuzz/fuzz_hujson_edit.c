@@ -1,7 +1,7 @@
 /* links: coord/hujson coord/hujson_edit */
 /*
- * Any HuJSON object is changed in place: what comes out is HuJSON again that says what it said before and what was
- * added; once that is removed, what it said before.
+ * Any HuJSON object is changed in place: what comes out is HuJSON again that says what it said before and what
+ * was added; once that is removed, what it said before.
  */
 #include <stdlib.h>
 #include <string.h>

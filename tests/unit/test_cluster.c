@@ -253,7 +253,7 @@ static void
 test_bounds(void **state)
 {
 	enum { N = 2000 };
-	static char names[N][8];
+	static char names[N][16];
 	struct cluster_claim *claims = obj_alloc(N * sizeof(*claims));
 	struct cluster_conflicts found = { .n = 0 };
 
