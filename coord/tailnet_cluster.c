@@ -11,6 +11,7 @@
 #include "base/metrics.h"
 #include "coord/change.h"
 #include "coord/tailnet_private.h"
+#include "coord/tailnet_route.h"
 
 #define LOOK_MS		100	/* nodes change in crowds */
 
@@ -139,6 +140,8 @@ look(struct tailnet *t, bool is_first)
 		if (conflict_find(&s->conflicts, &before.v[i]) == NULL)
 			tell(t, &before.v[i], false);
 	tell_nodes(t);
+	if (!is_first && t->settings.refuse_cluster_overlap != 0 && before.n > 0)
+		tailnet_route_note_all(t);	/* what was refused may be right now */
 	cluster_conflicts_fini(&before);
 	arena_free(old_names);
 	free(claims.v);

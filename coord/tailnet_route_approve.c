@@ -228,11 +228,17 @@ wanted(struct tailnet *t, const struct policy_world *w, const struct node *n, st
 {
 	const struct route_list *a = &n->_router->advertised;
 	struct policy_node pn = policy_node_of(n);
+	struct err_text why;
 
-	for (unsigned i = 0; i < a->n; i++)
-		if (!route_list_has(n->approved, n->n_approved, &a->v[i]) &&
-		    policy_approves(w, &pn, &a->v[i]) && is_allowed(t, n, &a->v[i], NULL))
+	for (unsigned i = 0; i < a->n; i++) {
+		if (route_list_has(n->approved, n->n_approved, &a->v[i]) || !policy_approves(w, &pn, &a->v[i]))
+			continue;
+		if (is_allowed(t, n, &a->v[i], &why))
 			route_list_add(out, &a->v[i], 1);
+		else
+			log_info(LOG_POLICY, "route is not approved", "node", LOG_NUM(n->id), "name", n->name, "why",
+			    why.s);
+	}
 }
 
 void

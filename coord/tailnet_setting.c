@@ -4,6 +4,7 @@
 #include "coord/change.h"
 #include "coord/store.h"
 #include "coord/tailnet_private.h"
+#include "coord/tailnet_route.h"
 
 static const struct {
 	const char *name;
@@ -56,8 +57,10 @@ tailnet_setting_apply(struct tailnet *t, const char *name, int64_t value)
 	ASSERT(i < COUNT_OF(settings));
 	if (value >= settings[i].min && value <= settings[i].max)	/* the database may hold anything */
 		*value_at(&t->settings, i) = value;
-	if (t->priv->is_started)
-		change_note_all(t, CHANGE_ALL_ATTRS);
+	if (!t->priv->is_started)
+		return;
+	change_note_all(t, CHANGE_ALL_ATTRS);
+	tailnet_route_note_all(t);	/* overlaps may be refused, or no more */
 }
 
 int64_t

@@ -210,9 +210,15 @@ func inNetnsThread(path string, fn func() error) error {
 // nsPing sends an ICMP echo request every 100 ms until one is answered, and says when that was.
 func nsPing(t *testing.T, ns string, to netip.Addr, within time.Duration) time.Duration {
 	t.Helper()
+	return nsPingFrom(t, ns, "0.0.0.0", to, within)
+}
+
+// nsPingFrom does so from an address of the namespace.
+func nsPingFrom(t *testing.T, ns, source string, to netip.Addr, within time.Duration) time.Duration {
+	t.Helper()
 	var took time.Duration
 	inNetns(t, ns, func() error {
-		c, err := icmp.ListenPacket("ip4:icmp", "0.0.0.0")
+		c, err := icmp.ListenPacket("ip4:icmp", source)
 		if err != nil {
 			return err
 		}
