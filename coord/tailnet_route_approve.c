@@ -236,8 +236,8 @@ wanted(struct tailnet *t, const struct policy_world *w, const struct node *n, st
 		if (is_allowed(t, n, &a->v[i], &why))
 			route_list_add(out, &a->v[i], 1);
 		else
-			log_info(LOG_POLICY, "route is not approved", "node", LOG_NUM(n->id), "name", n->name, "why",
-			    why.s);
+			log_info(LOG_POLICY, "route is not approved", "node", LOG_NUM(n->id), "name",
+			    n->name, "why", why.s);
 	}
 }
 

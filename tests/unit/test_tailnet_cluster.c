@@ -11,6 +11,7 @@
 
 #include "base/metrics.h"
 #include "coord/tailnet_cluster_save.h"
+#include "coord/tailnet_route.h"
 #include "saved_policy.h"
 
 static struct net_prefix
@@ -493,6 +494,11 @@ test_refusal_mode(void **state)
 	assert_false(allows(of_b, "192.168.7.0/24", &why));
 	taken->prefix = prefix("10.44.0.0/24");
 	assert_true(allows(of_b, "10.44.0.0/24", &why));
+	/* by hand neither; what is approved already stays */
+	struct net_prefix route = prefix("10.42.7.0/24");
+	tailnet_node_set_routes(fake.t, &fake_actor, of_b, &(struct tailnet_route_change){ .add = &route,
+	    .n_add = 1 }, fake_done, NULL);
+	refused(ERR_INVAL, "10.42.7.0/24 is not approved: cluster edge-a has");
 	/* nor can it be forced */
 	c.range[CLUSTER_POD4] = prefix("10.42.0.0/16");
 	c.is_forced = true;
