@@ -11,19 +11,20 @@
 #include "server/suggest.h"
 
 static const struct cmd *const cmds[] = {
-	&cmd_serve, &cmd_console, &cmd_users, &cmd_keys, &cmd_nodes, &cmd_policy, &cmd_auth, &cmd_ssh,
-	&cmd_apikeys, &cmd_oauth_clients, &cmd_clusters, &cmd_settings, &cmd_dns, &cmd_audit, &cmd_status, &cmd_health,
-	&cmd_backup, &cmd_restore, &cmd_config, &cmd_version,
+	&cmd_serve, &cmd_console, &cmd_users, &cmd_keys, &cmd_nodes, &cmd_routes, &cmd_policy,
+	&cmd_auth, &cmd_ssh, &cmd_apikeys, &cmd_oauth_clients, &cmd_clusters, &cmd_settings, &cmd_dns,
+	&cmd_audit, &cmd_status, &cmd_health, &cmd_backup, &cmd_restore, &cmd_config, &cmd_version,
 };
 
 /* Words of other control servers' commands. */
 static const struct { const char *word; const struct cmd *cmd; } aliases[] = {
-	{ "user", &cmd_users }, { "node", &cmd_nodes }, { "machines", &cmd_nodes }, { "key", &cmd_keys },
-	{ "preauthkeys", &cmd_keys }, { "preauthkey", &cmd_keys }, { "authkeys", &cmd_keys },
-	{ "apikey", &cmd_apikeys }, { "api", &cmd_apikeys }, { "oauth-client", &cmd_oauth_clients },
-	{ "cluster", &cmd_clusters }, { "logins", &cmd_auth }, { "setting", &cmd_settings }, { "acl", &cmd_policy },
-	{ "acls", &cmd_policy }, { "server", &cmd_serve },
-	{ "--version", &cmd_version }, { "-v", &cmd_version },
+	{ "user", &cmd_users }, { "node", &cmd_nodes }, { "machines", &cmd_nodes },
+	{ "key", &cmd_keys }, { "preauthkeys", &cmd_keys }, { "preauthkey", &cmd_keys },
+	{ "authkeys", &cmd_keys }, { "apikey", &cmd_apikeys }, { "api", &cmd_apikeys },
+	{ "oauth-client", &cmd_oauth_clients }, { "cluster", &cmd_clusters }, { "logins", &cmd_auth },
+	{ "setting", &cmd_settings }, { "acl", &cmd_policy }, { "acls", &cmd_policy },
+	{ "route", &cmd_routes }, { "server", &cmd_serve }, { "--version", &cmd_version },
+	{ "-v", &cmd_version },
 };
 
 static void

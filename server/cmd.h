@@ -16,10 +16,14 @@ struct cmd {
 
 extern const struct cmd cmd_serve, cmd_users, cmd_keys, cmd_nodes, cmd_status, cmd_config, cmd_version,
 	cmd_apikeys, cmd_oauth_clients, cmd_console, cmd_audit, cmd_health, cmd_backup, cmd_restore,
-	cmd_auth, cmd_clusters, cmd_ssh, cmd_policy, cmd_settings, cmd_dns;
+	cmd_auth, cmd_clusters, cmd_ssh, cmd_policy, cmd_settings, cmd_dns, cmd_routes;
 
 /* Conflicts of clusters' ranges, one per line, for people. */
 void cmd_clusters_conflicts(const json_t *conflicts);
+/* nodes list-routes, nodes approve-routes; flags of both. */
+int cmd_routes_list(struct cli *c);
+int cmd_routes_set(struct cli *c);
+extern const struct cli_opt cmd_routes_opts[];
 /* A new auth key, and how to join with it, for people. */
 void cmd_keys_print(const struct cli *c, const json_t *key);
 

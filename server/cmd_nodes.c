@@ -244,6 +244,10 @@ static const struct cli_verb verbs[] = {
 	{ "unapprove", NULL, "NODE", 1, 1, "Makes a node wait for approval", NULL, nodes_unapprove },
 	{ "ip", NULL, "NODE ADDRESS [ADDRESS]", 2, 3, "Gives a node another IPv4 or IPv6 address, or both",
 	  NULL, nodes_ip },
+	{ "list-routes", "routes", "[NODE]", 0, 1, "Lists routes; see fairlead routes", cmd_routes_opts,
+	  cmd_routes_list },
+	{ "approve-routes", NULL, "NODE ROUTES", 0, 64, "Approves these routes of a node, and no others",
+	  cmd_routes_opts, cmd_routes_set },
 	{ "preprovision", "plan", "--name NAME", 0, 0, "Plans a node: its name and addresses, and the key to "
 	  "join with", plan_opts, nodes_preprovision },
 	{ "delete", "destroy", "NODE", 1, 1, "Deletes a node", NULL, nodes_delete },

@@ -143,6 +143,8 @@ api_device_put_routes(const struct node *n, struct json_writer *w)
 		json_w_str(w, NULL, net_prefix_put(&n->host->routable_ips[i], text));
 	json_w_arr_close(w);
 	json_w_arr_open(w, "enabledRoutes");
+	for (unsigned i = 0; i < n->n_approved; i++)
+		json_w_str(w, NULL, net_prefix_put(&n->approved[i], text));
 	json_w_arr_close(w);
 }
 

@@ -211,14 +211,11 @@ device_ip(struct http_req *q)
 }
 
 static void
-device_routes(struct http_req *q)
+reply_routes(struct http_req *q, const struct node *n)
 {
-	const struct node *n = device_of(q);
 	struct buf b = { .len = 0 };
 	struct json_writer w;
 
-	if (n == NULL)
-		return;
 	json_w_init(&w, &b);
 	json_w_obj_open(&w, NULL);
 	api_device_put_routes(n, &w);
@@ -227,10 +224,39 @@ device_routes(struct http_req *q)
 }
 
 static void
-device_unsupported(struct http_req *q)
+device_routes(struct http_req *q)
 {
-	if (device_of(q) != NULL)
-		http_reply_error(q, 501, "%s is not supported by this server", q->route->path);
+	const struct node *n = device_of(q);
+
+	if (n != NULL)
+		reply_routes(q, n);
+}
+
+static void
+on_routes(void *arg, const struct tailnet_result *res)
+{
+	struct http_req *q = arg;
+	const struct node *n = map_find(&flapi_tailnet(q)->nodes, &res->id);
+
+	if (res->rc != ERR_OK)
+		http_reply_err(q, res->rc, &res->why);
+	else if (n == NULL)
+		flapi_reply_empty(q);		/* removed by somebody else meanwhile */
+	else
+		reply_routes(q, n);
+}
+
+/* What is approved, whether it is advertised or not, is replaced. */
+static void
+device_set_routes(struct http_req *q)
+{
+	const struct node *n = device_of(q);
+	struct route_list l = { .n = 0 };
+
+	if (n != NULL && api_member_is(q, q->json, "routes", FLAPI_TEXTS) && flapi_routes_take(q, "routes", &l))
+		tailnet_node_set_routes(flapi_tailnet(q), &q->who.actor, n->id,
+		    &(struct tailnet_route_change){ .is_whole = true, .add = l.v, .n_add = l.n }, on_routes, q);
+	route_list_fini(&l);
 }
 
 #define DEVICE	API2 "/device/{id}"
@@ -248,6 +274,6 @@ const struct http_route api_devices_routes[] = {
 	{ "POST", DEVICE "/tags", WRITE, true, device_tags },
 	{ "POST", DEVICE "/ip", WRITE, true, device_ip },
 	{ "GET", DEVICE "/routes", HTTP_NEED(HTTP_READ, SCOPE_ROUTES), false, device_routes },
-	{ "POST", DEVICE "/routes", HTTP_NEED(HTTP_WRITE, SCOPE_ROUTES), true, device_unsupported },
+	{ "POST", DEVICE "/routes", HTTP_NEED(HTTP_WRITE, SCOPE_ROUTES), true, device_set_routes },
 };
 const size_t api_devices_routes_count = COUNT_OF(api_devices_routes);

@@ -33,6 +33,7 @@ void flapi_put_settings(const struct tailnet *t, const char *name, struct json_w
 void flapi_logins_attach(struct http *h);
 void flapi_ssh_attach(struct http *h);
 void flapi_settings_attach(struct http *h);
+void flapi_routes_attach(struct http *h);
 
 /* The tailnet that the request is about. */
 struct tailnet *flapi_tailnet(const struct http_req *q);
@@ -82,6 +83,12 @@ void flapi_put_words(struct json_writer *w, const char *name, const char *words)
 /* Members "addresses" of a node, "endpoints" of its client. */
 void flapi_put_addresses(const struct node *n, struct json_writer *w);
 void flapi_put_endpoints(const struct node *n, struct json_writer *w);
+
+/* Members "routes", "routesWaiting" and "answersProbes" of a node. */
+void flapi_put_routes(struct tailnet *t, const struct node *n, struct json_writer *w);
+/* Adds the prefixes of an array member of the body (absent: none) to out, which the caller frees in any case.
+ * false: one is none, or they are too many; answered 400. */
+bool flapi_routes_take(struct http_req *q, const char *member, struct route_list *out);
 
 /* Members of a time that may be never (0: null). */
 void flapi_time(struct json_writer *w, const char *name, int64_t unix_s);

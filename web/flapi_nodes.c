@@ -31,7 +31,7 @@ times_put(const struct node *n, struct json_writer *w)
 }
 
 static void
-node_put(const struct tailnet *t, const struct node *n, const char *name, struct json_writer *w)
+node_put(struct tailnet *t, const struct node *n, const char *name, struct json_writer *w)
 {
 	char fqdn[320];
 
@@ -53,6 +53,7 @@ node_put(const struct tailnet *t, const struct node *n, const char *name, struct
 	json_w_bool(w, "authorized", n->is_authorized);
 	json_w_str(w, "keyId", n->authkey_id);
 	key_texts_put(n, w);
+	flapi_put_routes(t, n, w);
 	json_w_obj_close(w);
 }
 

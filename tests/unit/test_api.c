@@ -1,4 +1,4 @@
-/* links: gen/assets web/api web/api_token web/api_devices web/api_device web/api_keys web/api_dns web/api_policy web/flapi_policy web/flapi_clusters web/policy_reply web/dns_body web/flapi web/flapi_users web/flapi_keys web/flapi_nodes web/flapi_logins web/flapi_ssh web/flapi_settings web/flapi_dns web/login_page web/ssh_page web/html web/flapi_status web/flapi_creds web/flapi_session web/flapi_audit web/creds web/events web/assets web/pages web/http web/http_run web/http_back web/http_req web/http_unix web/http_who web/http_stream web/router web/auth web/auth_text web/form web/scope coord/audit_read coord/store coord/store_sql coord/store_stmt coord/store_cred coord/store_policy coord/store_cluster coord/store_join coord/store_load coord/migrate gen/migrations coord/tailnet coord/tailnet_cluster coord/tailnet_cluster_save coord/cluster_policy coord/hujson_edit coord/tailnet_cluster_claim coord/cluster coord/cluster_overlap coord/tailnet_ssh coord/tailnet_ssh_decide coord/msg_ssh coord/tailnet_policy coord/tailnet_policy_save coord/tailnet_task coord/policies_read coord/hujson_plain coord/tailnet_tag coord/policy coord/policy_* coord/hujson coord/ipset coord/tailnet_timer coord/tailnet_op coord/tailnet_user coord/tailnet_cred coord/cred coord/tailnet_key coord/tailnet_node coord/tailnet_join coord/tailnet_register coord/tailnet_login coord/tailnet_setting coord/mutation coord/tailnet_dns coord/dns_file coord/dns_lookup coord/dns_resolve coord/dns_spec coord/dns_params coord/dns coord/audit coord/authkey coord/node coord/user coord/tag coord/ipam coord/dns_label coord/hostinfo coord/msg_register coord/tailnet_route* coord/route coord/policy* */
+/* links: gen/assets web/api web/api_token web/api_devices web/api_device web/api_keys web/api_dns web/api_policy web/flapi_policy web/flapi_clusters web/policy_reply web/dns_body web/flapi web/flapi_users web/flapi_keys web/flapi_nodes web/flapi_routes web/flapi_logins web/flapi_ssh web/flapi_settings web/flapi_dns web/login_page web/ssh_page web/html web/flapi_status web/flapi_creds web/flapi_session web/flapi_audit web/creds web/events web/assets web/pages web/http web/http_run web/http_back web/http_req web/http_unix web/http_who web/http_stream web/router web/auth web/auth_text web/form web/scope coord/audit_read coord/store coord/store_sql coord/store_stmt coord/store_cred coord/store_policy coord/store_cluster coord/store_join coord/store_load coord/migrate gen/migrations coord/tailnet coord/tailnet_cluster coord/tailnet_cluster_save coord/cluster_policy coord/hujson_edit coord/tailnet_cluster_claim coord/cluster coord/cluster_overlap coord/tailnet_ssh coord/tailnet_ssh_decide coord/msg_ssh coord/tailnet_policy coord/tailnet_policy_save coord/tailnet_task coord/policies_read coord/hujson_plain coord/tailnet_tag coord/policy coord/policy_* coord/hujson coord/ipset coord/tailnet_timer coord/tailnet_op coord/tailnet_user coord/tailnet_cred coord/cred coord/tailnet_key coord/tailnet_node coord/tailnet_join coord/tailnet_register coord/tailnet_login coord/tailnet_setting coord/mutation coord/tailnet_dns coord/dns_file coord/dns_lookup coord/dns_resolve coord/dns_spec coord/dns_params coord/dns coord/audit coord/authkey coord/node coord/user coord/tag coord/ipam coord/dns_label coord/hostinfo coord/msg_register coord/tailnet_route* coord/route coord/policy* */
 /* API v2 with a real tailnet and store: devices, keys, tokens, what each may not. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -68,7 +68,6 @@ test_devices(void **state)
 		{ "POST", "/api/v2/device/1/ip", "{\"ipv4\":7}", 400, "ipv4 must be" },
 		{ "POST", "/api/v2/device/1/ip", "{}", 400, "an IPv4" },
 		{ "POST", "/api/v2/device/77/ip", "{\"ipv4\":\"100.64.0.78\"}", 404, "no device" },
-		{ "POST", "/api/v2/device/1/routes", "{\"routes\":[]}", 501, "not supported" },
 		{ "GET", "/api/v2/tailnet/-/webhooks", "", 501, "not supported" },
 		{ "GET", "/api/v2/nonsense", "", 404, "nothing" },
 		{ "PUT", "/api/v2/device/1", "{}", 405, "only GET, DELETE" },
@@ -86,6 +85,49 @@ test_devices(void **state)
 	rig_run(key, cases, COUNT_OF(cases));
 	assert_int_equal(number("SELECT count(*) FROM audit WHERE actor LIKE 'ann, API key %'"
 	    " AND source = '203.0.113.9'"), 10);
+	rig_stop();
+}
+
+/* As API v2 and our own have them. */
+static void
+test_routes(void **state)
+{
+#define V2 "/api/v2/device/1/routes"
+#define OWN "/api/fairlead/v1/nodes/1/routes"
+	static const struct rig_case cases[] = {
+		{ "POST", V2, "{\"routes\":[\"10.1.0.0/16\",\"::/0\"]}", 200, "{\"advertisedRoutes\":[],"
+		  "\"enabledRoutes\":[\"0.0.0.0/0\",\"10.1.0.0/16\",\"::/0\"]}" },
+		{ "POST", V2, "{\"routes\":[\"10.1.0.1/16\"]}", 400, "host bits" },
+		{ "POST", V2, "{\"routes\":[\"x\"]}", 400, "no network prefix" },
+		{ "POST", V2, "{\"routes\":\"10.1.0.0/16\"}", 400, "routes must be" },
+		{ "POST", V2, "{\"routes\":[\"100.64.9.0/24\"]}", 400, "addresses of the nodes" },
+		{ "POST", "/api/v2/device/77/routes", "{\"routes\":[]}", 404, "no device" },
+		{ "GET", "/api/v2/device/1?fields=all", "", 200,
+		  "\"enabledRoutes\":[\"0.0.0.0/0\",\"10.1.0.0/16\",\"::/0\"]" },
+		{ "GET", V2, "", 200, "\"enabledRoutes\":[\"0.0.0.0/0\",\"10.1.0.0/16\",\"::/0\"]" },
+		{ "POST", V2, "{\"routes\":null}", 200, "\"enabledRoutes\":[]" },
+		{ "POST", OWN, "{\"approve\":[\"10.2.0.0/16\"]}", 200,
+		  "\"routes\":[{\"prefix\":\"10.2.0.0/16\",\"advertised\":"
+		  "false,\"approved\":true,\"primary\":false,\"exit\":false,"
+		  "\"byPolicy\":false}],\"routesWaiting\":0,\"answersProbes\":true" },
+		{ "POST", OWN, "{\"approve\":[\"0.0.0.0/0\"],\"unapprove\":[\"10.2.0.0/16\"]}", 200,
+		  "\"exit\":true" },
+		{ "GET", V2, "", 200, "\"enabledRoutes\":[\"0.0.0.0/0\",\"::/0\"]" },
+		{ "POST", OWN, "{\"all\":true}", 200, "\"routesWaiting\":0" },
+		{ "POST", OWN, "{\"approved\":[]}", 200, "\"routes\":[]" },
+		{ "POST", OWN, "{\"approve\":[7]}", 400, "approve must be" },
+		{ "POST", OWN, "{\"colour\":1}", 400, "unknown member" },
+		{ "POST", "/api/fairlead/v1/nodes/nobody/routes", "{}", 404, "there is no node" },
+	};
+	char key[256];
+
+	(void)state;
+	rig_start();
+	rig_fill();
+	snprintf(key, sizeof(key), "%s", rig_cred(&(struct tailnet_cred_spec){ .kind = CRED_API,
+	    .user_id = 1 }));
+	rig_run(key, cases, COUNT_OF(cases));
+	assert_int_equal(number("SELECT count(*) FROM audit WHERE what = 'node.routes'"), 5);
 	rig_stop();
 }
 
@@ -373,7 +415,7 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_devices), TEST(test_keys), TEST(test_tokens), TEST(test_roles),
+		TEST(test_devices), TEST(test_routes), TEST(test_keys), TEST(test_tokens), TEST(test_roles),
 		    TEST(test_guessing), TEST(test_stop_under_way),
 	};
 

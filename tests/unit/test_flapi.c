@@ -170,6 +170,20 @@ const struct http_route flapi_session_routes[1], flapi_audit_routes[1];
 const size_t flapi_session_routes_count = 0, flapi_audit_routes_count = 0;
 
 void
+flapi_routes_attach(struct http *h)
+{
+	(void)h;
+}
+
+void
+flapi_put_routes(struct tailnet *t, const struct node *n, struct json_writer *w)
+{
+	(void)t;
+	(void)n;
+	(void)w;
+}
+
+void
 events_attach(struct http *h)
 {
 	(void)h;
