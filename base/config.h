@@ -74,7 +74,8 @@ struct config {
 		unsigned relay_stall_s;		/* a receiver that takes nothing for so long is closed */
 		unsigned map_stall_s;		/* a map reader that takes nothing for so long is closed */
 	} limits;
-	struct { char *mode, *path; } policy;	/* path "": it is in the database; mode has no further meaning */
+	/* path "": it is in the database; mode has no further meaning */
+	struct { char *mode, *path; } policy;
 	struct { bool allow_plain_http; } api;	/* to public addresses too */
 	unsigned audit_days;			/* audit records are kept so long */
 	struct { char *level; } log;

@@ -13,8 +13,8 @@
 #define POLICY_CONFIRM_MAX_S	(24 * 3600)
 
 struct txn;
-/* Adds to the transaction that makes the policy another one, so that what belongs to it is done or not done with
- * it. arg is the done function's. Not called when there is none: refused, or in force already. */
+/* Adds to the transaction that makes the policy another one, so that what belongs to it is done or
+ * not done with it. arg is the done function's. Not called when there is none: refused, or in force already. */
 typedef void policy_also_fn(void *arg, struct txn *x);
 
 /* What is asked for. All is copied. */

@@ -141,7 +141,8 @@ test_attrs_refused(void **state)
 	for (size_t i = 0; i < COUNT_OF(cases); i++) {
 		struct buf b = { 0 };
 
-		buf_printf(&b, "{\"ipsets\":{\"ipset:s\":[]},\"nodeAttrs\":[{%s}]}", cases[i].text);
+		buf_printf(&b, "{\"tagOwners\":{},\"ipsets\":{\"ipset:s\":[]},"
+		    "\"nodeAttrs\":[{%s}]}", cases[i].text);
 		assert_refused((char *)b.p, b.len, cases[i].want);
 		buf_fini(&b);
 	}
