@@ -49,7 +49,7 @@ log_presence(const char *event, const struct node *n)
 void
 session_presence_up(struct map_state *m, struct node *n)
 {
-	uint32_t what = n->map->is_unseen ? CHANGE_JOINED : CHANGE_ONLINE;
+	uint32_t what = n->map->is_unseen ? CHANGE_JOINED | CHANGE_ONLINE : CHANGE_ONLINE;
 
 	wait_leave(m, n->map);
 	if (n->is_online)
