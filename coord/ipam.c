@@ -204,14 +204,21 @@ pool_is_full(const struct pool *p)
 	return p->n_taken - p->rest_n == p->n_usable;
 }
 
-/* The pool is not full. */
-static struct net_ip
-pool_take(struct pool *p, int64_t now_unix_s)
+/* Those that rested long enough are free. */
+static void
+pool_wake(struct pool *p, int64_t now_unix_s)
 {
 	while (p->rest_n > 0 && p->rest[p->rest_head].since_unix_s + IPAM_REST_S <= now_unix_s) {
 		bit_clear(p, rest_pop(p).offset);
 		p->n_taken--;
 	}
+}
+
+/* The pool is not full. */
+static struct net_ip
+pool_take(struct pool *p, int64_t now_unix_s)
+{
+	pool_wake(p, now_unix_s);
 	if (p->n_taken == p->n_usable)	/* stays taken, by somebody else from now on */
 		return address_at(p, rest_pop(p).offset);
 
@@ -308,6 +315,68 @@ rest_remove(struct pool *p, uint32_t offset)
 		return since;
 	}
 	return 0;
+}
+
+/* The lowest free one of [first, end); without one, the longest rested. */
+static bool
+pool_take_within(struct pool *p, uint32_t first, uint32_t end, struct net_ip *out)
+{
+	for (uint32_t i = first; i < end; i++) {
+		if (i % WORD_BITS == 0 && p->taken[i / WORD_BITS] == UINT64_MAX) {
+			i += WORD_BITS - 1;
+		} else if (!bit_get(p, i)) {
+			bit_set(p, i);
+			p->n_taken++;
+			*out = address_at(p, i);
+			return true;
+		}
+	}
+	for (size_t k = 0; k < p->rest_n; k++) {
+		uint32_t offset = p->rest[p->rest_head + k].offset;
+
+		if (offset < first || offset >= end)
+			continue;
+		rest_remove(p, offset);		/* stays taken, by somebody else from now on */
+		*out = address_at(p, offset);
+		return true;
+	}
+	return false;
+}
+
+/* Which offsets of the pool lie in the prefix; false: none. */
+static bool
+pool_part(const struct pool *p, const struct net_prefix *part, uint32_t *first, uint32_t *end)
+{
+	*first = 0;
+	*end = p->size;
+	if (net_prefix_has(part, &p->range.ip) && part->bits <= p->range.bits)
+		return true;
+	if (!offset_of(p, &part->ip, first))
+		return false;
+	*end = *first + ((uint32_t)1 << (family_bits(&part->ip) - part->bits));
+	return true;
+}
+
+enum err
+ipam_reserve_within(struct ipam *a, const struct net_prefix *v4, unsigned n, int64_t now_unix_s,
+	struct net_ip *ip4, struct net_ip *ip6, struct err_text *why)
+{
+	char text[NET_TEXT_MAX];
+
+	if (pool_is_full(&a->v6))
+		return say_full(6, why);
+	pool_wake(&a->v4, now_unix_s);
+	for (unsigned i = 0; i < n; i++) {
+		uint32_t first, end;
+
+		if (!pool_part(&a->v4, &v4[i], &first, &end) || !pool_take_within(&a->v4, first, end, ip4))
+			continue;
+		*ip6 = pool_take(&a->v6, now_unix_s);
+		return ERR_OK;
+	}
+	return err_say(why, ERR_FULL, "no address of %s%s is left for this device: remove devices, or "
+	    "give it a larger ipPool in the policy", net_prefix_put(&v4[0], text),
+	    n > 1 ? " (or its other pools)" : "");
 }
 
 enum err

@@ -35,6 +35,10 @@ enum err ipam_reserve(struct ipam *a, int64_t now_unix_s, struct net_ip *ip4, st
 /* The next free one of a family (4 or 6) alone. ERR_FULL with *why. */
 enum err ipam_reserve_one(struct ipam *a, int family, int64_t now_unix_s, struct net_ip *out,
 	struct err_text *why) MUST_USE;
+/* The same, but the IPv4 address from one of the prefixes, in their order. ERR_FULL with *why: nothing
+ * that is given out here is left in any of them. */
+enum err ipam_reserve_within(struct ipam *a, const struct net_prefix *v4, unsigned n,
+	int64_t now_unix_s, struct net_ip *ip4, struct net_ip *ip6, struct err_text *why) MUST_USE;
 /* An address that was wanted, and what it was before. All zero: none. */
 struct ipam_hold {
 	struct net_ip ip;

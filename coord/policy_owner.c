@@ -90,6 +90,13 @@ holds_tags(const struct policy_sel *sel, char *const *tags, unsigned n)
 	return false;
 }
 
+bool
+policy_sel_names(const struct policy_sel *sel, const struct map *users, const struct user *u,
+    char *const *tags, unsigned n)
+{
+	return u != NULL ? holds_user(sel, users, u) : holds_tags(sel, tags, n);
+}
+
 /* u, or tags if it is NULL. */
 static bool
 owns(const struct policy *p, const struct map *users, const struct user *u, char *const *tags,
@@ -109,7 +116,7 @@ owns(const struct policy *p, const struct map *users, const struct user *u, char
 		for (unsigned i = 0; i < owners->n && !is_owner; i++) {
 			const struct policy_sel *sel = &p->sels[owners->v[i]];
 
-			is_owner = u != NULL ? holds_user(sel, users, u) : holds_tags(sel, tags, n_tags);
+			is_owner = policy_sel_names(sel, users, u, tags, n_tags);
 			if (sel->kind == POLICY_SEL_TAG)
 				meet(&w, find(p, sel->tag));
 		}
@@ -136,4 +143,34 @@ policy_tags_own(const struct policy *p, char *const *tags, unsigned n, const cha
 			return true;
 	}
 	return owns(p, NULL, NULL, tags, n, tag);
+}
+
+static bool
+is_target(const struct policy *p, const struct policy_attr *a, const struct map *users,
+    const struct user *u, char *const *tags, unsigned n_tags)
+{
+	for (unsigned i = 0; i < a->target.n; i++) {
+		const struct policy_sel *sel = &p->sels[a->target.v[i]];
+
+		if (sel->kind == POLICY_SEL_ANY || policy_sel_names(sel, users, u, tags, n_tags))
+			return true;
+	}
+	return false;
+}
+
+unsigned
+policy_pools(const struct policy *p, const struct map *users, const struct user *u, char *const *tags,
+    unsigned n_tags, struct net_prefix *out, unsigned max)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < p->n_attrs; i++) {
+		const struct policy_attr *a = &p->attrs[i];
+
+		if (a->n_ip_pool == 0 || !is_target(p, a, users, u, tags, n_tags))
+			continue;
+		for (unsigned k = 0; k < a->n_ip_pool && n < max; k++)
+			out[n++] = a->ip_pool[k];
+	}
+	return n;
 }

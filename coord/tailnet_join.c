@@ -13,11 +13,13 @@
 
 #include "base/clock.h"
 #include "coord/ipam.h"
+#include "coord/policy_owner.h"
 #include "coord/store.h"
 #include "coord/tag.h"
 #include "coord/tailnet_private.h"
 #include "coord/tailnet_tag.h"
 
+#define POOLS_MAX 64	/* of one device; more are not looked at */
 #define MAKE_KEY "make one with `fairlead keys create`"
 
 /* What a valid auth key, or an administrator's approval, gives a node. */
@@ -211,10 +213,14 @@ actor_of(const struct registration *r, const struct grant *g)
 
 /* Name and addresses for a new node that has no plan. */
 static enum err
-reserve(struct registration *r, int64_t now, struct err_text *why)
+reserve(struct registration *r, const struct grant *g, int64_t now, struct err_text *why)
 {
 	char base[DNS_LABEL_MAX];
-	enum err rc = ipam_reserve(r->t->ipam, now, &r->ip4, &r->ip6, why);
+	struct net_prefix pools[POOLS_MAX];
+	unsigned n = r->t->policy == NULL ? 0 : policy_pools(r->t->policy, &r->t->users,
+	    g->n_tags > 0 ? NULL : g->user, g->tags, g->n_tags, pools, POOLS_MAX);
+	enum err rc = n == 0 ? ipam_reserve(r->t->ipam, now, &r->ip4, &r->ip6, why) :
+	    ipam_reserve_within(r->t->ipam, pools, n, now, &r->ip4, &r->ip6, why);
 
 	if (rc != ERR_OK)
 		return rc;
@@ -239,7 +245,7 @@ node_new_txn(struct registration *r, const struct grant *g, struct txn **x, stru
 	int64_t now = clock_wall_s();
 	struct actor by = actor_of(r, g);
 	struct node *n;
-	enum err rc = plan == NULL ? reserve(r, now, why) : ERR_OK;
+	enum err rc = plan == NULL ? reserve(r, g, now, why) : ERR_OK;
 
 	if (rc != ERR_OK)
 		return rc;

@@ -262,6 +262,55 @@ test_exact(void **state)
 	ipam_free(a);
 }
 
+static const char *
+within(struct ipam *a, const char *first, const char *second)
+{
+	static char text[NET_TEXT_MAX];
+	struct net_prefix p[2];
+	struct net_ip ip4, ip6;
+	struct err_text why;
+	unsigned n = second != NULL ? 2 : 1;
+
+	assert_int_equal(net_prefix_parse(first, strlen(first), &p[0]), ERR_OK);
+	if (n == 2)
+		assert_int_equal(net_prefix_parse(second, strlen(second), &p[1]), ERR_OK);
+	if (ipam_reserve_within(a, p, n, T0, &ip4, &ip6, &why) == ERR_OK)
+		return net_ip_put(&ip4, text);
+	assert_non_null(strstr(why.s, first));
+	return "full";
+}
+
+static void
+test_within(void **state)
+{
+	struct ipam *a = make("100.64.0.0/16", V6);
+	size_t n4 = ipam_free_count(a, 4), n6 = ipam_free_count(a, 6);
+	struct net_ip ip;
+
+	(void)state;
+	assert_string_equal(within(a, "100.64.9.0/30", NULL), "100.64.9.0");
+	assert_string_equal(within(a, "100.64.9.0/30", "100.64.200.7/32"), "100.64.9.1");
+	assert_string_equal(within(a, "100.64.9.2/31", NULL), "100.64.9.2");
+	assert_string_equal(within(a, "100.64.9.0/30", "100.64.200.7/32"), "100.64.9.3");
+	assert_string_equal(within(a, "100.64.9.0/30", "100.64.200.7/32"), "100.64.200.7");
+	assert_string_equal(within(a, "100.64.9.0/30", "100.64.200.7/32"), "full");
+	assert_string_equal(within(a, "100.65.0.0/24", NULL), "full");		/* not given out here */
+	assert_string_equal(within(a, "100.64.0.0/10", NULL), "100.64.0.1");	/* wider than what is */
+	assert_string_equal(within(a, "100.64.255.254/31", NULL), "100.64.255.254");
+	assert_string_equal(within(a, "100.64.255.254/31", NULL), "full");	/* the last is reserved */
+	assert_int_equal(ipam_free_count(a, 4), n4 - 7);
+	assert_int_equal(ipam_free_count(a, 6), n6 - 7);
+	for (int i = 1; i >= 0; i--) {
+		ip = ip_of("100.64.9.0");
+		ip.b[3] = (uint8_t)i;
+		ipam_release(a, &ip, T0 - i - 1);
+	}
+	assert_string_equal(within(a, "100.64.9.0/30", NULL), "100.64.9.1");	/* rested longest */
+	assert_string_equal(within(a, "100.64.9.0/30", NULL), "100.64.9.0");
+	assert_string_equal(within(a, "100.64.9.0/30", NULL), "full");
+	ipam_free(a);
+}
+
 int
 main(void)
 {
@@ -273,6 +322,7 @@ main(void)
 		cmocka_unit_test(test_exhausted),
 		cmocka_unit_test(test_churn),
 		cmocka_unit_test(test_exact),
+		cmocka_unit_test(test_within),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

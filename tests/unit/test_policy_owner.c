@@ -161,6 +161,41 @@ test_tags_own(void **state)
 	policy_drop(none);
 }
 
+static void
+test_pools(void **state)
+{
+	static const struct { int user; char *tag; const char *want; } cases[] = {
+		{ 1, NULL, "100.80.0.0/16 100.99.0.0/24 " }, { 2, NULL, "100.99.0.0/24 " },
+		{ 0, "tag:k3s", "100.81.0.0/16 100.82.0.7/32 100.99.0.0/24 " },
+		{ 0, "tag:other", "100.81.0.0/16 100.82.0.7/32 100.99.0.0/24 " },
+		{ 0, "tag:x", "100.99.0.0/24 " },
+	};
+	struct policy *p = policy_of("{\"tagOwners\":"
+	    "{\"tag:k3s\":[],\"tag:other\":[],\"tag:x\":[]},\"nodeAttrs\":["
+	    "{\"target\":[\"alice@\"],\"ipPool\":[\"100.80.0.0/16\"]},"
+	    "{\"target\":[\"tag:k3s\",\"tag:other\"],\"ipPool\":[\"100.81.0.0/16\",\"100.82.0.7\"]},"
+	    "{\"target\":[\"tag:x\"],\"attr\":[\"funnel\"]},"
+	    "{\"target\":[\"*\"],\"ipPool\":[\"100.99.0.0/24\"]}]}");
+	struct map users = map_of_people();
+
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(cases); i++) {
+		struct net_prefix out[8];
+		struct buf b = { 0 };
+		char text[NET_TEXT_MAX], *tags[] = { cases[i].tag };
+		unsigned n = policy_pools(p, &users, cases[i].user == 0 ? NULL : &people[cases[i].user - 1],
+		    tags, cases[i].tag != NULL, out, COUNT_OF(out));
+
+		for (unsigned k = 0; k < n; k++)
+			buf_printf(&b, "%s ", net_prefix_put(&out[k], text));
+		assert_string_equal(buf_cstr(&b), cases[i].want);
+		assert_int_equal(policy_pools(p, &users, NULL, tags, cases[i].tag != NULL, out, 1), 1);
+		buf_fini(&b);
+	}
+	map_fini(&users);
+	policy_drop(p);
+}
+
 /* A chain as long as a policy may have: no deep calls, each tag looked at once. */
 static void
 test_long_chain(void **state)
@@ -191,6 +226,7 @@ main(void)
 		cmocka_unit_test(test_check),
 		cmocka_unit_test(test_user_owns),
 		cmocka_unit_test(test_tags_own),
+		cmocka_unit_test(test_pools),
 		cmocka_unit_test(test_long_chain),
 	};
 
