@@ -307,3 +307,30 @@ func TestDNSAPI(t *testing.T) {
 		t.Fatalf("override without a nameserver: %v", err)
 	}
 }
+
+// Nodes with a tag of dns.no_dns_tags keep their own resolver, so that nothing of ours reaches their pods; other
+// nodes still find them.
+func TestDNSOff(t *testing.T) {
+	s := startServer(t)
+	k3s := joinedNode(t, s, "k3s", s.newKey("--tags", "tag:k3s").Key)
+	web := joinedNode(t, s, "web", s.newKey().Key)
+	s.cli("dns", "set", "nameservers", "192.0.2.53")
+	s.cli("dns", "add", "db.example", "A", "192.0.2.1")
+	isOff := func(c tailcfg.DNSConfig) bool {
+		return !c.Proxied && len(c.Routes)+len(c.Resolvers)+len(c.FallbackResolvers)+len(c.Domains)+len(c.ExtraRecords) == 0
+	}
+	isOn := func(c tailcfg.DNSConfig) bool {
+		return c.Proxied && len(c.Resolvers) == 1 && len(c.ExtraRecords) == 1 && len(c.Routes) > 64
+	}
+	web.told("the settings", isOn)
+	k3s.told("nothing", isOff)
+	web.resolves("k3s.tailnet.internal.", "A", k3s.ip4().String())
+	s.cli("nodes", "tag", "k3s", "tag:other")
+	k3s.told("the settings", isOn)
+	s.cli("nodes", "tag", "k3s", "tag:k3s")
+	k3s.told("nothing", isOff)
+	s.cli("dns", "set", "no-dns-tags", "none")
+	k3s.told("the settings", isOn)
+	s.cli("dns", "reset", "no-dns-tags")
+	k3s.told("nothing", isOff)
+}
