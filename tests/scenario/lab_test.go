@@ -34,8 +34,9 @@ func itoa(n int) string { return strconv.Itoa(n) }
 
 type lab struct {
 	server  *server
-	clients string    // directory of tailscaled and tailscale
-	nodes   [2]string // names of the namespaces
+	clients string // directory of tailscaled and tailscale
+	core    string // names of the namespaces
+	nodes   [2]string
 }
 
 // needRoot skips where namespaces cannot be made, but not in CI.
@@ -130,6 +131,15 @@ const dropUDPRules = `add rule ip filter forward iifname "lan" meta l4proto udp 
 add rule ip filter forward iifname "lan" icmp type echo-request drop
 `
 
+// attach wires a namespace to the core's segment.
+func (l *lab) attach(t *testing.T, ns, dev, ip string) {
+	t.Helper()
+	port := "p" + ip[strings.LastIndex(ip, ".")+1:]
+	wire(t, l.core, port, ns, dev)
+	run(t, "", "ip", "-n", l.core, "link", "set", port, "master", "br0")
+	address(t, ns, dev, ip+"/24", "203.0.113.1")
+}
+
 // newLab makes the namespaces and starts the server as root with default ports in its own.
 func newLab(t *testing.T, isUDPDropped bool) *lab {
 	t.Helper()
@@ -138,22 +148,17 @@ func newLab(t *testing.T, isUDPDropped bool) *lab {
 	l := &lab{clients: clientPrograms(t)}
 	core := newNetns(t, "core")
 	srv := newNetns(t, "srv")
+	l.core = core
 	run(t, "", "ip", "-n", core, "link", "add", "br0", "type", "bridge")
 	run(t, "", "ip", "-n", core, "link", "set", "br0", "up")
 	address(t, core, "br0", "203.0.113.1/24", "")
 	run(t, "", "ip", "-n", core, "route", "add", "unreachable", "default")
 	sysctl(t, core, "ipv4/ip_forward", "1")
 	sysctl(t, core, "ipv4/icmp_ratelimit", "0")
-	attach := func(ns, dev, prefix string) {
-		port := "p" + prefix[strings.LastIndex(prefix, ".")+1:strings.Index(prefix, "/")]
-		wire(t, core, port, ns, dev)
-		run(t, "", "ip", "-n", core, "link", "set", port, "master", "br0")
-		address(t, ns, dev, prefix, "203.0.113.1")
-	}
-	attach(srv, "eth0", labServerIP+"/24")
+	l.attach(t, srv, "eth0", labServerIP)
 	for i, name := range []string{"a", "b"} {
 		nat, node := newNetns(t, "nat-"+name), newNetns(t, "node-"+name)
-		attach(nat, "wan", labNATIPs[i]+"/24")
+		l.attach(t, nat, "wan", labNATIPs[i])
 		wire(t, nat, "lan", node, "eth0")
 		lan := fmt.Sprintf("192.168.%d.", 11+i)
 		address(t, nat, "lan", lan+"1/24", "")
@@ -216,7 +221,16 @@ func nsPing(t *testing.T, ns string, to netip.Addr, within time.Duration) time.D
 // nsPingFrom does so from an address of the namespace.
 func nsPingFrom(t *testing.T, ns, source string, to netip.Addr, within time.Duration) time.Duration {
 	t.Helper()
-	var took time.Duration
+	took, ok := nsAnswers(t, ns, source, to, within)
+	if !ok {
+		t.Fatalf("no answer from %v in %v", to, within)
+	}
+	return took
+}
+
+// nsAnswers says whether there is an answer, and after how long.
+func nsAnswers(t *testing.T, ns, source string, to netip.Addr, within time.Duration) (took time.Duration, ok bool) {
+	t.Helper()
 	inNetns(t, ns, func() error {
 		c, err := icmp.ListenPacket("ip4:icmp", source)
 		if err != nil {
@@ -243,15 +257,15 @@ func nsPingFrom(t *testing.T, ns, source string, to netip.Addr, within time.Dura
 				if err != nil || from.String() != to.String() || m.Type != ipv4.ICMPTypeEchoReply {
 					continue
 				}
-				if e, ok := m.Body.(*icmp.Echo); ok && e.ID == id {
-					took = time.Since(begin)
+				if e, isEcho := m.Body.(*icmp.Echo); isEcho && e.ID == id {
+					took, ok = time.Since(begin), true
 					return nil
 				}
 			}
 		}
-		return fmt.Errorf("no answer from %v in %v", to, within)
+		return nil
 	})
-	return took
+	return took, ok
 }
 
 // nsTransfer sends size bytes by TCP from one namespace to an address of the other; all of them must arrive.
