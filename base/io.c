@@ -242,6 +242,34 @@ io_set_stall_ms(struct io *io, unsigned stall_ms)
 	(void)setsockopt(io->fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &stall_ms, sizeof stall_ms);
 }
 
+/* All zero of sockets that are not TCP. */
+static struct tcp_info
+tcp_info(const struct io *io)
+{
+	struct tcp_info info = { .tcpi_state = 0 };
+	socklen_t n = sizeof info;
+
+	OBJ_CHECK(io, IO_MAGIC);
+	if (getsockopt(io->fd, IPPROTO_TCP, TCP_INFO, &info, &n) != 0)
+		memset(&info, 0, sizeof info);
+	return info;
+}
+
+bool
+io_is_owed_ack(const struct io *io)
+{
+	return tcp_info(io).tcpi_unacked > 0;
+}
+
+unsigned
+io_silent_ms(const struct io *io)
+{
+	struct tcp_info info = tcp_info(io);
+
+	return info.tcpi_last_ack_recv < info.tcpi_last_data_recv ? info.tcpi_last_ack_recv :
+	    info.tcpi_last_data_recv;
+}
+
 uint64_t
 io_bytes_in(const struct io *io)
 {

@@ -115,6 +115,12 @@ size_t io_pending_bytes(const struct io *io);
  * breaks the connection; 15 s at first. 0: the kernel's own rules. */
 void io_set_stall_ms(struct io *io, unsigned stall_ms);
 
+/* How long ago the peer was last heard of: bytes, or an acknowledgement. 0 of sockets that are not TCP. */
+unsigned io_silent_ms(const struct io *io);
+/* Was something sent that the peer has not acknowledged? A peer with a closed window, of which the kernel
+ * asks only now and then, owes nothing. */
+bool io_is_owed_ack(const struct io *io);
+
 /* Bytes since birth, on the socket. */
 uint64_t io_bytes_in(const struct io *io);
 uint64_t io_bytes_out(const struct io *io);

@@ -9,6 +9,7 @@
 
 #include "coord/change.h"
 #include "coord/session.h"
+#include "coord/session_state.h"
 #include "coord/store.h"
 #include "coord/store_load.h"
 #include "coord/tailnet_policy_file.h"
@@ -41,6 +42,7 @@ struct msg_control {
 	struct map_req *map_req;
 	struct ssh_req *ssh_req;	/* owned */
 	uint64_t ping_id;		/* PONG */
+	unsigned silent_ms;		/* STREAM_GONE */
 	unsigned n;			/* STREAMS_DRAINED */
 	struct ts2021_stream drained[];
 };
@@ -69,7 +71,7 @@ control_deliver(struct mbox_msg *m, void *loop_arg)
 			session_on_drained(t, c->drained[i].conn, c->drained[i].stream);
 		break;
 	case STREAM_GONE:
-		session_on_gone(t, c->from.conn, c->from.stream);
+		session_on_gone(t, c->from.conn, c->from.stream, c->silent_ms);
 		tailnet_register_gone(t, c->from.conn, c->from.stream);
 		tailnet_ssh_gone(t, c->from.conn, c->from.stream);
 		break;
@@ -169,12 +171,13 @@ hook_drained(void *arg, const struct ts2021_stream *list, unsigned n)
 }
 
 static void
-hook_gone(void *arg, struct conn_ref conn, int32_t stream)
+hook_gone(void *arg, struct conn_ref conn, int32_t stream, unsigned silent_ms)
 {
 	struct msg_control *m = msg_new(arg, STREAM_GONE, 0);
 
 	m->from.conn = conn;
 	m->from.stream = stream;
+	m->silent_ms = silent_ms;
 	mbox_post_always(m->coord->mbox, &m->msg);
 }
 
@@ -289,6 +292,13 @@ coord_set_derp_pin(struct coord *c, const char *pin)
 	OBJ_CHECK(c, COORD_MAGIC);
 	c->tailnet->deps.derp_pin = pin_keep(c, pin);
 	change_note_all(c->tailnet, CHANGE_ALL_DERP);
+}
+
+const struct shbuf *
+coord_derp_map(const struct coord *c)
+{
+	OBJ_CHECK(c, COORD_MAGIC);
+	return c->tailnet->map->w.derp.json;
 }
 
 struct ts2021 *

@@ -50,6 +50,9 @@ void coord_free(struct coord *c);		/* NULL is fine */
  * Coordinator thread. */
 void coord_set_derp_pin(struct coord *c, const char *pin);
 
+/* The DERP map as nodes get it, JSON; borrowed until the next turn. Coordinator thread. */
+const struct shbuf *coord_derp_map(const struct coord *c);
+
 /* Borrowed parts. Any thread for the control connections, else the coordinator thread. */
 struct ts2021 *coord_control(struct coord *c);
 /* The tailnet of that name, or NULL. "default" is always there. */

@@ -252,7 +252,7 @@ session_on_drained(struct tailnet *t, struct conn_ref conn, int32_t stream)
 }
 
 void
-session_on_gone(struct tailnet *t, struct conn_ref conn, int32_t stream)
+session_on_gone(struct tailnet *t, struct conn_ref conn, int32_t stream, unsigned silent_ms)
 {
 	struct map_state *m = t->map;
 	struct session *s = find(m, conn, stream);
@@ -262,5 +262,5 @@ session_on_gone(struct tailnet *t, struct conn_ref conn, int32_t stream)
 	struct node *n = s->node;
 	session_send_forget(m, s);
 	if (n != NULL)
-		session_presence_gone(m, n);
+		session_presence_gone(m, n, silent_ms);
 }

@@ -17,8 +17,9 @@ struct node;
  * older one. */
 void session_on_map(struct tailnet *t, const struct ctl_peer *from, struct map_req *req);
 void session_on_drained(struct tailnet *t, struct conn_ref conn, int32_t stream);
-/* The stream ended: the node goes offline after the grace of config.node.offline_grace_s. */
-void session_on_gone(struct tailnet *t, struct conn_ref conn, int32_t stream);
+/* The stream ended: the node goes offline after the grace of config.node.offline_grace_s, last seen when its
+ * client was last heard of, silent_ms ago. */
+void session_on_gone(struct tailnet *t, struct conn_ref conn, int32_t stream, unsigned silent_ms);
 
 /* The node is about to be removed or its machine logged out: tells its client (a last Node with
  * KeyExpiry in the past) and ends its stream. Before change_note(…, CHANGE_REMOVED). */

@@ -77,14 +77,14 @@ session_presence_down(struct map_state *m, struct node *n)
 }
 
 void
-session_presence_gone(struct map_state *m, struct node *n)
+session_presence_gone(struct map_state *m, struct node *n, unsigned silent_ms)
 {
 	struct map_node *mn = n->map;
 
 	wait_leave(m, mn);
 	if (!n->is_online)
 		return;
-	mn->gone_unix_s = clock_wall_s();
+	mn->gone_unix_s = clock_wall_s() - (int64_t)(silent_ms / 1000);
 	mn->wait_due_ms = clock_mono_ms() + (int64_t)m->t->deps.cfg->node.offline_grace_s * 1000;
 	mn->is_in_grace = true;
 	TAILQ_INSERT_TAIL(&m->grace, mn, wait);
@@ -98,7 +98,7 @@ session_presence_load(struct map_state *m, struct node *n)
 	if (!n->is_online)
 		return;
 	metric_add(METRIC_NODES_ONLINE, 1);
-	session_presence_gone(m, n);
+	session_presence_gone(m, n, 0);
 }
 
 void

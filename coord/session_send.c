@@ -168,7 +168,7 @@ serve_full(struct map_state *m, struct session *s)
 
 		map_full_segs_fini(&m->segs);
 		session_send_close(m, s);
-		session_presence_gone(m, n);
+		session_presence_gone(m, n, 0);
 		return;
 	}
 	s->seq = res.from;

@@ -102,8 +102,8 @@ uint32_t session_apply(struct tailnet *t, struct node *n, struct map_req *req);
 /* session_presence.c: online and offline. */
 /* A stream is there. */
 void session_presence_up(struct map_state *m, struct node *n);
-/* The stream ended: offline after the grace. */
-void session_presence_gone(struct map_state *m, struct node *n);
+/* The stream ended, its client was last heard of silent_ms ago: offline after the grace. */
+void session_presence_gone(struct map_state *m, struct node *n, unsigned silent_ms);
 /* Offline now, if it was online. */
 void session_presence_down(struct map_state *m, struct node *n);
 /* Stored as online at start: gets the grace. */

@@ -9,7 +9,8 @@
  *
  * What a stranger can hold is bounded: Noise handshakes are rationed per turn of the worker, HTTP/2
  * must begin within 10 s and ask for something within 30 s, connections without an open stream end
- * after two minutes, a reader that takes nothing for config.limits.map_stall_s is closed.
+ * after two minutes, a reader that takes nothing for config.limits.map_stall_s is closed. A client that
+ * acknowledges nothing for 20 s, not even a keep-alive, is taken for gone: its network went without a word.
  */
 #ifndef COORD_TS2021_H
 #define COORD_TS2021_H
@@ -57,9 +58,9 @@ struct ts2021_hooks {
 	 * costs more than sending a small answer. The list is borrowed for the call. */
 	void (*on_drained)(void *arg, const struct ts2021_stream *list, unsigned n);
 	/* A register, map or SSH stream ended before its answer was complete: by the client, by an
-	 * error, or with its connection. Not called after ts2021_reply, is_last or
-	 * ts2021_stream_end. */
-	void (*on_gone)(void *arg, struct conn_ref conn, int32_t stream);
+	 * error, or with its connection; the client was last heard of silent_ms ago. Not called after
+	 * ts2021_reply, is_last or ts2021_stream_end. */
+	void (*on_gone)(void *arg, struct conn_ref conn, int32_t stream, unsigned silent_ms);
 };
 
 /* Main thread, before the workers start. key: the server's Noise key (copied). */

@@ -26,6 +26,7 @@
 #define IDLE_MS		120000		/* without an open stream */
 #define FINISH_MS	15000		/* for the client to hang up after GOAWAY */
 #define CHECK_MS	15000		/* longest time between two looks */
+#define DEAF_MS		20000		/* without the acknowledgement of what was sent */
 #define KEEPALIVE_MS	50000		/* and up to KEEPALIVE_SPREAD_MS more */
 #define KEEPALIVE_SPREAD_MS 10000
 
@@ -480,6 +481,7 @@ keepalive_push(struct ts2021_conn *c, struct h2_stream *s, int64_t now_ms)
 	h2_push(c->h2, s, &part);
 	s->note.at_ms = now_ms;
 	s->note.due_ms = now_ms + KEEPALIVE_MS + (int64_t)rand_below(KEEPALIVE_SPREAD_MS);
+	c->owed_ms = now_ms;
 	worker_flush_ask(c->tw->w, &c->flush);
 }
 
@@ -519,13 +521,35 @@ conn_is_stalled(struct ts2021_conn *c, int64_t now_ms)
 	return now_ms - c->out_ms >= stall_ms;
 }
 
+/* The client's network may have gone without a word. Sooner than a slow reader, who acknowledges. */
+static bool
+conn_is_deaf(struct ts2021_conn *c, int64_t now_ms)
+{
+	if (!io_is_owed_ack(c->io)) {
+		c->owed_ms = 0;
+		return false;
+	}
+	if (c->owed_ms == 0 || io_silent_ms(c->io) < now_ms - c->owed_ms)
+		c->owed_ms = now_ms;
+	return now_ms - c->owed_ms >= DEAF_MS;
+}
+
+/* When to look again: at due_ms, or earlier when an acknowledgement is due. */
+static int64_t
+check_due(const struct ts2021_conn *c, int64_t due_ms)
+{
+	return c->owed_ms != 0 && c->owed_ms + DEAF_MS < due_ms ? c->owed_ms + DEAF_MS : due_ms;
+}
+
 int64_t
 ts2021_conn_check(struct ts2021_conn *c, int64_t now_ms)
 {
 	const char *why = NULL;
 
 	OBJ_CHECK(c, TS2021_CONN_MAGIC);
-	if (conn_is_stalled(c, now_ms))
+	if (conn_is_deaf(c, now_ms))
+		why = "acknowledges nothing";
+	else if (conn_is_stalled(c, now_ms))
 		why = "takes nothing";
 	else if (!h2_is_met(c->h2) && now_ms - c->born_ms >= PREFACE_MS)
 		why = "no HTTP/2 preface in time";
@@ -538,7 +562,7 @@ ts2021_conn_check(struct ts2021_conn *c, int64_t now_ms)
 		return -1;
 	}
 	if (!TAILQ_EMPTY(h2_streams(c->h2)))
-		return check_streams(c, now_ms, now_ms + CHECK_MS);
+		return check_due(c, check_streams(c, now_ms, now_ms + CHECK_MS));
 	if (!c->is_finishing && now_ms - c->idle_ms >= IDLE_MS) {
 		c->is_finishing = true;
 		h2_finish(c->h2);

@@ -79,6 +79,7 @@ struct ts2021_conn {
 	int64_t born_ms, idle_ms;	/* begun; last without a stream since */
 	int64_t out_ms;			/* the socket took something */
 	uint64_t out_bytes;		/* io_bytes_out then */
+	int64_t owed_ms;		/* since then an acknowledgement is due; 0: none */
 };
 
 /* io is taken; hello is copied. It waits in tw->waiting. */

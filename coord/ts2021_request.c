@@ -179,7 +179,7 @@ ts2021_on_closed(void *arg, struct h2_stream *s)
 	hooks = &c->tw->ctl->hooks;
 	c->idle_ms = c->tw->w->now_ms;
 	if (s->note.flags & TS2021_AWAITS)
-		hooks->on_gone(hooks->arg, c->ref, s->id);
+		hooks->on_gone(hooks->arg, c->ref, s->id, io_silent_ms(c->io));
 }
 
 /* --- answers ---------------------------------------------------------------------------------- */

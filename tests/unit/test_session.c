@@ -51,7 +51,7 @@ refusals(void **state)
 	assert_int_equal(metric_get(METRIC_MAP_STREAMS), 0);
 	/* late news of streams that nobody knows */
 	session_on_drained(&f->t, conn_of(9), 3);
-	session_on_gone(&f->t, conn_of(9), 3);
+	session_on_gone(&f->t, conn_of(9), 3, 0);
 	fs_free(f);
 }
 

@@ -9,7 +9,7 @@ grace(void **state)
 	struct fs *f = streams(2);
 
 	(void)state;
-	session_on_gone(&f->t, conn_of(1), 3);
+	session_on_gone(&f->t, conn_of(1), 3, 0);
 	assert_null(f->nodes[1]->session);
 	for (unsigned i = 0; i < GRACE_S - 1; i++) {
 		advance(1000);
@@ -27,9 +27,9 @@ grace(void **state)
 	assert_true(TAILQ_EMPTY(&sent_list));
 	assert_int_equal(metric_get(METRIC_NODES_ONLINE), 2);
 
-	/* gone for good: LastSeen is when the stream ended */
-	session_on_gone(&f->t, conn_of(1), 3);
-	int64_t gone = clock_wall_s();
+	/* gone for good: LastSeen is when its client was last heard of */
+	session_on_gone(&f->t, conn_of(1), 3, 61999);
+	int64_t gone = clock_wall_s() - 61;
 	advance(GRACE_S * 1000);
 	turn(f);
 	turn(f);
@@ -121,7 +121,7 @@ pings(void **state)
 	assert_int_equal(json_integer_value(json_object_get(msg, "x")), 4);
 	json_decref(msg);
 	assert_true(session_ping(&f->t, f->nodes[1], "{\"x\":5}"));	/* waits, and goes with the stream */
-	session_on_gone(&f->t, conn_of(77), 3);
+	session_on_gone(&f->t, conn_of(77), 3, 0);
 	assert_false(session_ping(&f->t, f->nodes[1], "{\"x\":6}"));
 	assert_int_equal(session_ping_state(f->nodes[1]), SESSION_PING_NONE);
 	assert_true(session_ping(&f->t, f->nodes[3], "{\"x\":7}"));
@@ -143,7 +143,7 @@ replacement(void **state)
 	(void)state;
 	ask(f, f->nodes[1], 77, request(f->nodes[1], true, "{\"Hostname\":\"h\"}"));
 	assert_int_equal(take_status(1), -1);
-	session_on_gone(&f->t, conn_of(1), 3);		/* of the old one: means nothing */
+	session_on_gone(&f->t, conn_of(1), 3, 0);		/* of the old one: means nothing */
 	drained(f, 1);
 	turn(f);
 	json_decref(take(77));
@@ -196,7 +196,7 @@ deletion(void **state)
 	/* gone before it could be told */
 	json_decref(take(3));
 	drop(f, 3, true);
-	session_on_gone(&f->t, conn_of(3), 3);
+	session_on_gone(&f->t, conn_of(3), 3, 0);
 	assert_int_equal(metric_get(METRIC_MAP_STREAMS), 0);
 	fs_free(f);
 }

@@ -415,8 +415,9 @@ threaded_drained(void *arg, const struct ts2021_stream *list, unsigned n)
 }
 
 static void
-threaded_gone(void *arg, struct conn_ref conn, int32_t stream)
+threaded_gone(void *arg, struct conn_ref conn, int32_t stream, unsigned silent_ms)
 {
+	(void)silent_ms;
 	(void)arg;
 	(void)conn;
 	(void)stream;

@@ -103,8 +103,9 @@ on_drained(void *arg, const struct ts2021_stream *list, unsigned n)
 }
 
 static inline void
-on_gone(void *arg, struct conn_ref conn, int32_t stream)
+on_gone(void *arg, struct conn_ref conn, int32_t stream, unsigned silent_ms)
 {
+	(void)silent_ms;
 	assert_ptr_equal(arg, &seen);
 	assert_true(conn.generation != 0);
 	seen.n_gone++;
