@@ -45,6 +45,7 @@ struct tailnet_deps {
 	void *arg;
 	void (*admit)(void *arg, const struct node_key *key);	/* relay may serve it */
 	void (*expel)(void *arg, const struct node_key *key);
+	bool (*is_relayed)(void *arg, const struct node_key *key);	/* is connected to the relay */
 	const char *derp_host;		/* host or IP literal that clients reach us by */
 	const char *derp_pin;		/* "sha256-raw:…", or NULL with a certificate clients trust */
 	uint16_t derp_port, stun_port, http_port;	/* 0: none */

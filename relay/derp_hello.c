@@ -158,11 +158,16 @@ derp_hello_client_put(const uint8_t server_public[KEY_BYTES], const struct priva
 {
 	uint8_t *key = out + DERP_FRAME_HDR_BYTES, *nonce = key + KEY_BYTES;
 	char json[128], hex[2 * KEY_BYTES + 1];
-	size_t n_json = (size_t)snprintf(json, sizeof json,
-	    "{\"meshKey\":\"%s\",\"version\":%d,\"CanAckPings\":true}",
-	    key_hex_put(mesh_key, KEY_BYTES, hex), DERP_HELLO_VERSION);
-	size_t n_payload = KEY_BYTES + NONCE_BYTES + TAG_BYTES + n_json;
+	size_t n_json = 1, n_payload;
 	enum err rc = ERR_OK;
+
+	json[0] = '{';
+	if (mesh_key != NULL)
+		n_json += (size_t)snprintf(json + n_json, sizeof json - n_json, "\"meshKey\":\"%s\",",
+		    key_hex_put(mesh_key, KEY_BYTES, hex));
+	n_json += (size_t)snprintf(json + n_json, sizeof json - n_json,
+	    "\"version\":%d,\"CanAckPings\":true}", DERP_HELLO_VERSION);
+	n_payload = KEY_BYTES + NONCE_BYTES + TAG_BYTES + n_json;
 
 	static_assert(DERP_FRAME_HDR_BYTES + KEY_BYTES + NONCE_BYTES + TAG_BYTES + sizeof json <=
 	    DERP_HELLO_CLIENT_MAX_BYTES, "ClientInfo");

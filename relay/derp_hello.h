@@ -52,7 +52,8 @@ enum err derp_hello_info_put(const struct node_key *client, const struct private
 enum err derp_hello_key_parse(const uint8_t *payload, size_t n, uint8_t out[KEY_BYTES]) MUST_USE;
 
 #define DERP_HELLO_CLIENT_MAX_BYTES 256u
-/* Writes our ClientInfo frame with the mesh key; *n: its length. ERR_CRYPTO: no key to seal for. */
+/* Writes our ClientInfo frame with the mesh key (NULL: without one, as any client); *n: its length.
+ * ERR_CRYPTO: no key to seal for. */
 enum err derp_hello_client_put(const uint8_t server_public[KEY_BYTES], const struct private_key *own,
 	const uint8_t mesh_key[KEY_BYTES], uint8_t out[DERP_HELLO_CLIENT_MAX_BYTES], size_t *n) MUST_USE;
 

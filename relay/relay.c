@@ -88,6 +88,16 @@ relay_admit(struct relay *r, const struct node_key *key)
 	derp_route_admit(r->shared.routes, key);
 }
 
+bool
+relay_has(struct relay *r, const struct node_key *key)
+{
+	struct conn_ref ref;
+	bool is_link;
+
+	OBJ_CHECK(r, RELAY_MAGIC);
+	return derp_route_way(r->shared.routes, key->b, &ref, &is_link);
+}
+
 void
 relay_expel(struct relay *r, const struct node_key *key)
 {

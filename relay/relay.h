@@ -47,6 +47,9 @@ enum err relay_mesh_open(struct relay *r, struct err_text *why) MUST_USE;
 void relay_admit(struct relay *r, const struct node_key *key);
 void relay_expel(struct relay *r, const struct node_key *key);
 
+/* Is a client of that key connected here or to another relay of the region? Any thread. */
+bool relay_has(struct relay *r, const struct node_key *key);
+
 /* STUN on config.listen_stun: sockets polled by worker 0. ERR_IO with *why. Main thread, before
  * the workers start. */
 enum err relay_stun_listen(struct relay *r, struct err_text *why) MUST_USE;

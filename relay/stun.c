@@ -136,6 +136,59 @@ stun_answer(uint8_t out[STUN_ANSWER_MAX_BYTES], const uint8_t id[STUN_ID_BYTES],
 	return HEAD_BYTES + 8 + n_ip;
 }
 
+void
+stun_request_put(uint8_t out[STUN_REQUEST_BYTES], const uint8_t id[STUN_ID_BYTES])
+{
+	size_t n = HEAD_BYTES;
+
+	wire_put_u16be(out, TYPE_REQUEST);
+	wire_put_u16be(out + 2, STUN_REQUEST_BYTES - HEAD_BYTES);
+	wire_put_u32be(out + 4, COOKIE);
+	memcpy(out + 8, id, STUN_ID_BYTES);
+	wire_put_u16be(out + n, ATTR_SOFTWARE);
+	wire_put_u16be(out + n + 2, 8);
+	memcpy(out + n + 4, "tailnode", 8);
+	n += 12;
+	wire_put_u16be(out + n, ATTR_FINGERPRINT);
+	wire_put_u16be(out + n + 2, 4);
+	wire_put_u32be(out + n + 4, crc32_ieee(out, n) ^ FINGERPRINT_XOR);
+}
+
+/* Address of an (XOR-)MAPPED-ADDRESS of n bytes. */
+static enum err
+mapped_parse(const uint8_t *p, size_t n, const uint8_t mask[16], struct net_addr *out)
+{
+	uint8_t ip[16];
+
+	if (n < 8 || (p[1] != 1 && p[1] != 2) || (p[1] == 2 && n < 20))
+		return ERR_PROTO;
+	for (size_t i = 0; i < (p[1] == 1 ? 4u : 16u); i++)
+		ip[i] = p[4 + i] ^ mask[i];
+	out->ip = p[1] == 1 ? net_ip_from_v4(ip) : net_ip_from_v6(ip);
+	out->port = (uint16_t)(wire_u16be(p + 2) ^ wire_u16be(mask));
+	return ERR_OK;
+}
+
+enum err
+stun_answer_parse(const uint8_t *p, size_t n, const uint8_t id[STUN_ID_BYTES], struct net_addr *out)
+{
+	size_t at = HEAD_BYTES;
+
+	if (n < HEAD_BYTES || wire_u16be(p) != TYPE_ANSWER || wire_u32be(p + 4) != COOKIE ||
+	    memcmp(p + 8, id, STUN_ID_BYTES) != 0)
+		return ERR_PROTO;
+	while (n - at >= 4) {
+		size_t len = wire_u16be(p + at + 2), padded = (len + 3) & ~(size_t)3;
+
+		if (padded > n - at - 4)
+			return ERR_PROTO;
+		if (wire_u16be(p + at) == ATTR_XOR_MAPPED)
+			return mapped_parse(p + at + 4, len, p + 4, out);
+		at += 4 + padded;
+	}
+	return ERR_PROTO;
+}
+
 /* --- serving ---------------------------------------------------------------------------------- */
 
 static bool

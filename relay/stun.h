@@ -33,6 +33,13 @@ enum err stun_parse(const uint8_t *p, size_t n, uint8_t id[STUN_ID_BYTES]) MUST_
 size_t stun_answer(uint8_t out[STUN_ANSWER_MAX_BYTES], const uint8_t id[STUN_ID_BYTES],
 	const struct net_addr *addr);
 
+#define STUN_REQUEST_BYTES	40
+/* The other side. Writes a request as clients send it. */
+void stun_request_put(uint8_t out[STUN_REQUEST_BYTES], const uint8_t id[STUN_ID_BYTES]);
+/* What a server answered to that request: the address that it saw. ERR_PROTO: it is no answer to it. */
+enum err stun_answer_parse(const uint8_t *p, size_t n, const uint8_t id[STUN_ID_BYTES],
+	struct net_addr *out) MUST_USE;
+
 struct stun;
 
 /* Binds every "addr:port" of list ("[::]:port" serves IPv4 too, unless the list has an IPv4

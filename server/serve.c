@@ -136,6 +136,14 @@ expel(void *arg, const struct node_key *key)
 	relay_expel(s->relay, key);
 }
 
+static bool
+is_relayed(void *arg, const struct node_key *key)
+{
+	struct serve *s = arg;
+
+	return relay_has(s->relay, key);
+}
+
 static enum err
 make_coord(struct serve *s, struct err_text *why)
 {
@@ -153,6 +161,7 @@ make_coord(struct serve *s, struct err_text *why)
 		.arg = s,
 		.admit = admit,
 		.expel = expel,
+		.is_relayed = is_relayed,
 		.derp_host = s->host,
 		.derp_pin = serve_derp_pin(s),
 		.derp_port = https,

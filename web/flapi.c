@@ -23,6 +23,7 @@ flapi_attach(struct http *h)
 	http_routes(h, flapi_creds_routes, flapi_creds_routes_count);
 	http_routes(h, flapi_session_routes, flapi_session_routes_count);
 	http_routes(h, flapi_audit_routes, flapi_audit_routes_count);
+	http_routes(h, flapi_doctor_routes, flapi_doctor_routes_count);
 	flapi_logins_attach(h);
 	flapi_routes_attach(h);
 	flapi_ssh_attach(h);

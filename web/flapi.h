@@ -15,10 +15,11 @@ void flapi_attach(struct http *h);
 
 /* The tables and their lengths. */
 extern const struct http_route flapi_users_routes[], flapi_keys_routes[], flapi_nodes_routes[],
-	flapi_status_routes[], flapi_creds_routes[], flapi_session_routes[], flapi_audit_routes[];
+	flapi_status_routes[], flapi_creds_routes[], flapi_session_routes[], flapi_audit_routes[],
+	flapi_doctor_routes[];
 extern const size_t flapi_users_routes_count, flapi_keys_routes_count, flapi_nodes_routes_count,
 	flapi_status_routes_count, flapi_creds_routes_count, flapi_session_routes_count,
-	flapi_audit_routes_count;
+	flapi_audit_routes_count, flapi_doctor_routes_count;
 
 /* One object as the lists show it, named (NULL inside an array); null when it has gone. */
 void flapi_put_node(struct tailnet *t, int64_t id, const char *name, struct json_writer *w);

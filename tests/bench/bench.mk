@@ -3,8 +3,8 @@
 BENCH_OBJ := $(patsubst %,$(BUILD)/obj/tests/bench/%.o,bench seal link)
 RELAY_OBJ := $(patsubst %,$(BUILD)/obj/%.o,relay/derp_frame \
              $(patsubst %,tests/bench/%,relay relay_load relay_idle derp_client))
-NODES_OBJ := $(patsubst %,$(BUILD)/obj/%.o,coord/noise \
-             $(patsubst %,tests/bench/%,nodes noise_client node_client nodes_run nodes_watch \
+NODES_OBJ := $(patsubst %,$(BUILD)/obj/%.o,coord/noise coord/noise_client \
+             $(patsubst %,tests/bench/%,nodes node_client nodes_run nodes_watch \
              nodes_phase nodes_storm))
 
 POLICY_OBJ := $(patsubst %.c,$(BUILD)/obj/%.o,tests/bench/policy.c $(wildcard coord/policy_world*.c) \

@@ -9,7 +9,7 @@
 #include <sys/epoll.h>
 
 #include "base/wire.h"
-#include "tests/bench/noise_client.h"
+#include "coord/noise_client.h"
 
 #define UPGRADE_MAX	4096
 #define ANSWER_MAX	(64u << 10)
@@ -345,8 +345,9 @@ send_upgrade(struct node_client *c)
 	uint8_t hello[NOISE_HELLO_BYTES];
 	char text[768], base64[192];
 
-	noise_client_hello(&c->shake->noise, &c->machine, &c->common->server, NODE_CLIENT_VERSION,
-	    hello);
+	/* The server's key is a valid point: it came from its /key. */
+	ASSERT(noise_client_hello(&c->shake->noise, &c->machine, &c->common->server,
+	    NODE_CLIENT_VERSION, hello) == ERR_OK);
 	sodium_bin2base64(base64, sizeof base64, hello, sizeof hello, sodium_base64_VARIANT_ORIGINAL);
 	int n = snprintf(text, sizeof text, "POST /ts2021 HTTP/1.1\r\nHost: %s\r\n"
 	    "User-Agent: Go-http-client/1.1\r\nContent-Length: 0\r\nConnection: upgrade\r\n"

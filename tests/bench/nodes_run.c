@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "tests/bench/nodes_watch.h"
-#include "tests/bench/noise_client.h"
+#include "coord/noise_client.h"
 
 #define EVENTS_MAX	1024
 #define RETRY_MS	300		/* after a refusal; real clients wait longer and longer */

@@ -31,6 +31,13 @@ coord_config(const struct coord *c)
 	return &fake.cfg;
 }
 
+const struct shbuf *
+coord_derp_map(const struct coord *c)
+{
+	(void)c;
+	return NULL;
+}
+
 struct audit_reader *
 coord_audit(struct coord *c)
 {

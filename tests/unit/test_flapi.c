@@ -1,4 +1,4 @@
-/* links: web/flapi web/flapi_users web/flapi_keys web/flapi_nodes web/flapi_status web/flapi_creds web/creds web/pages web/http_who web/http_stream web/form web/auth_text web/scope coord/cred coord/user web/http web/http_run web/http_back web/http_req web/http_unix web/router web/auth coord/authkey coord/tag */
+/* links: web/flapi web/flapi_users web/flapi_keys web/flapi_nodes web/flapi_status web/flapi_doctor web/flapi_creds web/creds web/pages web/http_who web/http_stream web/form web/auth_text web/scope coord/cred coord/user web/http web/http_run web/http_back web/http_req web/http_unix web/router web/auth coord/authkey coord/tag */
 /* The nouns of /api/fairlead/v1 over a Unix socket, with a tailnet whose changes happen here. */
 #include <stdarg.h>
 #include <setjmp.h>
@@ -22,6 +22,7 @@
 #include "web/flapi.h"
 
 #include "fake_creds.h"
+#include "fake_doctor.h"
 
 #define NOW		1800000000	/* 2027-01-15T08:00:00Z */
 #define TURNS_MAX	20000
@@ -245,6 +246,7 @@ world_make(void)
 	MAP_INIT(&net.nodes, struct node, id);
 	MAP_INIT(&net.authkeys, struct authkey, id);
 	net.policies = &no_policy;
+	net.deps.is_relayed = fake_relays;
 	net.deps.server_url = "https://vpn.example.com";
 	ann = (struct user){ .id = 1, .name = "ann", .display_name = "Ann", .role = USER_OWNER,
 		.created_unix_s = NOW - 60, .n_nodes = 1 };
@@ -542,6 +544,29 @@ test_lists(void **state)
 	json_decref(v);
 }
 
+/* A node that relays without a stream is named when it has been so for a while. */
+static void
+test_doctor(void **state)
+{
+	static const struct { bool is_online, is_relayed; int gone_s, silent; } cases[] = {
+		{ true, true, 1000, 0 }, { false, false, 1000, 0 }, { false, true, 60, 0 }, { false, true, 1000, 1 } };
+	(void)state;
+
+	for (size_t i = 0; i < COUNT_OF(cases); i++) {
+		json_t *v = NULL;
+
+		edge.is_online = cases[i].is_online;
+		edge.last_seen_unix_s = NOW - cases[i].gone_s;
+		fake_is_relayed = cases[i].is_relayed;
+		assert_int_equal(ask("GET", FLAPI "/doctor", "", &v), 200);
+		assert_int_equal(json_get_int(v, "silentNodesCount", -1), cases[i].silent);
+		assert_int_equal(json_array_size(json_object_get(v, "silentNodes")), cases[i].silent);
+		assert_true(json_is_object(json_object_get(v, "derpMap")));
+		assert_true(json_get_int(json_object_get(v, "files"), "open", -1) > 2);
+		json_decref(v);
+	}
+}
+
 static void
 test_only_user_owns_key(void **state)
 {
@@ -564,7 +589,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_changes), TEST(test_joining), TEST(test_refusals), TEST(test_lists),
-		  TEST(test_only_user_owns_key),
+		TEST(test_only_user_owns_key), TEST(test_doctor),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -51,6 +51,33 @@ test_requests(void **state)
 	}
 }
 
+/* What we ask as a client is what our server understands, and the other way round. */
+static void
+test_client(void **state)
+{
+	static const char *const texts[] = { "192.0.2.7:41641", "[2001:db8::7]:1" };
+	uint8_t id[STUN_ID_BYTES], got[STUN_ID_BYTES], p[STUN_REQUEST_BYTES], a[STUN_ANSWER_MAX_BYTES];
+	struct net_addr want, seen;
+
+	(void)state;
+	hex(doc, "txid", id, sizeof id);
+	stun_request_put(p, id);
+	assert_memory_equal(p, request, sizeof p);
+	assert_int_equal(stun_parse(p, sizeof p, got), ERR_OK);
+	for (size_t i = 0; i < COUNT_OF(texts); i++) {
+		assert_int_equal(net_addr_parse(texts[i], strlen(texts[i]), &want), ERR_OK);
+		size_t n = stun_answer(a, id, &want);
+
+		assert_int_equal(stun_answer_parse(a, n, id, &seen), ERR_OK);
+		assert_true(net_ip_eq(&seen.ip, &want.ip) && seen.port == want.port);
+		for (size_t cut = 0; cut < n; cut++)
+			assert_int_equal(stun_answer_parse(a, cut, id, &seen), ERR_PROTO);
+		a[9] ^= 1;		/* of another request */
+		assert_int_equal(stun_answer_parse(a, n, id, &seen), ERR_PROTO);
+	}
+	assert_int_equal(stun_answer_parse(p, sizeof p, id, &seen), ERR_PROTO);
+}
+
 /* Every bit counts, as the fingerprint covers all; no prefix is good. */
 static void
 test_spoilt_requests(void **state)
@@ -285,6 +312,7 @@ main(void)
 		cmocka_unit_test(test_requests),
 		cmocka_unit_test(test_spoilt_requests),
 		cmocka_unit_test(test_answers),
+		cmocka_unit_test(test_client),
 		cmocka_unit_test(test_answers_from_the_address_asked),
 		cmocka_unit_test(test_both_families_on_one_socket),
 		cmocka_unit_test(test_bursts_and_rubbish),
