@@ -385,6 +385,64 @@ audit_conflict(struct txn *x, const struct actor *by, const struct cluster_confl
 }
 
 static char *
+region_text(const struct region *r)
+{
+	struct buf b = { 0 };
+	struct json_writer w;
+
+	if (r == NULL)
+		return NULL;
+	json_w_init(&w, &b);
+	json_w_obj_open(&w, NULL);
+	json_w_str(&w, "code", r->code);
+	json_w_str(&w, "name", r->name);
+	region_nodes_put(r, "nodes", &w);
+	json_w_obj_close(&w);
+	return take_text(&b);
+}
+
+void
+audit_region(struct txn *x, const struct actor *by, const char *what, const struct region *before,
+	const struct region *after)
+{
+	struct audit *a = record_add(x, by, what);
+
+	snprintf(a->target, sizeof(a->target), "region %u", (before != NULL ? before : after)->id);
+	a->before = region_text(before);
+	a->after = region_text(after);
+}
+
+static char *
+relay_text(const struct region_relay *r)
+{
+	struct buf b = { 0 };
+	struct json_writer w;
+
+	if (r == NULL)
+		return NULL;
+	json_w_init(&w, &b);
+	json_w_obj_open(&w, NULL);
+	json_w_int(&w, "region", r->region_id);
+	json_w_str(&w, "credential", r->id);
+	json_w_bool(&w, "announced", r->is_announced);
+	if (r->node.host[0] != '\0')
+		region_node_put(&r->node, "node", &w);
+	json_w_obj_close(&w);
+	return take_text(&b);
+}
+
+void
+audit_relay(struct txn *x, const struct actor *by, const char *what, const struct region_relay *before,
+	const struct region_relay *after)
+{
+	struct audit *a = record_add(x, by, what);
+
+	snprintf(a->target, sizeof(a->target), "relay %s", (before != NULL ? before : after)->name);
+	a->before = relay_text(before);
+	a->after = relay_text(after);
+}
+
+static char *
 policy_text(const struct policy_version *v)
 {
 	struct buf b = { 0 };

@@ -18,6 +18,8 @@ struct cred;
 struct login;
 struct node;
 struct policy_version;
+struct region;
+struct region_relay;
 struct ssh_who;
 struct tailnet;
 struct txn;
@@ -61,6 +63,10 @@ void audit_cluster(struct txn *x, const struct actor *by, const char *what, cons
 /* Two clusters began (before is NULL) or ended to claim the same addresses. */
 void audit_conflict(struct txn *x, const struct actor *by, const struct cluster_conflict *before,
 	const struct cluster_conflict *after);
+void audit_region(struct txn *x, const struct actor *by, const char *what, const struct region *before,
+	const struct region *after);
+void audit_relay(struct txn *x, const struct actor *by, const char *what, const struct region_relay *before,
+	const struct region_relay *after);
 /* Numbers, not texts. */
 void audit_policy(struct txn *x, const struct actor *by, const char *what,
 	const struct policy_version *before, const struct policy_version *after);

@@ -8,6 +8,7 @@
 #include "coord/dns_spec.h"
 #include "coord/session_state.h"
 #include "coord/tailnet_cluster.h"
+#include "coord/tailnet_region.h"
 
 /* Soft changes, for the event stream; it tells of hard ones by their audit records. */
 static void
@@ -53,6 +54,7 @@ static void
 note_derp(struct map_state *m)
 {
 	const struct tailnet_deps *d = &m->t->deps;
+	const struct tailnet_regions *others = m->t->regions;
 	struct derpmap_params p = {
 		.host = d->derp_host,
 		.pin = d->derp_pin,
@@ -64,6 +66,8 @@ note_derp(struct map_state *m)
 		.region_name = d->cfg->derp.region_name,
 		.ipv4 = d->cfg->derp.ipv4,
 		.ipv6 = d->cfg->derp.ipv6,
+		.more = others != NULL ? (const struct region *const *)others->in_map : NULL,
+		.n_more = others != NULL ? others->n_in_map : 0,
 	};
 	struct buf b = { 0 };
 

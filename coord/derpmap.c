@@ -1,5 +1,5 @@
 /*
- * The DERP map of one region with one relay, this server.
+ * The DERP map: the region of this server with its relay, and others.
  *
  * IPv6 is always stated: without it clients send IPv6 STUN probes that cannot succeed and wait
  * three seconds for them. A host that is a literal of one family excludes the other, so that no
@@ -11,28 +11,9 @@
 #include <string.h>
 
 #include "base/json.h"
-#include "base/net.h"
+#include "coord/region.h"
 
-#define HTTPS_PORT	443
-#define STUN_PORT	3478
 #define HTTP_PORT	80
-
-/* "[::1]" is how URLs write it. */
-static uint8_t
-literal_family(const char *host, char text[NET_TEXT_MAX])
-{
-	struct net_ip ip;
-	size_t n = strlen(host);
-
-	if (n >= 2 && host[0] == '[' && host[n - 1] == ']') {
-		host++;
-		n -= 2;
-	}
-	if (net_ip_parse(host, n, &ip) != ERR_OK)
-		return 0;
-	net_ip_put(&ip, text);
-	return ip.family;
-}
 
 static bool
 is_set(const char *s)
@@ -41,58 +22,106 @@ is_set(const char *s)
 }
 
 static void
-put_node(struct json_writer *w, const struct derpmap_params *p)
+put_node(struct json_writer *w, unsigned region_id, const struct region_node *n)
 {
-	char literal[NET_TEXT_MAX] = "", other[NET_TEXT_MAX], name[16];
-	uint8_t family = literal_family(p->host, literal);
-	const char *v4 = p->ipv4, *v6 = p->ipv6;
+	char literal[NET_TEXT_MAX] = "", other[NET_TEXT_MAX];
+	uint8_t family = region_host_family(n->host, literal);
+	const char *v4 = n->ipv4, *v6 = n->ipv6;
 
 	if (!is_set(v4))
 		v4 = family == 4 ? literal : family == 6 ? "none" : NULL;
 	if (!is_set(v6))
 		v6 = family == 6 ? literal : "none";
-	snprintf(name, sizeof(name), "%ua", p->region_id);
 	json_w_obj_open(w, NULL);
-	json_w_str(w, "Name", name);
-	json_w_int(w, "RegionID", p->region_id);
-	json_w_str(w, "HostName", family != 0 ? literal : p->host);
-	if (is_set(p->pin))
-		json_w_str(w, "CertName", p->pin);
+	json_w_str(w, "Name", n->name);
+	json_w_int(w, "RegionID", region_id);
+	json_w_str(w, "HostName", family != 0 ? literal : n->host);
+	if (is_set(n->cert_name))
+		json_w_str(w, "CertName", n->cert_name);
 	if (v4 != NULL)
 		json_w_str(w, "IPv4", v4);
 	json_w_str(w, "IPv6", v6);
-	if (p->stun_port == 0)
+	if (n->stun_port < 0)
 		json_w_int(w, "STUNPort", -1);
-	else if (p->stun_port != STUN_PORT)
-		json_w_int(w, "STUNPort", p->stun_port);
-	if (p->derp_port != HTTPS_PORT)
-		json_w_int(w, "DERPPort", p->derp_port);
+	else if (n->stun_port != REGION_STUN_PORT)
+		json_w_int(w, "STUNPort", n->stun_port);
+	if (n->derp_port != REGION_DERP_PORT)
+		json_w_int(w, "DERPPort", n->derp_port);
 	/* Clients probe port 80 by address only. */
-	if (p->http_port == HTTP_PORT && v4 != NULL && literal_family(v4, other) == 4)
+	if (n->can_port80 && v4 != NULL && region_host_family(v4, other) == 4)
 		json_w_bool(w, "CanPort80", true);
 	json_w_obj_close(w);
+}
+
+static void
+open_region(struct json_writer *w, unsigned id, const char *code, const char *name)
+{
+	char key[16];
+
+	snprintf(key, sizeof(key), "%u", id);
+	json_w_obj_open(w, key);
+	json_w_int(w, "RegionID", id);
+	json_w_str(w, "RegionCode", code);
+	json_w_str(w, "RegionName", name);
+	json_w_arr_open(w, "Nodes");
+}
+
+static void
+close_region(struct json_writer *w)
+{
+	json_w_arr_close(w);
+	json_w_obj_close(w);
+}
+
+static void
+put_nodes(struct json_writer *w, const struct region *r)
+{
+	for (unsigned i = 0; i < r->n_nodes; i++)
+		put_node(w, r->id, &r->nodes[i]);
+}
+
+static void
+put_own(struct json_writer *w, const struct derpmap_params *p)
+{
+	struct region_node n = {
+		.derp_port = p->derp_port,
+		.stun_port = p->stun_port == 0 ? -1 : p->stun_port,
+		.can_port80 = p->http_port == HTTP_PORT,
+	};
+
+	snprintf(n.name, sizeof(n.name), "%ua", p->region_id);
+	snprintf(n.host, sizeof(n.host), "%s", p->host);
+	snprintf(n.cert_name, sizeof(n.cert_name), "%s", is_set(p->pin) ? p->pin : "");
+	snprintf(n.ipv4, sizeof(n.ipv4), "%s", is_set(p->ipv4) ? p->ipv4 : "");
+	snprintf(n.ipv6, sizeof(n.ipv6), "%s", is_set(p->ipv6) ? p->ipv6 : "");
+	open_region(w, p->region_id, p->region_code, p->region_name);
+	put_node(w, p->region_id, &n);
+	for (unsigned i = 0; i < p->n_more; i++)
+		if (p->more[i]->id == p->region_id)
+			put_nodes(w, p->more[i]);
+	close_region(w);
 }
 
 void
 derpmap_put(struct buf *b, const struct derpmap_params *p)
 {
+	bool has_own = p->derp_port != 0 && is_set(p->host);
 	struct json_writer w;
-	char key[16];
 
-	snprintf(key, sizeof(key), "%u", p->region_id);
 	json_w_init(&w, b);
 	json_w_obj_open(&w, NULL);
 	json_w_bool(&w, "omitDefaultRegions", true);
 	json_w_obj_open(&w, "Regions");
-	if (p->derp_port != 0 && is_set(p->host)) {
-		json_w_obj_open(&w, key);
-		json_w_int(&w, "RegionID", p->region_id);
-		json_w_str(&w, "RegionCode", p->region_code);
-		json_w_str(&w, "RegionName", p->region_name);
-		json_w_arr_open(&w, "Nodes");
-		put_node(&w, p);
-		json_w_arr_close(&w);
-		json_w_obj_close(&w);
+	if (has_own)
+		put_own(&w, p);
+	for (unsigned i = 0; i < p->n_more; i++) {
+		const struct region *r = p->more[i];
+
+		if (r->n_nodes == 0 || (has_own && r->id == p->region_id))
+			continue;
+		open_region(&w, r->id, r->code, r->name);
+		put_nodes(&w, r);
+		close_region(&w);
 	}
 	json_w_obj_close(&w);
 	json_w_obj_close(&w);

@@ -6,6 +6,8 @@
 
 #include "base/buf.h"
 
+struct region;
+
 struct derpmap_params {
 	const char *host;		/* name or IP literal that clients reach the relay by */
 	const char *pin;		/* "sha256-raw:…" of a self-signed certificate, or NULL */
@@ -17,6 +19,9 @@ struct derpmap_params {
 	/* Addresses: "none" = clients shall not try this family. NULL or "" = what host says, and if that
 	 * is a name: IPv4 as DNS says, no IPv6. */
 	const char *ipv4, *ipv6;
+	/* Further regions; one with our own id adds its nodes to ours. */
+	const struct region *const *more;
+	unsigned n_more;
 };
 
 /* Appends the DERPMap object. */

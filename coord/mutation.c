@@ -15,6 +15,7 @@
 #include "coord/tailnet_cluster.h"
 #include "coord/tailnet_dns.h"
 #include "coord/tailnet_private.h"
+#include "coord/tailnet_region.h"
 #include "coord/tailnet_route.h"
 #include "coord/tailnet_ssh.h"
 
@@ -464,6 +465,12 @@ static const struct {
 	[MUTATION_CLUSTER_ADD] = { tailnet_cluster_apply, fini_none },
 	[MUTATION_CLUSTER_SET] = { tailnet_cluster_apply, fini_none },
 	[MUTATION_CLUSTER_DEL] = { tailnet_cluster_apply, fini_none },
+	[MUTATION_REGION_ADD] = { tailnet_region_apply, tailnet_region_mutation_fini },
+	[MUTATION_REGION_SET] = { tailnet_region_apply, tailnet_region_mutation_fini },
+	[MUTATION_REGION_DEL] = { tailnet_region_apply, tailnet_region_mutation_fini },
+	[MUTATION_RELAY_ADD] = { tailnet_region_apply, tailnet_region_mutation_fini },
+	[MUTATION_RELAY_SET] = { tailnet_region_apply, tailnet_region_mutation_fini },
+	[MUTATION_RELAY_DEL] = { tailnet_region_apply, tailnet_region_mutation_fini },
 	[MUTATION_AUDIT] = { stay, fini_audit },
 };
 

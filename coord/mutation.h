@@ -17,6 +17,7 @@
 #include "coord/cluster.h"
 #include "coord/cred.h"
 #include "coord/node.h"
+#include "coord/region.h"
 #include "coord/tailnet_policy.h"
 #include "coord/user.h"
 
@@ -52,6 +53,12 @@ struct tailnet;
 	X(CLUSTER_ADD, cluster)	/* whole */ \
 	X(CLUSTER_SET, cluster)	/* whole; found by its name */ \
 	X(CLUSTER_DEL, cluster)	/* name */ \
+	X(REGION_ADD, region)	/* whole */ \
+	X(REGION_SET, region)	/* whole; found by its id */ \
+	X(REGION_DEL, region)	/* id */ \
+	X(RELAY_ADD, relay)	/* whole */ \
+	X(RELAY_SET, relay)	/* whole; found by its name */ \
+	X(RELAY_DEL, relay)	/* name */ \
 	X(AUDIT, audit)		/* whole; kept in the database only */
 
 enum mutation_kind {
@@ -88,6 +95,8 @@ struct mutation {
 		struct { char *json; } dns;	/* owned; as coord/dns_spec.h has it */
 		struct policy_version policy;
 		struct cluster cluster;
+		struct region *region;		/* owned */
+		struct region_relay *relay;	/* owned */
 		struct audit audit;
 	} u;				/* owns what its records own */
 };

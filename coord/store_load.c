@@ -15,6 +15,7 @@
 #include "coord/route.h"
 #include "coord/store_cluster.h"
 #include "coord/store.h"
+#include "coord/store_region.h"
 #include "coord/tag.h"
 #include "coord/tailnet.h"
 
@@ -381,6 +382,40 @@ load_cluster(struct row *r)
 	txn_finish_take(x);
 }
 
+static void
+load_region(struct row *row)
+{
+	struct txn *x;
+	struct region *r = row_mutation(&x, row->t, MUTATION_REGION_ADD)->u.region = obj_alloc(sizeof(*r));
+
+	r->id = (unsigned)next_int(row);
+	next_chars(row, r->code, sizeof(r->code));
+	next_chars(row, r->name, sizeof(r->name));
+	next_key(row, r->mesh_key);
+	store_region_nodes_parse(next_text(row), r);
+	r->created_unix_s = next_int(row);
+	txn_finish_take(x);
+}
+
+static void
+load_relay(struct row *row)
+{
+	struct txn *x;
+	struct region_relay *r = row_mutation(&x, row->t, MUTATION_RELAY_ADD)->u.relay = obj_alloc(sizeof(*r));
+
+	_Static_assert(SECRET_HASH_BYTES == KEY_BYTES, "next_key reads both");
+	next_chars(row, r->name, sizeof(r->name));
+	next_chars(row, r->id, sizeof(r->id));
+	next_key(row, r->secret_hash);
+	r->region_id = (unsigned)next_int(row);
+	store_region_node_parse(next_text(row), r);
+	r->is_announced = next_int(row) != 0 && r->node.host[0] != '\0';
+	next_chars(row, r->version, sizeof(r->version));
+	r->created_unix_s = next_int(row);
+	r->last_seen_unix_s = next_int(row);
+	txn_finish_take(x);
+}
+
 /* The newest comes first. */
 static struct policy_stored
 policy_text(void *arg)
@@ -429,6 +464,10 @@ static const struct {
 	{ load_cluster, "SELECT name, tag, pod4, pod6, service4, service6, lan, key_id, created_unix_s "
 	  "FROM clusters"
 	    " WHERE tailnet_id = ?" },
+	{ load_region, "SELECT id, code, name, mesh_key, nodes, created_unix_s FROM regions"
+	    " WHERE tailnet_id = ?" },
+	{ load_relay, "SELECT name, id, secret_hash, region_id, node, is_announced, version, created_unix_s,"
+	    " last_seen_unix_s FROM relays WHERE tailnet_id = ?" },
 	{ load_cred, "SELECT id, kind, user_id, role, parent, secret_hash, name, description, scopes,"
 	    " tags, created_unix_s, expires_unix_s, revoked_unix_s, last_used_unix_s FROM credentials"
 	    " WHERE tailnet_id = ?" },

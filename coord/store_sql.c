@@ -12,6 +12,7 @@
 #include "coord/store_cred.h"
 #include "coord/store_join.h"
 #include "coord/store_policy.h"
+#include "coord/store_region.h"
 
 /* X(name, SQL). ?1 is the tailnet where it is named. */
 #define STATEMENT_TABLE(X) \
@@ -76,7 +77,7 @@ static const char *const sql_of[] = {
 struct store_sql {
 	uint32_t magic;
 	struct store_conn conn;
-	struct store_stmt stmt, cred, join, policy, cluster;
+	struct store_stmt stmt, cred, join, policy, cluster, region;
 };
 
 enum err
@@ -90,7 +91,8 @@ store_sql_new(sqlite3 *db, struct store_sql **out, struct err_text *why)
 	    store_cred_init(&q->cred, &q->conn, why) != ERR_OK ||
 	    store_join_init(&q->join, &q->conn, why) != ERR_OK ||
 	    store_policy_init(&q->policy, &q->conn, why) != ERR_OK ||
-	    store_cluster_init(&q->cluster, &q->conn, why) != ERR_OK) {
+	    store_cluster_init(&q->cluster, &q->conn, why) != ERR_OK ||
+	    store_region_init(&q->region, &q->conn, why) != ERR_OK) {
 		store_sql_free(q);
 		return ERR_IO;
 	}
@@ -109,6 +111,7 @@ store_sql_free(struct store_sql *q)
 	store_stmt_fini(&q->join);
 	store_stmt_fini(&q->policy);
 	store_stmt_fini(&q->cluster);
+	store_stmt_fini(&q->region);
 	ASSERT(sqlite3_close(q->conn.db) == SQLITE_OK);
 	q->magic = 0;
 	free(q);
@@ -446,6 +449,12 @@ put_cluster(struct store_sql *q, const struct mutation *m, struct err_text *why)
 }
 
 static enum err
+put_region(struct store_sql *q, const struct mutation *m, struct err_text *why)
+{
+	return store_region_put(&q->region, m, why);
+}
+
+static enum err
 put_audit(struct store_sql *q, const struct mutation *m, struct err_text *why)
 {
 	const struct audit *a = &m->u.audit;
@@ -493,6 +502,12 @@ static put_fn *const put[MUTATION_COUNT] = {
 	[MUTATION_CLUSTER_ADD] = put_cluster,
 	[MUTATION_CLUSTER_SET] = put_cluster,
 	[MUTATION_CLUSTER_DEL] = put_cluster,
+	[MUTATION_REGION_ADD] = put_region,
+	[MUTATION_REGION_SET] = put_region,
+	[MUTATION_REGION_DEL] = put_region,
+	[MUTATION_RELAY_ADD] = put_region,
+	[MUTATION_RELAY_SET] = put_region,
+	[MUTATION_RELAY_DEL] = put_region,
 	[MUTATION_AUDIT] = put_audit,
 };
 

@@ -33,6 +33,7 @@ struct tailnet_policy;
 struct tailnet_ssh;
 struct tailnet_clusters;
 struct tailnet_routes;
+struct tailnet_regions;
 
 /* What a tailnet needs from outside; function pointers are never NULL, may be called on the
  * coordinator thread only. */
@@ -102,6 +103,7 @@ struct tailnet {
 	struct tailnet_ssh *ssh;	/* logins that wait for approval; see tailnet_ssh.h */
 	struct tailnet_clusters *clusters;	/* see tailnet_cluster.h */
 	struct tailnet_routes *routes;	/* who routes what; see tailnet_route.h */
+	struct tailnet_regions *regions;	/* relays beside our own; see tailnet_region.h */
 	struct ipam *ipam;
 	struct map_state *map;		/* distribution: session, change, map_* */
 	struct tailnet_private *priv;	/* reservations, pending registrations, timers: tailnet*.c only */

@@ -11,7 +11,7 @@
 #include "server/suggest.h"
 
 static const struct cmd *const cmds[] = {
-	&cmd_serve, &cmd_console, &cmd_users, &cmd_keys, &cmd_nodes, &cmd_routes, &cmd_policy,
+	&cmd_serve, &cmd_console, &cmd_users, &cmd_keys, &cmd_nodes, &cmd_routes, &cmd_regions, &cmd_policy,
 	&cmd_auth, &cmd_ssh, &cmd_apikeys, &cmd_oauth_clients, &cmd_clusters, &cmd_settings, &cmd_dns,
 	&cmd_audit, &cmd_status, &cmd_health, &cmd_backup, &cmd_restore, &cmd_config, &cmd_version,
 };
@@ -23,7 +23,8 @@ static const struct { const char *word; const struct cmd *cmd; } aliases[] = {
 	{ "authkeys", &cmd_keys }, { "apikey", &cmd_apikeys }, { "api", &cmd_apikeys },
 	{ "oauth-client", &cmd_oauth_clients }, { "cluster", &cmd_clusters }, { "logins", &cmd_auth },
 	{ "setting", &cmd_settings }, { "acl", &cmd_policy }, { "acls", &cmd_policy },
-	{ "route", &cmd_routes }, { "server", &cmd_serve }, { "--version", &cmd_version },
+	{ "route", &cmd_routes }, { "region", &cmd_regions }, { "derp", &cmd_regions },
+	{ "server", &cmd_serve }, { "--version", &cmd_version },
 	{ "-v", &cmd_version },
 };
 

@@ -13,6 +13,7 @@
 #include "web/api_dns.h"
 #include "web/flapi.h"
 #include "web/flapi_clusters.h"
+#include "web/flapi_regions.h"
 #include "web/http_stream.h"
 
 #define EVENTS_MAGIC 0x4773e501u
@@ -127,6 +128,7 @@ static const struct {
 	{ "node", NULL }, { "user", NULL }, { "key", flapi_put_key }, { "credential", flapi_put_cred },
 	{ "login", flapi_put_login }, { "ssh", flapi_put_ssh }, { "settings", settings_put },
 	{ "dns", dns_event_put }, { "cluster", flapi_put_cluster },
+	{ "region", flapi_put_region },
 };
 
 static void

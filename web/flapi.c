@@ -11,6 +11,7 @@
 #include "web/events.h"
 #include "web/flapi_clusters.h"
 #include "web/flapi_policy.h"
+#include "web/flapi_regions.h"
 #include "web/pages.h"
 
 void
@@ -31,6 +32,7 @@ flapi_attach(struct http *h)
 	flapi_policy_attach(h);
 	flapi_clusters_attach(h);
 	flapi_dns_attach(h);
+	flapi_regions_attach(h);
 	events_attach(h);
 	api_attach(h);
 	assets_attach(h);

@@ -107,15 +107,21 @@ func (d *derper) watch(t *testing.T, url string) {
 
 func plainClient(t *testing.T, url string, priv key.NodePrivate) *derphttp.Client {
 	t.Helper()
-	c, err := derphttp.NewClient(priv, url, t.Logf, netmon.NewStatic())
+	c, err := newPlainClient(t, url, priv)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { c.Close() })
-	if err := c.Connect(ctxFor(t, 5*time.Second)); err != nil {
-		t.Fatal(err)
-	}
 	return c
+}
+
+func newPlainClient(t *testing.T, url string, priv key.NodePrivate) (*derphttp.Client, error) {
+	t.Helper()
+	c, err := derphttp.NewClient(priv, url, t.Logf, netmon.NewStatic())
+	if err != nil {
+		return nil, err
+	}
+	t.Cleanup(func() { c.Close() })
+	return c, c.Connect(ctxFor(t, 5*time.Second))
 }
 
 // sendUntil sends the packet again and again until it arrives: routes over the mesh take a moment.

@@ -1,4 +1,4 @@
-/* links: coord/derpmap */
+/* links: coord/derpmap coord/region */
 /* Proves: the DERP map says what a client needs for each kind of host, port and certificate. */
 #include <setjmp.h>
 #include <stdarg.h>

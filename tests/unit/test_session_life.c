@@ -1,4 +1,4 @@
-/* links: coord/session coord/session_send coord/session_apply coord/session_presence coord/change coord/map_spread coord/map_delta coord/map_full coord/map_private coord/map_policy coord/map_world coord/map_chunk coord/map_peer coord/node_attr coord/map_zstd coord/policy_world* coord/policy_users coord/policy_posture coord/policy_ssh coord/policy coord/policy_parse* coord/hujson coord/ipset coord/derpmap coord/dns coord/dns_params coord/dns_spec coord/node coord/msg_map coord/hostinfo coord/tag */
+/* links: coord/session coord/session_send coord/session_apply coord/session_presence coord/change coord/map_spread coord/map_delta coord/map_full coord/map_private coord/map_policy coord/map_world coord/map_chunk coord/map_peer coord/node_attr coord/map_zstd coord/policy_world* coord/policy_users coord/policy_posture coord/policy_ssh coord/policy coord/policy_parse* coord/hujson coord/ipset coord/derpmap coord/dns coord/dns_params coord/dns_spec coord/node coord/msg_map coord/hostinfo coord/tag coord/region */
 /* Proves: what the begin, end and replacement of a stream, and the end of a node, mean for it and
  * its peers. */
 #include "session_fixture.h"
