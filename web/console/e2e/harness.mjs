@@ -35,7 +35,7 @@ export async function startServer() {
 	let log = ''
 	const cli = async (...args) => (await run(bin, [...args, '--socket', socket], { timeout: 20_000 })).stdout
 	const server = {
-		url, cli,
+		url, cli, dir,
 		async start() {
 			child = spawn(bin, [
 				'serve', '--data-dir', path.join(dir, 'data'), '--unix-socket', socket, '--server-url', url, '--listen-https', `127.0.0.1:${https}`,
@@ -76,8 +76,8 @@ export async function startServer() {
 }
 
 // A real client that joins and stays until its end() is called.
-export async function joinMachine(server, key, hostname, { waits = false } = {}) {
-	const child = spawn(joinnode, ['-login-server', server.url, '-authkey', key, '-hostname', hostname, '-within', waits ? '5s' : '40s'], { stdio: ['pipe', 'pipe', 'pipe'] })
+export async function joinMachine(server, key, hostname, { waits = false, routes = '' } = {}) {
+	const child = spawn(joinnode, ['-login-server', server.url, '-authkey', key, '-hostname', hostname, '-within', waits ? '5s' : '40s', '-routes', routes], { stdio: ['pipe', 'pipe', 'pipe'] })
 	let said = ''
 	for (const out of [child.stdout, child.stderr]) out.on('data', d => { said += d })
 	const machine = {

@@ -21,6 +21,7 @@ import { MachinePage } from './pages/machine'
 import { MachinesPage } from './pages/machines'
 import { OverviewPage } from './pages/overview'
 import { PageHead } from './pages/page-head'
+import { PolicyBanners, PolicyDialog } from './pages/policy'
 import { SettingsPage } from './pages/settings'
 
 const icons = {
@@ -142,8 +143,9 @@ function Notices() {
 				<Banner tone="info" action={<button type="button" class="button" onClick={() => location.reload()}>Reload</button>}>Console was updated.</Banner>
 			)}
 			{role !== 'owner' && role !== 'admin' && (
-				<Banner tone="info">You are signed in as {roleName(role)}: you can look at everything{role === 'network-admin' ? ' and create keys' : ', and change nothing'}.</Banner>
+				<Banner tone="info">You are signed in as {roleName(role)}: you can look at everything{role === 'network-admin' ? ', create keys, approve routes and confirm policies' : ', and change nothing'}.</Banner>
 			)}
+			<PolicyBanners />
 			{problems.value.map(p => (
 				<Banner key={p.id} tone="bad" alert action={<button type="button" class="button" onClick={() => dropProblem(p.id)}>Dismiss</button>}>{p.text}</Banner>
 			))}
@@ -241,7 +243,7 @@ export function App() {
 	return (
 		<>
 			{body}
-			{s && <><MachineDialogs /><CreateKeyDialog /></>}
+			{s && <><MachineDialogs /><CreateKeyDialog /><PolicyDialog /></>}
 			{s && sessionEnded.value && <SessionEnded />}
 			<div class="toasts" role="status">{toasts.value.map(t => <ToastItem key={t.id} t={t} />)}</div>
 			<div class="sr" role="status">{said.value}</div>

@@ -5,7 +5,9 @@ import { plural } from './lib/format'
 import { clustersOf, linesOf, type ClusterLines, type Clusters } from './lib/clusters'
 import { Collection, keyOf, loginOf, machineOf, settingsOf, sshOf, time } from './lib/merge'
 import type { Key, Login, Machine, Settings, SSHCheck } from './lib/model'
+import { isAmiss, noticeOf, type PolicyNotice, type PolicyStatus } from './lib/policy'
 import type { ServerEvent } from './lib/sse'
+import { path } from './router'
 import { live, retryLive, startLive, stopLive, tellSignedIn } from './live'
 
 type Json = Record<string, unknown>
@@ -103,18 +105,20 @@ export async function signOut() {
 	settingsAsked = false
 	clusters.value = null
 	clustersWanted = false
+	status.value = null
+	policy.value = null
+	policySeen = ''
 	session.value = null
 }
 
 // What a role may, as the server decides it; '' or why not.
-type Right = 'change' | 'make-keys'
-const rights: Record<string, Right[]> = {
-	owner: ['change', 'make-keys'], admin: ['change', 'make-keys'], 'network-admin': ['make-keys'],
-}
+export type Right = 'change' | 'make-keys' | 'routes' | 'policy'
+const networkRights: Right[] = ['make-keys', 'routes', 'policy']
+const rights: Record<string, Right[]> = { owner: ['change', ...networkRights], admin: ['change', ...networkRights], 'network-admin': networkRights }
 export const roleName = (role: string) => role.replace('-', ' ')
 
 export const whyNot = (right: Right) => {
-	if (!rights[session.value?.role ?? '']?.includes(right)) return right === 'make-keys' ? 'Needs network admin' : 'Needs admin'
+	if (!rights[session.value?.role ?? '']?.includes(right)) return right === 'change' ? 'Needs admin' : 'Needs network admin'
 	if (live.value.kind === 'down') return 'Not connected'
 	return ''
 }
@@ -316,7 +320,86 @@ export async function deleteCluster(name: string, force: boolean) {
 	await fetchClusters()
 }
 
+/*
+ * The state of the server, asked for while somebody looks: changes of the policy and of its file come by no event.
+ * Only Overview goes on asking when nobody touches it: asking keeps the session alive.
+ */
+const STATUS_MS = 10_000
+const UNUSED_MS = 10 * 60_000
+export const status = signal<ServerStatus | null>(null)
+export const statusError = signal('')
+export const policy = signal<PolicyNotice | null>(null) // null: nothing is amiss
+let policySeen = '' // of the status, when policy was made
+let statusAt = 0
+let statusAsked = 0 // an answer to an earlier question may come later
+let deadline: ReturnType<typeof setTimeout> | undefined
+
+async function loadPolicy(now: PolicyStatus | undefined, asked: number) {
+	const seen = JSON.stringify(now)
+	if (seen === policySeen) return
+	const was = policy.value
+	let next: PolicyNotice | null = null
+	if (isAmiss(now)) {
+		const [inForce, list] = await Promise.all([get<Json>(`${API}/policy`), get<{ versions: Json[] }>(`${API}/policy/versions?limit=100`)])
+		if (asked !== statusAsked) return
+		next = noticeOf(inForce, list.versions)
+		clearTimeout(deadline)
+		// A second late: it is taken back by then.
+		if (next.confirmBy !== null) deadline = setTimeout(() => void loadStatus(), Math.max(1000, next.confirmBy - serverNow() + 1000))
+	}
+	policySeen = seen
+	policy.value = next
+	if (was?.confirmBy && now && now.version > was.inForce.version && serverNow() >= was.confirmBy)
+		toast(`Version ${was.inForce.version} of the policy was not confirmed in time: the one before is in force again.`)
+}
+
+export async function loadStatus() {
+	statusAt = Date.now()
+	const asked = ++statusAsked
+	try {
+		const answer = await get<ServerStatus>(`${API}/status`)
+		if (asked !== statusAsked) return
+		status.value = answer
+		await loadPolicy(answer.policy, asked)
+		statusError.value = ''
+	} catch (e) {
+		statusError.value = messageOf(e)
+	}
+}
+
+// While the frame is there; returns what ends that.
+export function watchStatus() {
+	let lastUse = Date.now()
+	const look = () => {
+		const isUsed = path.value === '/' || Date.now() - lastUse < UNUSED_MS
+		if (session.value && !sessionEnded.value && !document.hidden && isUsed && Date.now() - statusAt >= STATUS_MS) void loadStatus()
+	}
+	const use = () => {
+		lastUse = Date.now()
+		look()
+	}
+	const timer = setInterval(look, STATUS_MS / 2)
+	const uses = ['pointermove', 'pointerdown', 'keydown', 'visibilitychange']
+	for (const name of uses) document.addEventListener(name, use, { passive: true })
+	void loadStatus()
+	return () => {
+		clearInterval(timer)
+		for (const name of uses) document.removeEventListener(name, use)
+	}
+}
+
+export async function confirmPolicy(version: number) {
+	await request('POST', `${API}/policy/confirm`, { version }).finally(() => void loadStatus())
+}
+
+// Puts the text of a version in force again, unless another one is in force by now than was seen.
+export async function rollbackPolicy(version: number, ifVersion: number) {
+	await request('POST', `${API}/policy/rollback`, { version, ifVersion })
+	await loadStatus()
+}
+
 export function refetch() {
+	if (status.value) void loadStatus()
 	if (clustersWanted) void fetchClusters()
 	machines.refetch()
 	keys.refetch()
@@ -377,6 +460,7 @@ function onServerEvent(event: ServerEvent) {
 		break
 	case 'hello':
 		sayTime(j.now)
+		if (status.value || statusError.value) void loadStatus()
 		for (const list of [machines, keys, logins, sshChecks]) if (list.error.value) list.refetch()
 		if (settingsError.value) void fetchSettings()
 		if (clustersWanted && clustersError.value) void fetchClusters()
@@ -405,6 +489,11 @@ export async function expireMachine(id: string) {
 export async function approveMachine(id: string) {
 	await request('POST', `${API_V2}/device/${encodeURIComponent(id)}/authorized`, { authorized: true })
 	machines.put(await get<Json>(node(id)))
+}
+
+// Approves routes of a machine, or takes that back.
+export async function setRoutes(id: string, change: { approve?: string[]; unapprove?: string[] }, options?: RequestInit) {
+	machines.put(await request<Json>('POST', `${node(id)}/routes`, change, options))
 }
 
 async function deleted(path: string, name: string, forget: () => void) {
@@ -504,6 +593,7 @@ export interface ServerStatus {
 	keysActive: number
 	metrics: Record<string, number>
 	clusterConflicts?: { text: string }[]
+	policy?: PolicyStatus
 }
 export const fetchStatus = () => get<ServerStatus>(`${API}/status`)
 
@@ -550,26 +640,31 @@ export async function forAll(ids: string[], done: string, fn: (id: string) => Pr
 
 /*
  * A change that takes something away waits for ten seconds in which it can be undone. Leaving the page carries it out.
+ * Returns what undoes it; over is called when it is undone, or done.
  */
 export const UNDO_MS = 10_000
 const pending = new Set<(options?: RequestInit) => void>()
 
-export function later(text: string, undone: string, fn: (options?: RequestInit) => Promise<void>) {
+export function later(text: string, undone: string, fn: (options?: RequestInit) => Promise<void>, over = () => {}) {
 	let timer: ReturnType<typeof setTimeout>
-	const run = (options?: RequestInit) => {
+	const end = () => {
 		clearTimeout(timer)
 		pending.delete(run)
 		dropToast(id)
-		fn(options).catch(e => problem(messageOf(e)))
 	}
-	const id = toast(text, () => {
-		clearTimeout(timer)
-		pending.delete(run)
-		dropToast(id)
+	const run = (options?: RequestInit) => {
+		end()
+		fn(options).catch(e => problem(messageOf(e))).finally(over)
+	}
+	const undo = () => {
+		end()
+		over()
 		toast(undone)
-	})
+	}
+	const id = toast(text, undo)
 	pending.add(run)
 	timer = setTimeout(run, UNDO_MS)
+	return undo
 }
 
 window.addEventListener('pagehide', () => [...pending].forEach(run => run({ keepalive: true })))

@@ -7,10 +7,13 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"net/netip"
 	"os"
+	"strings"
 	"time"
 
 	"tailscale.com/envknob"
+	"tailscale.com/ipn"
 	"tailscale.com/tsnet"
 )
 
@@ -19,15 +22,16 @@ func main() {
 	key := flag.String("authkey", "", "auth key")
 	hostname := flag.String("hostname", "", "name of the machine")
 	within := flag.Duration("within", 30*time.Second, "time to join; it may wait for approval after that")
+	routes := flag.String("routes", "", "prefixes that it advertises once it is up, with commas")
 	flag.Parse()
 	envknob.SetNoLogsNoSupport()
-	if err := run(*url, *key, *hostname, *within); err != nil {
+	if err := run(*url, *key, *hostname, *routes, *within); err != nil {
 		fmt.Fprintln(os.Stderr, "joinnode:", err)
 		os.Exit(1)
 	}
 }
 
-func run(url, key, hostname string, within time.Duration) error {
+func run(url, key, hostname, routes string, within time.Duration) error {
 	dir, err := os.MkdirTemp("", "joinnode")
 	if err != nil {
 		return err
@@ -44,8 +48,31 @@ func run(url, key, hostname string, within time.Duration) error {
 	if _, err := ts.Up(ctx); err != nil && ctx.Err() == nil {
 		return err
 	}
+	if err := advertise(ctx, ts, routes); err != nil {
+		return err
+	}
 	ip4, _ := ts.TailscaleIPs()
 	fmt.Println("up", ip4)
 	_, err = io.Copy(io.Discard, os.Stdin)
+	return err
+}
+
+func advertise(ctx context.Context, ts *tsnet.Server, routes string) error {
+	if routes == "" {
+		return nil
+	}
+	p := &ipn.MaskedPrefs{AdvertiseRoutesSet: true}
+	for _, s := range strings.Split(routes, ",") {
+		r, err := netip.ParsePrefix(s)
+		if err != nil {
+			return err
+		}
+		p.AdvertiseRoutes = append(p.AdvertiseRoutes, r)
+	}
+	lc, err := ts.LocalClient()
+	if err != nil {
+		return err
+	}
+	_, err = lc.EditPrefs(ctx, p)
 	return err
 }

@@ -16,6 +16,7 @@ const verbs: Record<string, [string, string]> = {
 	revoke: ['revoked it', 'revoked'], role: ['changed its role', 'changed the role of'], set: ['changed it', 'changed'],
 	ip: ['changed its address', 'changed the address of'], use: ['used it', 'used'], reject: ['rejected it', 'rejected'],
 	deauthorize: ['took its approval back', 'took back the approval of'], change: ['changed them', 'changed the'],
+	routes: ['changed its approved routes', 'changed the approved routes of'],
 	expiring: ['has a key that expires soon', 'has a key that expires soon'],
 }
 // What machines do themselves; who let them is the means.
@@ -25,7 +26,7 @@ const own = ['register', 'reregister', 'logout', 'expiring']
 const members: Record<string, string> = {
 	name: 'name', tags: 'tags', keyExpiry: 'key expiry', ip4: 'address', role: 'role', displayName: 'full name', description: 'description',
 	devices_need_approval: 'device approval', key_days: 'days of keys', refuse_cluster_overlap: 'refusal of overlaps', disable_cgnat_drop_rule: 'other 100.64.0.0/10',
-	ranges: 'ranges', lan: 'networks',
+	ranges: 'ranges', lan: 'networks', approvedRoutes: 'routes',
 }
 
 const shown = (v: unknown, name: string): string => {
@@ -68,9 +69,22 @@ function conflictSentence(c: Change): Sentence {
 		: { who: `Machines of cluster ${names[0] ?? ''}`, text: `${claim} the same: ${list('prefixes').join(' ')}` }
 }
 
+// "ann set version 3 of the policy".
+const policyVerbs: Record<string, string> = {
+	set: 'set version V of the policy', rollback: 'went back to an older policy, as version V', confirm: 'confirmed version V of the policy',
+	file: 'set version V of the policy', reset: 'took the policy away, as version V',
+}
+function policySentence(c: Change, actor: string): Sentence {
+	const version = shown(c.after?.version, 'version')
+	if (c.what === 'policy.revert') return { who: 'The server', text: `took back version ${shown(c.before?.version, 'version')} of the policy, which nobody confirmed: now version ${version}` }
+	const verb = policyVerbs[c.what.slice('policy.'.length)]
+	return { who: actor || 'The server', text: verb ? verb.replace('V', version) : `${c.what} (version ${version})` }
+}
+
 // "ann renamed edge-1"; where the object is clear, "ann renamed it". Words that are not known stay as they are.
 export function sentence(c: Change, actor: string, isClear: boolean, nameNow?: (object: string) => string | undefined): Sentence {
 	if (c.what === 'session.open') return { who: actor, text: 'signed in' }
+	if (c.what.startsWith('policy.')) return policySentence(c, actor)
 	if (c.what.startsWith('ssh.')) return sshSentence(c, actor)
 	if (c.what.startsWith('cluster.conflict')) return conflictSentence(c)
 	const verb = c.what.slice(c.what.indexOf('.') + 1)

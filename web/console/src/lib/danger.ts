@@ -1,13 +1,17 @@
 // What an irreversible change breaks, and what has to be typed before it. Pure.
 import { plural } from './format'
 import type { Machine } from './model'
+import { usedRoutes } from './routes'
 
 export const TYPE_ABOVE = 5
+const FEW = 4 // routes that are named
+
+const serves = (m: Machine) => m.tags.length > 0 || usedRoutes(m).length > 0
 
 // The text to type before these machines are deleted, or null.
 export function mustType(machines: Machine[]): string | null {
-	if (machines.length === 1) return machines[0]!.tags.length ? machines[0]!.name : null
-	return machines.length > TYPE_ABOVE || machines.some(m => m.tags.length) ? String(machines.length) : null
+	if (machines.length === 1) return serves(machines[0]!) ? machines[0]!.name : null
+	return machines.length > TYPE_ABOVE || machines.some(serves) ? String(machines.length) : null
 }
 
 // What deleting them means, as sentences.
@@ -26,6 +30,8 @@ export function deletion(machines: Machine[]): string[] {
 	}
 	const tags = [...new Set(machines.flatMap(m => m.tags))].sort()
 	if (tags.length) out.push(`${machines.length === 1 ? 'It serves' : 'Some serve'} as ${tags.join(', ')}.`)
+	const routes = [...new Set(machines.flatMap(usedRoutes))]
+	if (routes.length) out.push(`${machines.length === 1 ? 'It routes' : 'They route'} ${routes.slice(0, FEW).join(', ')}${routes.length > FEW ? ` and ${routes.length - FEW} more` : ''}: what no other machine routes is cut off.`)
 	out.push(`To come back, ${machines.length === 1 ? 'it has' : 'they have'} to join again.`)
 	return out
 }

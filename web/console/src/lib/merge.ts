@@ -4,7 +4,7 @@
  * Lists are fetched while events already come in. Events wait until the list is there and are applied behind
  * it in their order; each carries the whole object, so the last one wins and nothing is lost or doubled.
  */
-import type { Key, Login, Machine, Settings, SSHCheck } from './model'
+import type { Key, Login, Machine, Route, Settings, SSHCheck } from './model'
 
 export interface Change<T> {
 	id: string
@@ -81,6 +81,11 @@ const number = (v: unknown) => (typeof v === 'number' ? v : 0)
 // RFC 3339 -> milliseconds; null stays null.
 export const time = (v: unknown) => (typeof v === 'string' && Number.isFinite(Date.parse(v)) ? Date.parse(v) : null)
 
+const routesOf = (v: unknown): Route[] => (Array.isArray(v) ? (v as Json[]) : []).map(r => ({
+	prefix: text(r.prefix), advertised: r.advertised === true, approved: r.approved === true, primary: r.primary === true,
+	exit: r.exit === true, byPolicy: r.byPolicy === true,
+}))
+
 export function machineOf(j: Json): Machine {
 	return {
 		id: text(j.id), name: text(j.name), fqdn: text(j.fqdn).replace(/\.$/, ''), hostname: text(j.hostname),
@@ -88,7 +93,8 @@ export function machineOf(j: Json): Machine {
 		os: text(j.os), version: text(j.clientVersion), homeDerp: number(j.homeDerp), online: j.online === true,
 		authorized: j.authorized !== false, ephemeral: j.ephemeral === true, created: time(j.created),
 		lastSeen: time(j.lastSeen), keyExpires: time(j.keyExpires), expired: j.expired === true,
-		keyId: text(j.keyId), nodeKey: text(j.nodeKey), machineKey: text(j.machineKey),
+		keyId: text(j.keyId), nodeKey: text(j.nodeKey), machineKey: text(j.machineKey), routes: routesOf(j.routes),
+		answersProbes: j.answersProbes !== false,
 	}
 }
 

@@ -1,5 +1,16 @@
 // What the console knows of a machine and a key, and what follows from it. Pure.
 import { count, plural, WEEK, when } from './format'
+import { waitingText } from './routes'
+
+// A network that a machine carries, or would.
+export interface Route {
+	prefix: string
+	advertised: boolean
+	approved: boolean
+	primary: boolean // of several machines with this route the one in use
+	exit: boolean
+	byPolicy: boolean // the policy approves it by itself
+}
 
 export interface Machine {
 	id: string
@@ -23,6 +34,8 @@ export interface Machine {
 	keyId: string // the auth key it joined with, '' for another way
 	nodeKey: string
 	machineKey: string
+	routes: Route[]
+	answersProbes: boolean // as far as it was asked
 	deletedBy?: string // set while a row is still shown after its deletion
 }
 
@@ -102,7 +115,7 @@ export function machineStatus(m: Machine, now: number): Status {
 }
 
 export interface Attention {
-	kind: 'pending' | 'expired' | 'expiring'
+	kind: 'pending' | 'expired' | 'expiring' | 'routes'
 	text: string
 }
 
@@ -115,6 +128,8 @@ export function attention(m: Machine, now: number): Attention[] {
 	else if (m.keyExpires !== null && m.keyExpires - now < WEEK) {
 		out.push({ kind: 'expiring', text: `Key expires ${when(m.keyExpires, now)}` })
 	}
+	const routes = waitingText(m)
+	if (routes) out.push({ kind: 'routes', text: routes })
 	return out
 }
 

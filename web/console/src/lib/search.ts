@@ -3,7 +3,7 @@
  *
  *   line   words and terms with spaces between; all must match; - in front negates; "a b" is one word
  *   word   part of name, address, tag, owner, operating system
- *   term   tag:cam  os:linux  user:ann  is:online|offline|expired|pending|expiring|ephemeral|attention
+ *   term   tag:cam  os:linux  user:ann  is:online|offline|expired|pending|expiring|ephemeral|routes|attention
  *          version:1.96  version:<1.90  (also <= > >=)
  */
 import { versionParts } from './compare'
@@ -20,7 +20,7 @@ export interface Term {
 	value: string
 }
 
-export const states = ['online', 'offline', 'pending', 'expired', 'expiring', 'ephemeral', 'attention'] as const
+export const states = ['online', 'offline', 'pending', 'expired', 'expiring', 'ephemeral', 'routes', 'attention'] as const
 
 export function parse(line: string): Term[] {
 	const out: Term[] = []
@@ -125,6 +125,7 @@ function stateTest(state: string, now: number): (m: Machine) => boolean {
 	case 'expired': return m => isExpired(m, now)
 	case 'expiring': return m => attention(m, now).some(a => a.kind === 'expiring')
 	case 'ephemeral': return m => m.ephemeral
+	case 'routes': return m => attention(m, now).some(a => a.kind === 'routes')
 	case 'attention': return m => attention(m, now).length > 0
 	default: return () => true
 	}

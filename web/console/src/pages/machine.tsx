@@ -8,6 +8,7 @@ import { Act, Banner, Copy, Skeleton, StatusWord, Tags, Time } from '../ui/basic
 import { MenuButton } from '../ui/menu'
 import type { ComponentChildren } from 'preact'
 import { approve, ask, machineMenu } from './machine-dialogs'
+import { approveRoutes, Routes } from './routes'
 import { Changes } from './changes'
 import { PageHead } from './page-head'
 
@@ -74,9 +75,10 @@ function Details({ m }: { m: Machine }) {
 					</Row>
 				</dl>
 			</section>
+			<Routes m={m} />
 			<section aria-labelledby="changes" class="full">
 				<h2 id="changes">Changes</h2>
-				<Changes of={`node ${m.id}`} limit={20} trigger={`${m.name} ${m.tags} ${m.authorized} ${m.keyExpires} ${gone}`} />
+				<Changes of={`node ${m.id}`} limit={20} trigger={`${m.name} ${m.tags} ${m.authorized} ${m.keyExpires} ${m.routes.map(r => `${r.prefix}${r.approved}`)} ${gone}`} />
 			</section>
 		</div>
 	)
@@ -120,9 +122,11 @@ export function MachinePage({ id }: { id: string }) {
 			{attention(m, now.value).map(a => (
 				<Banner
 					key={a.kind} tone={a.kind === 'expired' ? 'bad' : 'warn'}
-					action={a.kind === 'pending' && <Act onClick={() => void approve([m.id])}>Approve</Act>}
+					action={a.kind === 'pending' ? <Act onClick={() => void approve([m.id])}>Approve</Act>
+						: a.kind === 'routes' && <Act right="routes" onClick={() => void approveRoutes(m)}>Approve routes</Act>}
 				>
 					{a.kind === 'pending' ? 'It waits for approval and reaches nobody until then.'
+						: a.kind === 'routes' ? `${a.text}. Other machines do not use what it advertises until then.`
 						: a.kind === 'expired' ? 'Its key has expired. It has to sign in again, or join with a new auth key.' : `${a.text}. It has to sign in again by then.`}
 				</Banner>
 			))}

@@ -111,7 +111,7 @@ function Filters({ line, words, setLine }: { line: string; words: ReturnType<typ
 	const tagName = (t: string) => t.replace(/^tag:/, '').toLowerCase()
 	const stateNames: Record<string, string> = {
 		online: 'Online', offline: 'Offline', pending: 'Waits for approval', expired: 'Key expired', expiring: 'Key expires soon',
-		ephemeral: 'Ephemeral', attention: 'Needs attention',
+		ephemeral: 'Ephemeral', routes: 'Routes wait', attention: 'Needs attention',
 	}
 	return (
 		<>

@@ -4,7 +4,7 @@ import type { ComponentChildren } from 'preact'
 import { useId, useRef, useState } from 'preact/hooks'
 import { exact, when } from '../lib/format'
 import type { ShapeName, Status } from '../lib/model'
-import { now, whyNot } from '../state'
+import { now, whyNot, type Right } from '../state'
 
 // What is said to screen readers only; one region, always there.
 export const said = signal('')
@@ -114,18 +114,19 @@ export function Banner({ tone, children, alert = false, action }: {
 }
 
 // A button that writes: disabled, with the reason, for those who may not and while nothing can be saved.
-export function Act({ right = 'change', class: className = 'button', children, onClick, ...rest }: {
-	right?: 'change' | 'make-keys'
+export function Act({ right = 'change', class: className = 'button', children, onClick, disabled = false, ...rest }: {
+	right?: Right
 	class?: string
 	children: ComponentChildren
 	onClick: (e: MouseEvent) => void
 	id?: string
+	disabled?: boolean
 }) {
 	const why = whyNot(right)
 	const id = useId()
 	return (
 		<>
-			<button type="button" class={className} disabled={!!why} aria-describedby={why ? id : undefined} onClick={onClick} {...rest}>
+			<button type="button" class={className} disabled={!!why || disabled} aria-describedby={why ? id : undefined} onClick={onClick} {...rest}>
 				{children}
 			</button>
 			{why && <span id={id} class="why">{why}</span>}
