@@ -1,0 +1,1 @@
+../../oldclient/main.go
