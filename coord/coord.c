@@ -210,6 +210,8 @@ load(struct coord *c, const struct coord_params *p, struct err_text *why)
 	deps.jobs = c->jobs;
 	deps.derp_pin = pin_keep(c, deps.derp_pin);
 	c->tailnet = tailnet_new(id, "default", &deps);
+	if (p->is_held)
+		store_hold(c->store);
 	if ((rc = store_load_tailnet(c->store, c->tailnet, why)) != ERR_OK ||
 	    (rc = store_start(c->store, why)) != ERR_OK)
 		return rc;
@@ -252,6 +254,48 @@ coord_new(const struct coord_params *p, struct coord **out, struct err_text *why
 	}
 	*out = c;
 	return ERR_OK;
+}
+
+struct msg_paused {
+	struct mbox_msg msg;
+	void (*done)(void *arg);
+	void *arg;
+};
+
+static void
+paused_deliver(struct mbox_msg *m, void *loop_arg)
+{
+	struct msg_paused *p = CONTAINER_OF(m, struct msg_paused, msg);
+
+	(void)loop_arg;
+	p->done(p->arg);
+	free(p);
+}
+
+static void
+paused_discard(struct mbox_msg *m)
+{
+	free(CONTAINER_OF(m, struct msg_paused, msg));
+}
+
+void
+coord_pause(struct coord *c, void (*done)(void *arg), void *arg)
+{
+	struct msg_paused *p = obj_alloc(sizeof(*p));
+
+	OBJ_CHECK(c, COORD_MAGIC);
+	*p = (struct msg_paused){
+		.msg = { .deliver = paused_deliver, .discard = paused_discard }, .done = done, .arg = arg,
+	};
+	tailnet_flush_soft(c->tailnet);
+	store_pause(c->store, &p->msg);
+}
+
+enum err
+coord_resume(struct coord *c, struct err_text *why)
+{
+	OBJ_CHECK(c, COORD_MAGIC);
+	return store_resume(c->store, why);
 }
 
 void

@@ -36,12 +36,18 @@ struct coord_params {
 	struct worker_group *workers;
 	const struct config *cfg;
 	const struct private_key *noise_key;
+	bool is_held;			/* writes nothing until coord_resume */
 	struct tailnet_deps tailnet;	/* base, cfg, control and store are filled in by coord */
 };
 
 /* Opens and migrates the database <data_dir>/fairlead.db, loads all, starts the store thread.
  * ERR_* with *why. Main (= coordinator) thread, before the workers start. */
 enum err coord_new(const struct coord_params *p, struct coord **out, struct err_text *why) MUST_USE;
+/* Writes everything, closes the database and calls done(arg): another process may have it then.
+ * Changes wait until coord_resume; what is served from memory goes on. Not twice. Coordinator thread. */
+void coord_pause(struct coord *c, void (*done)(void *arg), void *arg);
+/* Opens the database again, if it was closed. ERR_IO, ERR_UNSUPPORTED with *why: still paused. */
+enum err coord_resume(struct coord *c, struct err_text *why) MUST_USE;
 /* After the workers stopped and the API ended: writes soft state, stops the store thread,
  * closes the mailbox; changes under way are answered ERR_CLOSED. Idempotent parts of a failed coord_new too. */
 void coord_stop(struct coord *c);

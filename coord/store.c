@@ -23,7 +23,8 @@ TAILQ_HEAD(txn_queue, txn);
 
 struct store {
 	uint32_t magic;
-	struct store_sql *sql;		/* owned; the thread's, once it runs */
+	char *path;
+	struct store_sql *sql;		/* owned; the thread's, once it runs; NULL: closed, while paused */
 	struct mbox *mbox;		/* borrowed: the coordinator's */
 	int64_t last_user_id, last_node_id;	/* coordinator thread */
 	pthread_t thread;
@@ -33,6 +34,9 @@ struct store {
 	struct txn_queue queue;
 	unsigned n_queued;
 	bool is_stopping;
+	bool is_paused;			/* nothing is taken from the queue, but its first n_last */
+	unsigned n_last;
+	struct mbox_msg *paused_msg;	/* to be posted when the database is closed; NULL: not asked */
 };
 
 /* The file, 0600 from its first moment; -wal and -shm take over its mode. */
@@ -105,6 +109,7 @@ store_open(const char *path, struct mbox *mbox, struct store **out, struct err_t
 		return rc;
 	s = obj_alloc(sizeof(*s));
 	s->magic = STORE_MAGIC;
+	s->path = obj_strdup(path);
 	s->mbox = mbox;
 	TAILQ_INIT(&s->queue);
 	ASSERT(pthread_mutex_init(&s->mu, NULL) == 0);
@@ -134,6 +139,7 @@ store_free(struct store *s)
 	store_sql_free(s->sql);
 	pthread_cond_destroy(&s->wake);
 	pthread_mutex_destroy(&s->mu);
+	free(s->path);
 	s->magic = 0;
 	free(s);
 }
@@ -190,20 +196,39 @@ batch_commit(struct store *s, struct txn_queue *batch)
 	metric_add(METRIC_STORE_FAILED, n_refused);
 }
 
+/* Everything that was to be written is: lets go of the database. Holds s->mu. */
+static void
+pause_now(struct store *s)
+{
+	struct mbox_msg *m = s->paused_msg;
+
+	store_sql_free(s->sql);
+	s->sql = NULL;
+	s->paused_msg = NULL;
+	mbox_post_always(s->mbox, m);
+}
+
 /* Moves the front of the queue to batch; waits for something to do. False: stopping, and nothing
- * is left. */
+ * is left that may be written. */
 static bool
 batch_wait(struct store *s, struct txn_queue *batch)
 {
 	struct txn *x;
 
 	pthread_mutex_lock(&s->mu);
-	while (s->n_queued == 0 && !s->is_stopping)
+	for (;;) {
+		if (s->is_paused && s->n_last == 0 && s->paused_msg != NULL)
+			pause_now(s);
+		if (s->is_stopping || (s->is_paused ? s->n_last : s->n_queued) > 0)
+			break;
 		pthread_cond_wait(&s->wake, &s->mu);
-	for (unsigned n = 0; n < BATCH_MAX && (x = TAILQ_FIRST(&s->queue)) != NULL; n++) {
+	}
+	for (unsigned n = 0; n < BATCH_MAX && (!s->is_paused || s->n_last > 0) &&
+	    (x = TAILQ_FIRST(&s->queue)) != NULL; n++) {
 		TAILQ_REMOVE(&s->queue, x, link);
 		TAILQ_INSERT_TAIL(batch, x, link);
 		s->n_queued--;
+		s->n_last -= s->is_paused;
 	}
 	pthread_mutex_unlock(&s->mu);
 	return !TAILQ_EMPTY(batch);
@@ -244,6 +269,46 @@ store_start(struct store *s, struct err_text *why)
 }
 
 void
+store_hold(struct store *s)
+{
+	OBJ_CHECK(s, STORE_MAGIC);
+	ASSERT(!s->is_running);
+	s->is_paused = true;
+}
+
+void
+store_pause(struct store *s, struct mbox_msg *m)
+{
+	OBJ_CHECK(s, STORE_MAGIC);
+	ASSERT(s->is_running && !s->is_paused);
+	pthread_mutex_lock(&s->mu);
+	s->is_paused = true;
+	s->n_last = s->n_queued;
+	s->paused_msg = m;
+	pthread_cond_signal(&s->wake);
+	pthread_mutex_unlock(&s->mu);
+}
+
+enum err
+store_resume(struct store *s, struct err_text *why)
+{
+	sqlite3 *db = NULL;
+	enum err rc = ERR_OK;
+
+	OBJ_CHECK(s, STORE_MAGIC);
+	pthread_mutex_lock(&s->mu);
+	ASSERT(s->is_paused && s->paused_msg == NULL);
+	if (s->sql == NULL && (rc = db_open(s->path, &db, why)) == ERR_OK)
+		rc = store_sql_new(db, &s->sql, why);
+	if (rc == ERR_OK) {
+		s->is_paused = false;
+		pthread_cond_signal(&s->wake);
+	}
+	pthread_mutex_unlock(&s->mu);
+	return rc;
+}
+
+void
 store_stop(struct store *s)
 {
 	struct txn *x;
@@ -256,7 +321,10 @@ store_stop(struct store *s)
 	if (s->is_running)
 		pthread_join(s->thread, NULL);
 	s->is_running = false;
-	while ((x = TAILQ_FIRST(&s->queue)) != NULL) {	/* never started */
+	if (s->paused_msg != NULL)
+		s->paused_msg->discard(s->paused_msg);
+	s->paused_msg = NULL;
+	while ((x = TAILQ_FIRST(&s->queue)) != NULL) {	/* never started, or paused */
 		TAILQ_REMOVE(&s->queue, x, link);
 		txn_abandon_take(x);
 	}

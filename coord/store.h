@@ -29,8 +29,19 @@ enum err store_open(const char *path, struct mbox *mbox, struct store **out, str
 	MUST_USE;
 /* Starts the thread; before it only store_load_* may be used. ERR_IO with *why. Main thread. */
 enum err store_start(struct store *s, struct err_text *why) MUST_USE;
-/* Commits what is queued, then ends the thread (if started). The results are in the mailbox
- * afterwards: run the loop once to have them delivered, or close the mailbox to have them
+
+/* Before store_start: nothing is written until store_resume; what is submitted waits. */
+void store_hold(struct store *s);
+/* Commits what is queued now, closes the database, then posts *m to the mailbox (taken): from then on
+ * another process may have the database. What is submitted meanwhile waits. Started, not paused.
+ * Coordinator thread, as are the next two. */
+void store_pause(struct store *s, struct mbox_msg *m);
+/* Opens the database again if it was closed, and goes on. ERR_IO, ERR_UNSUPPORTED (a newer fairlead has
+ * migrated it) with *why: still paused. */
+enum err store_resume(struct store *s, struct err_text *why) MUST_USE;
+
+/* Commits what is queued, unless it is paused, then ends the thread (if started). The results are in
+ * the mailbox afterwards: run the loop once to have them delivered, or close the mailbox to have them
  * discarded. Main thread. */
 void store_stop(struct store *s);
 /* After store_stop; NULL is fine. Closes the database. */

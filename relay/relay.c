@@ -127,6 +127,13 @@ relay_stun_port(const struct relay *r)
 	return stun_port(r->stun);
 }
 
+unsigned
+relay_stun_sockets(const struct relay *r, int *out, unsigned max)
+{
+	OBJ_CHECK(r, RELAY_MAGIC);
+	return stun_sockets(r->stun, out, max);
+}
+
 void
 relay_stun_close(struct relay *r)
 {

@@ -54,6 +54,8 @@ bool relay_has(struct relay *r, const struct node_key *key);
  * the workers start. */
 enum err relay_stun_listen(struct relay *r, struct err_text *why) MUST_USE;
 uint16_t relay_stun_port(const struct relay *r);	/* of the first, 0: none */
+/* Its sockets, at most max of them; borrowed. Returns how many. */
+unsigned relay_stun_sockets(const struct relay *r, int *out, unsigned max);
 void relay_stun_close(struct relay *r);			/* main thread, after the workers stopped */
 
 #endif

@@ -12,6 +12,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/inherit.h"
 #include "base/log.h"
 #include "base/metrics.h"
 #include "base/obj.h"
@@ -362,6 +363,8 @@ socket_open(const struct config_list *list, const char *text, int *fd, struct er
 
 	if (net_addr_parse(text, strlen(text), &a) != ERR_OK)
 		return err_say(why, ERR_INVAL, "\"%s\" is no address and port for STUN", text);
+	if ((*fd = inherit_take_ip(SOCK_DGRAM, &a)) >= 0)
+		return ERR_OK;
 	s = socket(a.ip.family == 4 ? AF_INET : AF_INET6, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (s < 0 && errno == EAFNOSUPPORT && list->n > 1) {
 		log_warn(LOG_STUN, "no such address family here", "listen", text);
@@ -452,6 +455,16 @@ stun_listen(const struct config_list *list, struct worker *w, struct stun **out,
 out:
 	stun_close(s);
 	return rc;
+}
+
+unsigned
+stun_sockets(const struct stun *s, int *out, unsigned max)
+{
+	unsigned n = 0;
+
+	for (; s != NULL && n < s->n && n < max; n++)
+		out[n] = s->sockets[n].fd;
+	return n;
 }
 
 uint16_t

@@ -48,6 +48,8 @@ struct stun;
 enum err stun_listen(const struct config_list *list, struct worker *w, struct stun **out,
 	struct err_text *why) MUST_USE;
 uint16_t stun_port(const struct stun *s);	/* of the first socket; 0: none, or s is NULL */
+/* Its sockets, at most max of them; borrowed. Returns how many. */
+unsigned stun_sockets(const struct stun *s, int *out, unsigned max);	/* s: NULL is fine */
 /* Main thread, before the workers are freed and not while they run; NULL is fine. */
 void stun_close(struct stun *s);
 

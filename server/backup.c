@@ -16,6 +16,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "coord/store_backup.h"
+#include "coord/store_rehearse.h"
 #include "server/backup_file.h"
 #include "server/config_dump.h"
 #include "server/datadir.h"
@@ -60,7 +61,8 @@ is_left_out(const char *name)
 {
 	static const char *const whole[] = { "lock", COPY, DATABASE "-wal", DATABASE "-shm", DATABASE,
 		DATADIR_RESTORE, RESTORE_CONFIG };
-	static const char *const starts[] = { DATABASE ".before-", DATADIR_BEFORE, COPY "-" };
+	static const char *const starts[] = { DATABASE ".before-", DATABASE STORE_REHEARSE_SUFFIX,
+		DATADIR_BEFORE, COPY "-" };
 
 	for (size_t i = 0; i < COUNT_OF(whole); i++)
 		if (strcmp(name, whole[i]) == 0)

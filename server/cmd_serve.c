@@ -2,17 +2,22 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/inherit.h"
 #include "base/log.h"
 #include "server/cli_opt.h"
 #include "server/cmd.h"
 #include "server/config_load.h"
+#include "server/handover_spawn.h"
 #include "server/serve.h"
+#include "server/takeover.h"
 
-static bool makes_new_key, wants_help;
+static bool makes_new_key, takes_over, wants_help;
 
 static const struct cli_opt opts[] = {
 	{ "new-key", 0, CLI_BOOL, &makes_new_key, NULL,
 	  "print a new auth key although this is not the first start" },
+	{ "takeover", 0, CLI_BOOL, &takes_over, NULL,
+	  "take over from the server that runs on this data directory (fairlead restart does it for you)" },
 	{ "help", 'h', CLI_BOOL, &wants_help, NULL, "this text" },
 	{ 0 },
 };
@@ -31,13 +36,14 @@ static int
 fail(const struct err_text *why)
 {
 	fprintf(stderr, "fairlead: %s\n", why->s);
+	takeover_say_failed(why);
 	return 1;
 }
 
 static int
 serve(const struct config *cfg)
 {
-	struct serve_options options = { .makes_new_key = makes_new_key };
+	struct serve_options options = { .makes_new_key = makes_new_key, .takes_over = takes_over };
 	struct serve *s = NULL;
 	struct err_text why = { "" };
 	enum log_level level;
@@ -65,6 +71,8 @@ run(int argc, char **argv)
 			return 0;
 		}
 	}
+	handover_spawn_remember();
+	inherit_environment();
 	if (config_load(&argc, argv, &cfg, &why) != ERR_OK)
 		return fail(&why);
 	if (cli_opt_parse(tables, &argc, argv, &why) != ERR_OK) {

@@ -126,6 +126,15 @@ coordinator_on_hup(struct coordinator *c, void (*fn)(void *arg), void *arg)
 }
 
 void
+coordinator_end(struct coordinator *c, unsigned ms)
+{
+	const struct timeval tv = { .tv_sec = ms / 1000, .tv_usec = (suseconds_t)(ms % 1000) * 1000 };
+
+	OBJ_CHECK(c, COORDINATOR_MAGIC);
+	ASSERT(event_base_loopexit(c->base, &tv) == 0);
+}
+
+void
 coordinator_run(struct coordinator *c)
 {
 	OBJ_CHECK(c, COORDINATOR_MAGIC);

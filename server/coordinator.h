@@ -21,6 +21,8 @@ struct event_base *coordinator_base(struct coordinator *c);
 struct mbox *coordinator_mbox(struct coordinator *c);
 /* Runs fn(arg) on each SIGHUP. */
 void coordinator_on_hup(struct coordinator *c, void (*fn)(void *arg), void *arg);
+/* Ends coordinator_run after so long, as a signal would; what is under way goes on until then. */
+void coordinator_end(struct coordinator *c, unsigned ms);
 /* Runs the loop until a signal. */
 void coordinator_run(struct coordinator *c);
 /* Runs the loop until *is_done (set by an event) or a signal. For changes made during start. */

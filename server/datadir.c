@@ -76,6 +76,16 @@ datadir_open(const char *dir, int *lock_fd, struct err_text *why)
 	return ERR_OK;
 }
 
+void
+datadir_close(int *lock_fd)
+{
+	if (*lock_fd < 0)
+		return;
+	(void)flock(*lock_fd, LOCK_UN);	/* a child between fork and exec may have it open too */
+	close(*lock_fd);
+	*lock_fd = -1;
+}
+
 enum err
 datadir_check(const char *dir, struct err_text *why)
 {

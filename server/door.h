@@ -57,6 +57,10 @@ void door_on_pass(struct door *d, door_pass_fn *fn, void *arg);
  * door_ports). ERR_IO with *why: "port 443 on 0.0.0.0 is in use by another program: …"; then only
  * door_free. Main thread, before workers start. */
 enum err door_listen(struct door *d, struct err_text *why) MUST_USE;
+/* true: what connects waits in the kernel's queue until false. Connections go on. Main thread. */
+void door_pause(struct door *d, bool is_paused);
+/* The listening sockets, at most max of them; borrowed. Returns how many. */
+unsigned door_sockets(const struct door *d, int *out, unsigned max);
 /* Ports in use, 0 when there is none: of the first TLS and plain listener. */
 void door_ports(const struct door *d, uint16_t *https, uint16_t *http);
 /* No more accepts. Connections end with worker_group_stop. Main thread. */

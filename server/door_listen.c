@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/inherit.h"
 #include "base/log.h"
 #include "base/metrics.h"
 #include "server/door_private.h"
@@ -129,6 +130,14 @@ accepts_del(struct door_worker *dw)
 }
 
 static void
+accepts_add(struct door_worker *dw)
+{
+	for (unsigned i = 0; !dw->is_paused && i < dw->d->n_listeners; i++)
+		if (dw->accepts[i] != NULL)
+			ASSERT(event_add(dw->accepts[i], NULL) == 0);
+}
+
+static void
 accept_pause(struct door_worker *dw)
 {
 	const struct timeval pause = { .tv_usec = ACCEPT_PAUSE_MS * 1000 };
@@ -145,9 +154,7 @@ on_resume(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	for (unsigned i = 0; i < dw->d->n_listeners; i++)
-		if (dw->accepts[i] != NULL)
-			ASSERT(event_add(dw->accepts[i], NULL) == 0);
+	accepts_add(dw);
 }
 
 static void
@@ -173,6 +180,48 @@ on_accept(evutil_socket_t listener, short what, void *arg)
 		if (errno != EINTR && errno != ECONNABORTED)
 			return;
 	}
+}
+
+static void
+pause_on_worker(struct worker *w, void *arg)
+{
+	struct door_worker *dw = arg;
+
+	(void)w;
+	dw->is_paused = true;
+	accepts_del(dw);
+}
+
+static void
+resume_on_worker(struct worker *w, void *arg)
+{
+	struct door_worker *dw = arg;
+
+	(void)w;
+	dw->is_paused = false;
+	accepts_add(dw);
+}
+
+void
+door_pause(struct door *d, bool is_paused)
+{
+	OBJ_CHECK(d, DOOR_MAGIC);
+	for (unsigned i = 0; i < worker_group_count(d->g); i++)
+		worker_call(d->workers[i]->w, is_paused ? pause_on_worker : resume_on_worker,
+		    d->workers[i], NULL);
+}
+
+unsigned
+door_sockets(const struct door *d, int *out, unsigned max)
+{
+	OBJ_CHECK(d, DOOR_MAGIC);
+	unsigned n = 0;
+
+	while (n < d->n_listeners && n < max) {
+		out[n] = d->listeners[n].fd;
+		n++;
+	}
+	return n;
 }
 
 void
@@ -224,8 +273,13 @@ open_socket(struct net_addr *a, int *out, struct err_text *why)
 	struct sockaddr_storage sa;
 	socklen_t n = net_addr_to_sockaddr(a, &sa);
 	const int one = 1;
-	int fd = socket(sa.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	int fd = inherit_take_ip(SOCK_STREAM, a);
 
+	if (fd >= 0) {
+		*out = fd;
+		return ERR_OK;
+	}
+	fd = socket(sa.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd < 0 && errno == EAFNOSUPPORT)
 		return err_say(why, ERR_UNSUPPORTED, "this machine has no IPv6");
 	if (fd < 0)

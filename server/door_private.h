@@ -95,6 +95,7 @@ struct door_worker {
 	struct event *resume;				/* accepting again after a pause */
 	struct event *tick;
 	bool is_ticking, is_stopped;
+	bool is_paused;					/* accepts nothing: door_pause */
 	int64_t tick_ms;
 	TAILQ_HEAD(, door_conn) conns[DOOR_WAIT_COUNT];
 	int64_t wait_ms[DOOR_WAIT_COUNT];

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/inherit.h"
 #include "base/list.h"
 #include "base/metrics.h"
 #include "base/net.h"
@@ -265,6 +266,8 @@ port_bind(int *fd, const char *text, struct err_text *why)
 
 	if (net_addr_parse(text, strlen(text), &addr) != ERR_OK)
 		return err_say(why, ERR_INVAL, "\"%s\" is not an address and port", text);
+	if ((*fd = inherit_take_ip(SOCK_STREAM, &addr)) >= 0)
+		return ERR_OK;
 	n = net_addr_to_sockaddr(&addr, &sa);
 	*fd = socket(sa.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (*fd < 0 || setsockopt(*fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) != 0 ||
@@ -300,6 +303,13 @@ metrics_port_open(struct event_base *base, const char *addr, struct metrics_port
 	ASSERT(p->accept != NULL && event_add(p->accept, NULL) == 0);
 	*out = p;
 	return ERR_OK;
+}
+
+int
+metrics_port_socket(const struct metrics_port *p)
+{
+	OBJ_CHECK(p, PORT_MAGIC);
+	return p->fd;
 }
 
 uint16_t

@@ -20,6 +20,7 @@ enum err metrics_port_open(struct event_base *base, const char *addr, struct met
 	struct err_text *why) MUST_USE;
 void metrics_port_close(struct metrics_port *p);	/* NULL is fine */
 uint16_t metrics_port_number(const struct metrics_port *p);
+int metrics_port_socket(const struct metrics_port *p);	/* borrowed */
 
 /* Everything: base/metrics, the process, the build. Any thread. */
 void metrics_port_put(struct buf *out);

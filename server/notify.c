@@ -54,6 +54,23 @@ notify_reloading(void)
 }
 
 void
+notify_main_pid(pid_t pid)
+{
+	char text[64];
+
+	snprintf(text, sizeof(text), "MAINPID=%ld\n", (long)pid);
+	send_text(text);
+}
+
+bool
+notify_is_wanted(void)
+{
+	const char *name = getenv("NOTIFY_SOCKET");
+
+	return name != NULL && *name != '\0';
+}
+
+void
 notify_stopping(void)
 {
 	send_text("STOPPING=1\nSTATUS=ending connections\n");

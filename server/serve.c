@@ -154,6 +154,7 @@ make_coord(struct serve *s, struct err_text *why)
 		.workers = s->workers,
 		.cfg = s->cfg,
 		.noise_key = &s->noise_key,
+		.is_held = s->takeover != NULL,
 	};
 
 	door_ports(s->door, &https, &http);
@@ -179,8 +180,13 @@ make_front(struct serve *s, struct err_text *why)
 	enum err rc;
 	uint8_t derp_public[KEY_BYTES];
 
-	if ((rc = datadir_open(s->cfg->data_dir, &s->lock_fd, why)) != ERR_OK ||
-	    (rc = datadir_check(s->cfg->data_dir, why)) != ERR_OK ||
+	if (s->options.takes_over &&
+	    (rc = takeover_begin(s->cfg->data_dir, &s->takeover, why)) != ERR_OK)
+		return rc;
+	if (s->takeover == NULL &&
+	    (rc = datadir_open(s->cfg->data_dir, &s->lock_fd, why)) != ERR_OK)
+		return rc;
+	if ((rc = datadir_check(s->cfg->data_dir, why)) != ERR_OK ||
 	    (rc = load_keys(s, why)) != ERR_OK ||
 	    (rc = find_host(s, why)) != ERR_OK ||
 	    (rc = coordinator_new(&s->coordinator, why)) != ERR_OK ||
@@ -225,10 +231,18 @@ serve_new(const struct config *cfg, const struct serve_options *options, struct 
 	raise_descriptor_limit();
 	if ((rc = make_front(s, why)) != ERR_OK ||
 	    (rc = privileges_drop(cfg, why)) != ERR_OK ||
+	    (rc = serve_handover_database(s, why)) != ERR_OK ||
 	    (rc = make_coord(s, why)) != ERR_OK ||
 	    (rc = http_new(coordinator_base(s->coordinator), cfg, s->coord, &s->http, why)) != ERR_OK ||
-	    (rc = http_listen_unix(s->http, cfg->unix_socket, why)) != ERR_OK) {
+	    (rc = http_listen_unix(s->http, cfg->unix_socket, why)) != ERR_OK ||
+	    (rc = serve_handover_open(s, why)) != ERR_OK) {
+		struct takeover *t = s->takeover;
+
+		s->takeover = NULL;
+		if (t != NULL && s->http != NULL)
+			http_unix_leave(s->http);
 		serve_free(s);
+		takeover_free(t, why);
 		return rc;
 	}
 	s->backup = backup_new(cfg, coordinator_mbox(s->coordinator), s->http);
@@ -245,14 +259,19 @@ serve_run(struct serve *s, struct err_text *why)
 	OBJ_CHECK(s, SERVE_MAGIC);
 	/* Who gets an answer finds the first user there. */
 	http_unix_serve(s->http, false);
-	enum err rc = serve_first(s, why);
-	if (rc != ERR_OK || (rc = worker_group_start(s->workers, why)) != ERR_OK)
+	enum err rc = serve_handover_finish(s, why);
+	if (rc != ERR_OK || (rc = serve_first(s, why)) != ERR_OK ||
+	    (rc = worker_group_start(s->workers, why)) != ERR_OK)
 		return rc;
 	http_unix_serve(s->http, true);
 	serve_cert_start(s);
 	notify_ready();
 	coordinator_run(s->coordinator);
-	notify_stopping();
+	if (s->has_failed)
+		return err_say(why, ERR_IO, "lock or database did not come back from the server that failed to"
+		    " take over");
+	if (!s->has_left)
+		notify_stopping();
 	return ERR_OK;
 }
 
@@ -262,6 +281,9 @@ serve_free(struct serve *s)
 	if (s == NULL)
 		return;
 	OBJ_CHECK(s, SERVE_MAGIC);
+	if ((s->takeover != NULL || s->has_left) && s->http != NULL)
+		http_unix_leave(s->http);
+	handover_free(s->handover);
 	if (s->door != NULL)
 		door_close(s->door);
 	if (s->workers != NULL)
@@ -281,8 +303,8 @@ serve_free(struct serve *s)
 	coordinator_free(s->coordinator);
 	worker_group_free(s->workers);
 	tls_free(s->tls);
-	if (s->lock_fd >= 0)
-		close(s->lock_fd);
+	datadir_close(&s->lock_fd);
+	takeover_free(s->takeover, NULL);
 	explicit_bzero(&s->noise_key, sizeof(s->noise_key));
 	explicit_bzero(&s->derp_key, sizeof(s->derp_key));
 	s->magic = 0;

@@ -173,7 +173,8 @@ serve_first(struct serve *s, struct err_text *why)
 	if ((is_first || s->options.makes_new_key) &&
 	    (rc = make_key(s, t, &by, why, secret)) != ERR_OK)
 		return rc;
-	say(s, secret);
+	if (!s->has_taken_over || secret[0] != '\0')
+		say(s, secret);
 	explicit_bzero(secret, sizeof(secret));
 	return ERR_OK;
 }

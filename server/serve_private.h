@@ -1,5 +1,5 @@
 /* What the parts of serve share: serve.c (order), serve_routes.c (paths), serve_cert.c
- * (certificate), serve_first.c (first key, banner). */
+ * (certificate), serve_handover.c (graceful restart), serve_first.c (first key, banner). */
 #ifndef SERVER_SERVE_PRIVATE_H
 #define SERVER_SERVE_PRIVATE_H
 
@@ -11,7 +11,9 @@
 #include "server/backup.h"
 #include "server/coordinator.h"
 #include "server/door.h"
+#include "server/handover.h"
 #include "server/serve.h"
+#include "server/takeover.h"
 #include "server/tls.h"
 #include "web/http.h"
 
@@ -21,7 +23,7 @@ struct serve {
 	uint32_t magic;
 	const struct config *cfg;		/* borrowed */
 	struct serve_options options;
-	int lock_fd;				/* of the data directory, -1: none */
+	int lock_fd;				/* of the data directory, -1: not ours */
 	struct private_key noise_key, derp_key;
 	char url[300];				/* what clients use as login server */
 	struct address_url url_parts;
@@ -40,6 +42,11 @@ struct serve {
 	struct http *http;
 	struct backup *backup;
 	struct metrics_port *metrics;		/* NULL: none */
+	struct handover_hooks hooks;
+	struct handover *handover;
+	struct takeover *takeover;		/* NULL: we do not take over, or have done so */
+	bool has_taken_over;
+	bool has_left, has_failed;		/* another process serves; nobody can */
 };
 
 /* serve_routes.c: which path goes where. Before the workers start. */
@@ -53,6 +60,13 @@ void serve_cert_start(struct serve *s);
 void serve_cert_close(struct serve *s);
 /* What nodes are told of it: the pin of a self-signed one, else NULL; borrowed from the certificate. */
 const char *serve_derp_pin(const struct serve *s);
+
+/* serve_handover.c: takes lock and database, from the server before if there is one. ERR_* with *why. */
+enum err serve_handover_database(struct serve *s, struct err_text *why) MUST_USE;
+/* From here on another server may take over from this one. ERR_* with *why. */
+enum err serve_handover_open(struct serve *s, struct err_text *why) MUST_USE;
+/* Everything is loaded: the server before, if there is one, leaves. ERR_* with *why: it does not. */
+enum err serve_handover_finish(struct serve *s, struct err_text *why) MUST_USE;
 
 /* serve_first.c: makes the first user and auth key when there is no user yet (or a key when
  * asked), then prints where everything is and how to join. ERR_* with *why. */

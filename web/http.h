@@ -68,6 +68,10 @@ struct coord *http_coord(struct http *h);
 enum err http_listen_unix(struct http *h, const char *path, struct err_text *why) MUST_USE;
 /* false: connections to the Unix socket wait in its backlog until true. It serves at first. */
 void http_unix_serve(struct http *h, bool is_serving);
+/* Borrowed; -1: none. */
+int http_unix_socket(const struct http *h);
+/* Another process has the socket from now on: its file stays when h ends. */
+void http_unix_leave(struct http *h);
 
 /* Takes fd, the plain side of a connection whose real peer is given. pass: the door's name for it
  * (generation 0: none). Coordinator thread. Such a connection is a stranger, whatever SO_PEERCRED

@@ -11,6 +11,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "base/inherit.h"
 #include "base/log.h"
 #include "web/http_private.h"
 
@@ -105,6 +106,11 @@ http_listen_unix(struct http *h, const char *path, struct err_text *why)
 	if (strlen(path) >= sizeof(sa.sun_path))
 		return err_say(why, ERR_IO, "the socket's path %s is too long", path);
 	memcpy(sa.sun_path, path, strlen(path) + 1);
+	if ((h->unix_fd = inherit_take_unix(path)) >= 0) {
+		if (lstat(path, &st) == 0)
+			goto watch;
+		close(h->unix_fd);
+	}
 	make_directory(path);
 	if ((rc = make_room(path, &sa, why)) != ERR_OK)
 		return rc;
@@ -116,6 +122,7 @@ http_listen_unix(struct http *h, const char *path, struct err_text *why)
 		err_say(why, ERR_IO, "cannot listen on the socket %s: %s", path, strerror(errno));
 		goto fail;
 	}
+watch:
 	h->unix_path = obj_strdup(path);
 	h->unix_inode = st.st_ino;
 	if (wait_for(h, false) == ERR_OK)
@@ -132,6 +139,21 @@ http_unix_serve(struct http *h, bool is_serving)
 	OBJ_CHECK(h, HTTP_MAGIC);
 	ASSERT(h->ev_unix != NULL);
 	ASSERT((is_serving ? event_add(h->ev_unix, NULL) : event_del(h->ev_unix)) == 0);
+}
+
+int
+http_unix_socket(const struct http *h)
+{
+	OBJ_CHECK(h, HTTP_MAGIC);
+	return h->unix_fd;
+}
+
+void
+http_unix_leave(struct http *h)
+{
+	OBJ_CHECK(h, HTTP_MAGIC);
+	free(h->unix_path);
+	h->unix_path = NULL;
 }
 
 void
