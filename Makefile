@@ -90,7 +90,12 @@ $(BUILD)/obj/gen/%.o: $(BUILD)/gen/%.c
 # The first line of tests/unit/test_x.c says what it is linked with besides base:
 # /* links: coord/noise relay/derp_frame */ — so a pure module that is not pure fails to link. coord/policy_parse* is
 # all of those.
-UNIT     := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test_*.c))
+UNIT_C   := $(wildcard tests/unit/test_*.c)
+# ThreadSanitizer has something to say only of those that start threads, themselves or by a rig.
+ifeq ($(SAN),tsan)
+UNIT_C   := $(shell sh tests/tools/threaded.sh)
+endif
+UNIT     := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(UNIT_C))
 links_in  = $(shell sed -n '1s|^/\* links:\(.*\)\*/.*|\1|p' $(1))
 links_of  = $(foreach m,$(links_in),$(patsubst %.c,$(BUILD)/obj/%.o,$(or $(wildcard $(m).c),$(m).c)))
 

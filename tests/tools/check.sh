@@ -179,10 +179,7 @@ for stage in $stages; do
 	lint) lint_stage ;;
 	unit) unit_stage unit "" ;;
 	asan) unit_stage asan asan ;;
-	tsan)	# what has one thread shows nothing new here
-		export POLICY_ROUNDS=300
-		unit_stage tsan tsan
-		unset POLICY_ROUNDS ;;
+	tsan) unit_stage tsan tsan ;;
 	clang) clang_stage ;;
 	fuzz) fuzz_stage ;;
 	scenario) scenario_stage ;;
