@@ -5,7 +5,7 @@ RELAY_OBJ := $(patsubst %,$(BUILD)/obj/%.o,relay/derp_frame \
              $(patsubst %,tests/bench/%,relay relay_load relay_idle derp_client))
 NODES_OBJ := $(patsubst %,$(BUILD)/obj/%.o,coord/noise coord/noise_client \
              $(patsubst %,tests/bench/%,nodes node_client nodes_run nodes_watch \
-             nodes_phase nodes_storm))
+             nodes_phase nodes_storm nodes_command))
 
 POLICY_OBJ := $(patsubst %.c,$(BUILD)/obj/%.o,tests/bench/policy.c $(wildcard coord/policy_world*.c) \
              $(wildcard coord/policy_parse*.c) \

@@ -18,7 +18,8 @@ static void
 usage(FILE *to)
 {
 	fputs("nodes --server ADDRESS:PORT --key KEY [options]\n"
-	    "  --key KEY           auth key; more than one are given out in turn\n"
+	    "  --key KEY           auth key; more than one are given out in turn; what happens to a node\n"
+	    "                      happens to those of the first\n"
 	    "  --tls               TLS 1.3 outside (default: plain); --sni NAME\n"
 	    "  --name NAME         what to call the server in the output (default: nodes)\n"
 	    "  --pid PID           of the server: adds its CPU and memory\n"
@@ -32,16 +33,18 @@ usage(FILE *to)
 	    "        reconnect     all connections are dropped and made again\n"
 	    "        flap          --flaps N: (20) one node drops and comes back\n"
 	    "        leave         one node goes; --grace MS: (15000) until when peers must know\n"
-	    "        command       --command CMD: runs it; until all have had a message\n"
+	    "        burst         --burst N: (50) nodes change their endpoints at once\n"
+	    "        command       --command CMD: runs it --rounds N: (1) times, {} being the round's number,\n"
+	    "                      until all have had a message, or one with --expect TEXT in it\n"
 	    "  --at-once N         handshakes under way (200); --register-at-once N: (50)\n"
-	    "  --seen-by N         peers that see a change of one node (default: all others)\n"
+	    "  --hubs N            the last N nodes: they alone have the last key (0)\n"
 	    "  --seed TEXT         keys of the nodes follow from it (default: random)\n"
 	    "  --timeout S         for each phase (180)\n", to);
 }
 
 enum { OPT_SERVER = 256, OPT_KEY, OPT_TLS, OPT_SNI, OPT_NAME, OPT_PID, OPT_NODES, OPT_PHASES,
 	OPT_IDLE, OPT_CHANGES, OPT_JOINS, OPT_FLAPS, OPT_GRACE, OPT_COMMAND, OPT_AT_ONCE,
-	OPT_REGISTER_AT_ONCE, OPT_SEEN_BY, OPT_SEED, OPT_TIMEOUT, OPT_HELP };
+	OPT_REGISTER_AT_ONCE, OPT_HUBS, OPT_BURST, OPT_ROUNDS, OPT_EXPECT, OPT_SEED, OPT_TIMEOUT, OPT_HELP };
 
 static const struct option options[] = {
 	{ "server", required_argument, NULL, OPT_SERVER }, { "key", required_argument, NULL, OPT_KEY },
@@ -57,7 +60,10 @@ static const struct option options[] = {
 	{ "command", required_argument, NULL, OPT_COMMAND },
 	{ "at-once", required_argument, NULL, OPT_AT_ONCE },
 	{ "register-at-once", required_argument, NULL, OPT_REGISTER_AT_ONCE },
-	{ "seen-by", required_argument, NULL, OPT_SEEN_BY },
+	{ "hubs", required_argument, NULL, OPT_HUBS },
+	{ "burst", required_argument, NULL, OPT_BURST },
+	{ "rounds", required_argument, NULL, OPT_ROUNDS },
+	{ "expect", required_argument, NULL, OPT_EXPECT },
 	{ "seed", required_argument, NULL, OPT_SEED },
 	{ "timeout", required_argument, NULL, OPT_TIMEOUT },
 	{ "help", no_argument, NULL, OPT_HELP }, { NULL, 0, NULL, 0 },
@@ -72,7 +78,8 @@ set_number(struct nodes_options *o, int opt, const char *name, const char *text)
 		{ OPT_FLAPS, &o->flaps, 1, 100000 }, { OPT_GRACE, &o->leave_ms, 0, 3600000 },
 		{ OPT_AT_ONCE, &o->at_once, 1, 1000000 },
 		{ OPT_REGISTER_AT_ONCE, &o->register_at_once, 1, 1000000 },
-		{ OPT_SEEN_BY, &o->seen_by, 1, 1000000 }, { OPT_TIMEOUT, &o->timeout_s, 1, 86400 },
+		{ OPT_HUBS, &o->hubs, 0, 1000000 }, { OPT_BURST, &o->burst, 1, 1000000 },
+		{ OPT_ROUNDS, &o->rounds, 1, 1000 }, { OPT_TIMEOUT, &o->timeout_s, 1, 86400 },
 	};
 
 	for (size_t i = 0; i < COUNT_OF(numbers); i++)
@@ -108,6 +115,9 @@ set_text(struct nodes_options *o, int opt, const char *text)
 	case OPT_COMMAND:
 		o->command = text;
 		break;
+	case OPT_EXPECT:
+		o->expect = text;
+		break;
 	case OPT_SEED:
 		o->seed = text;
 		break;
@@ -133,7 +143,7 @@ parse(int argc, char **argv, struct nodes_options *o)
 		else if (!set_number(o, opt, options[at].name, optarg))
 			set_text(o, opt, optarg);
 	}
-	if (o->server == NULL || optind != argc) {
+	if (o->server == NULL || optind != argc || o->hubs >= o->nodes) {
 		usage(stderr);
 		exit(2);
 	}
@@ -158,7 +168,7 @@ main(int argc, char **argv)
 	struct nodes_options o = {
 		.name = "nodes", .pid = -1, .keys = keys, .phases = PHASES, .nodes = 100,
 		.at_once = 200, .register_at_once = 50, .joins = 5, .changes = 20, .flaps = 20,
-		.idle_s = 3, .timeout_s = 180, .leave_ms = 15000, .seed = seed,
+		.burst = 50, .rounds = 1, .idle_s = 3, .timeout_s = 180, .leave_ms = 15000, .seed = seed,
 	};
 
 	signal(SIGPIPE, SIG_IGN);
@@ -167,6 +177,7 @@ main(int argc, char **argv)
 	bench_label("%s %s n=%u", o.name, o.is_tls ? "tls" : "plain", o.nodes);
 	nodes_run_init(&o);
 	run_phases(o.phases);
+	bench_say("streams cut in all", (double)run.cut, 0, "");
 	nodes_run_fini();
 	return 0;
 }

@@ -10,6 +10,8 @@
 #define EVENT_MS	10000		/* an event that is not seen by then counts as not seen */
 #define TAIL_MS		20		/* of the server's work after the last node has seen it */
 
+static unsigned viewers;		/* of the node to which something happens */
+
 struct phase_usage
 phase_begin(void)
 {
@@ -19,8 +21,10 @@ phase_begin(void)
 		.cut = run.cut, .retries = run.retries,
 	};
 
-	for (unsigned i = 0; i < run.n; i++)
+	for (unsigned i = 0; i < run.n; i++) {
+		u.messages += run.nodes[i].messages;
 		u.messages_bytes += run.nodes[i].messages_bytes;
+	}
 	return u;
 }
 
@@ -34,6 +38,7 @@ phase_since(const struct phase_usage *b)
 	u.own_s -= b->own_s;
 	u.rss_bytes -= b->rss_bytes;
 	u.wire_bytes -= b->wire_bytes;
+	u.messages -= b->messages;
 	u.messages_bytes -= b->messages_bytes;
 	u.cut -= b->cut;
 	u.retries -= b->retries;
@@ -63,9 +68,48 @@ phase_all_streaming(void)
 }
 
 unsigned
+phase_nodes(void)
+{
+	unsigned n = (run.o->nodes - run.o->hubs) / nodes_run_shares();
+
+	return n > 0 ? n : 1;
+}
+
+struct node_client *
+phase_node(unsigned i)
+{
+	return &run.nodes[(uint64_t)i * 7 % phase_nodes() * nodes_run_shares()];
+}
+
+static bool
+own_has_come(void)
+{
+	int64_t id;
+	unsigned peers;
+
+	return nodes_watch_own_came(&id, &peers);
+}
+
+int64_t
+phase_learn(struct node_client *c)
+{
+	int64_t id;
+
+	nodes_watch_own(c);
+	nodes_run_drop(c);
+	nodes_run_want(c, NODE_STREAMING);
+	if (!nodes_run_until(own_has_come, run.o->timeout_s * 1000LL))
+		bench_die("the first map of node %u has no id", c->index);
+	nodes_run_settle();
+	nodes_watch_own_came(&id, &viewers);
+	nodes_watch_stop();
+	return id;
+}
+
+unsigned
 phase_viewers(void)
 {
-	return run.o->seen_by > 0 ? run.o->seen_by : run.n - 1;
+	return viewers;
 }
 
 static bool
@@ -128,19 +172,27 @@ phase_connect(void)
 	phase_say_trouble(&u);
 }
 
-static bool
-all_have_seen(void)
+bool
+phase_all_have_seen(void)
 {
-	return nodes_watch_seen() >= phase_viewers();
+	return nodes_watch_seen() >= viewers;
 }
 
-/* Figures of count equal events, each seen by all. */
-static void
-say_events(const char *what, unsigned count, struct bench_samples *took_ms,
+/* A join: its own map says who is to see it. */
+static bool
+all_have_seen_it_join(void)
+{
+	int64_t id;
+
+	return nodes_watch_own_came(&id, &viewers) && phase_all_have_seen();
+}
+
+void
+phase_say_events(const char *what, unsigned count, struct bench_samples *took_ms,
     const struct phase_usage *sum, double missed)
 {
 	char line[96];
-	double views = (double)count * phase_viewers();
+	double views = (double)count * viewers;
 	const struct { const char *name; double q; } quantiles[] = {
 		{ "p50", 0.5 }, { "p99", 0.99 }, { "max", 1 },
 	};
@@ -169,6 +221,7 @@ add_usage(struct phase_usage *sum, const struct phase_usage *u)
 {
 	sum->server_s += u->server_s;
 	sum->wire_bytes += u->wire_bytes;
+	sum->messages += u->messages;
 	sum->messages_bytes += u->messages_bytes;
 	sum->cut += u->cut;
 	sum->retries += u->retries;
@@ -182,8 +235,9 @@ phase_change(void)
 	double missed = 0;
 	char endpoint[40];
 
+	phase_learn(phase_node(0));
 	for (unsigned i = 0; i < run.o->changes; i++) {
-		struct node_client *c = &run.nodes[i * 7 % run.o->nodes];
+		struct node_client *c = phase_node(i);
 
 		nodes_run_wait(PAUSE_MS);
 		nodes_run_endpoint(c, i + 1, endpoint);
@@ -193,14 +247,14 @@ phase_change(void)
 			phase_die("change");
 		node_client_request(c, NODE_LITE, nodes_run_map_json(c, false, i + 1));
 		nodes_run_flush(c);
-		if (!nodes_run_until(all_have_seen, EVENT_MS))
-			missed += phase_viewers() - nodes_watch_seen();
+		if (!nodes_run_until(phase_all_have_seen, EVENT_MS))
+			missed += viewers - nodes_watch_seen();
 		nodes_watch_stop();
 		nodes_run_wait(TAIL_MS);
 		u = phase_since(&u);
 		add_usage(&sum, &u);
 	}
-	say_events("endpoint change", run.o->changes, &took_ms, &sum, missed);
+	phase_say_events("endpoint change", run.o->changes, &took_ms, &sum, missed);
 	bench_samples_fini(&took_ms);
 }
 
@@ -223,8 +277,8 @@ phase_join(void)
 		run.n++;
 		nodes_watch_text(key, c, &took_ms);
 		nodes_run_want(c, NODE_STREAMING);
-		if (!nodes_run_until(all_have_seen, EVENT_MS))
-			missed += phase_viewers() - nodes_watch_seen();
+		if (!nodes_run_until(all_have_seen_it_join, EVENT_MS))
+			missed += viewers - nodes_watch_seen();
 		if (!nodes_run_until(phase_all_streaming, EVENT_MS))
 			phase_die("join");
 		bench_samples_add(&own_ms, bench_samples_quantile(&run.took_ms, 1));
@@ -237,7 +291,7 @@ phase_join(void)
 	}
 	if (count == 0)
 		return;
-	say_events("join", count, &took_ms, &sum, missed);
+	phase_say_events("join", count, &took_ms, &sum, missed);
 	bench_say("join, own full map p50", bench_samples_quantile(&own_ms, 0.5), 1, "ms");
 	bench_say("join, own full map max", bench_samples_quantile(&own_ms, 1), 1, "ms");
 	bench_samples_fini(&took_ms);

@@ -73,6 +73,26 @@ fetch_key(struct machine_key *out)
 	buf_fini(&answer);
 }
 
+unsigned
+nodes_run_shares(void)
+{
+	unsigned n = run.o->n_keys - (run.o->hubs > 0 ? 1 : 0);
+
+	return run.o->n_keys > 1 && n > 0 ? n : 1;
+}
+
+static const char *
+key_of(const struct node_client *c)
+{
+	const struct nodes_options *o = run.o;
+
+	if (o->n_keys == 0)
+		return "";
+	if (c->index < o->nodes && c->index >= o->nodes - o->hubs)
+		return o->keys[o->n_keys - 1];
+	return o->keys[c->index % nodes_run_shares()];
+}
+
 const char *
 nodes_run_register_json(const struct node_client *c)
 {
@@ -88,7 +108,7 @@ nodes_run_register_json(const struct node_client *c)
 	    "\"Hostname\":\"bench-%u\",\"Machine\":\"x86_64\",\"GoArch\":\"amd64\","
 	    "\"GoVersion\":\"go1.26.8\",\"Services\":[{\"Proto\":\"peerapi-dns-proxy\",\"Port\":1}],"
 	    "\"Userspace\":true},\"NodeKeySignature\":null}", NODE_CLIENT_VERSION, key,
-	    run.o->n_keys > 0 ? run.o->keys[c->index % run.o->n_keys] : "", c->index, c->index);
+	    key_of(c), c->index, c->index);
 	return body;
 }
 

@@ -22,9 +22,11 @@ struct nodes_options {
 	pid_t pid;			/* of the server; -1: unknown */
 	const char **keys;		/* auth keys, given out in turn */
 	unsigned n_keys;
-	const char *phases, *command;
+	const char *phases, *command, *expect;
 	unsigned nodes, at_once, register_at_once, joins, changes, flaps, idle_s, timeout_s;
-	unsigned seen_by;		/* peers that see a change; 0: all others */
+	unsigned rounds;		/* of the command */
+	unsigned burst;			/* changes at once */
+	unsigned hubs;			/* the last of the nodes: they have the last key */
 	unsigned leave_ms;		/* how long the server may keep "offline" to itself */
 };
 
@@ -48,6 +50,9 @@ extern struct nodes_run run;
 
 void nodes_run_init(const struct nodes_options *o);
 void nodes_run_fini(void);
+
+/* How many keys the nodes that are no hubs are given in turn. */
+unsigned nodes_run_shares(void);
 
 /* Body of a request of the node; static memory. variant tells its endpoints (0: its usual ones). */
 const char *nodes_run_register_json(const struct node_client *c);

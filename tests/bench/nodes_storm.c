@@ -1,16 +1,14 @@
-/* Phases of unrest and of rest: mass reconnect, flapping, leaving, idling, a command beside. */
+/* Phases of unrest and of rest: mass reconnect, flapping, leaving, a burst of changes, idling. */
 #include "tests/bench/nodes_phase.h"
 
-#include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include "tests/bench/nodes_watch.h"
 
 #define FLAP_DOWN_MS	50
 #define FLAP_UP_MS	150
-#define COMMAND_MS	30000
+#define BURST_MS	30000
+#define BURST_VARIANT	50001	/* of the endpoints: no change has it */
 
 void
 phase_reconnect(void)
@@ -40,27 +38,11 @@ phase_reconnect(void)
 	phase_say_trouble(&u);
 }
 
-/* The node's id, from the first map of a new connection. */
-static int64_t
-learn_id(struct node_client *c)
-{
-	nodes_watch_own_id(c);
-	nodes_run_drop(c);
-	nodes_run_want(c, NODE_STREAMING);
-	if (!nodes_run_until(phase_all_streaming, run.o->timeout_s * 1000LL))
-		phase_die("flap");
-	nodes_run_settle();
-	nodes_watch_stop();
-	if (nodes_watch_id() == 0)
-		bench_die("the first map of node %u has no id", c->index);
-	return nodes_watch_id();
-}
-
 void
 phase_flap(void)
 {
-	struct node_client *c = &run.nodes[run.o->nodes / 2];
-	int64_t id = learn_id(c);
+	struct node_client *c = phase_node(phase_nodes() / 2);
+	int64_t id = phase_learn(c);
 	struct phase_usage u;
 	unsigned wrong;
 
@@ -99,8 +81,8 @@ all_think_offline(void)
 void
 phase_leave(void)
 {
-	struct node_client *c = &run.nodes[run.o->nodes / 3];
-	int64_t id = learn_id(c);
+	struct node_client *c = phase_node(phase_nodes() / 3);
+	int64_t id = phase_learn(c);
 	int64_t begin_ns = bench_now_ns();
 	struct phase_usage u;
 
@@ -139,48 +121,40 @@ phase_idle(void)
 	phase_say_trouble(&u);
 }
 
-static bool
-all_got_something(void)
-{
-	return nodes_watch_seen() >= run.n;
-}
-
+/* Changes of many nodes at once: how far they are put together, and what that saves. */
 void
-phase_command(void)
+phase_burst(void)
 {
+	unsigned count = run.o->burst < phase_nodes() ? run.o->burst : phase_nodes();
 	struct bench_samples took_ms = { 0 };
 	struct phase_usage u;
-	int status = 0;
+	char endpoint[40];
 
-	if (run.o->command == NULL)
-		bench_die("phase command: --command says what to run");
-	nodes_run_settle();
+	phase_learn(phase_node(0));
+	nodes_run_endpoint(phase_node(count - 1), BURST_VARIANT, endpoint);
 	u = phase_begin();
-	nodes_watch_any(&took_ms);
-	pid_t pid = fork();
-	if (pid < 0)
-		bench_die("the command could not be started");
-	if (pid == 0) {
-		execl("/bin/sh", "sh", "-c", run.o->command, (char *)NULL);
-		_exit(127);
+	nodes_watch_text(endpoint, phase_node(count - 1), &took_ms);
+	for (unsigned i = 0; i < count; i++) {
+		struct node_client *c = phase_node(i);
+
+		if (c->h2 == NULL)
+			phase_die("burst");
+		node_client_request(c, NODE_LITE, nodes_run_map_json(c, false, BURST_VARIANT));
+		nodes_run_flush(c);
 	}
-	bool is_seen = nodes_run_until(all_got_something, COMMAND_MS);
-	unsigned seen = nodes_watch_seen();
+	bench_say("burst, sent within", (double)(bench_now_ns() - u.begin_ns) / 1e6, 1, "ms");
+	bool is_seen = nodes_run_until(phase_all_have_seen, BURST_MS);
+	unsigned missed = is_seen ? 0 : phase_viewers() - nodes_watch_seen();
 	nodes_watch_stop();
-	waitpid(pid, &status, 0);
-	if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
-		bench_die("the command failed: %s", run.o->command);
 	nodes_run_settle();
 	u = phase_since(&u);
-	bench_say("command, message to all p50", bench_samples_quantile(&took_ms, 0.5), 1, "ms");
-	bench_say("command, message to all max", bench_samples_quantile(&took_ms, 1), 1, "ms");
-	if (!is_seen)
-		bench_say("command, nodes without a message", run.n - seen, 0, "");
-	if (run.o->pid > 0)
-		bench_say("command, server cpu", u.server_s * 1e3, 1, "ms");
-	bench_say("command, received", (double)u.wire_bytes / run.n, 0, "bytes per node");
+	bench_say("burst, changes", count, 0, "");
+	bench_say("burst, map messages", (double)u.messages / phase_viewers(), 2, "per peer");
+	u.server_s /= count;
+	u.wire_bytes /= count;
+	u.messages_bytes /= count;
+	phase_say_events("burst, last change", 1, &took_ms, &u, missed);
 	bench_samples_fini(&took_ms);
-	phase_say_trouble(&u);
 }
 
 bool
@@ -191,6 +165,7 @@ phase_run(const char *name)
 		{ "change", phase_change }, { "join", phase_join },
 		{ "reconnect", phase_reconnect }, { "flap", phase_flap },
 		{ "leave", phase_leave }, { "idle", phase_idle }, { "command", phase_command },
+		{ "burst", phase_burst },
 	};
 
 	for (size_t i = 0; i < COUNT_OF(phases); i++)

@@ -8,11 +8,11 @@
 
 #include "tests/bench/nodes_run.h"
 
-#define CACHE		8
+#define CACHE		64
 #define TEXT_MAX_BYTES	(256u << 20)
 #define QUIET_BYTES	40		/* a keep-alive */
 
-enum watch_mode { WATCH_NOTHING, WATCH_TEXT, WATCH_ONLINE, WATCH_ANY, WATCH_OWN_ID };
+enum watch_mode { WATCH_NOTHING, WATCH_TEXT, WATCH_ONLINE, WATCH_ANY, WATCH_OWN };
 enum verdict { VERDICT_NONE, VERDICT_SEEN, VERDICT_ONLINE, VERDICT_OFFLINE };
 
 struct cached {
@@ -26,7 +26,8 @@ static struct {
 	const struct node_client *but;
 	struct bench_samples *took_ms;
 	int64_t begin_ns, id;
-	unsigned seen;
+	unsigned seen, peers;
+	bool has_own;			/* id and peers are known */
 	uint8_t *of_node;		/* enum verdict, by index */
 	struct cached cache[CACHE];
 	unsigned next_cached;
@@ -44,6 +45,9 @@ begin(enum watch_mode mode, const struct node_client *but, struct bench_samples 
 	watch.but = but;
 	watch.took_ms = took_ms;
 	watch.seen = 0;
+	watch.id = 0;
+	watch.peers = 0;
+	watch.has_own = false;
 	watch.begin_ns = bench_now_ns();
 	for (unsigned i = 0; i < CACHE; i++)
 		buf_clear(&watch.cache[i].message);
@@ -72,10 +76,9 @@ nodes_watch_any(struct bench_samples *took_ms)
 }
 
 void
-nodes_watch_own_id(const struct node_client *c)
+nodes_watch_own(const struct node_client *c)
 {
-	begin(WATCH_OWN_ID, c, NULL);
-	watch.id = 0;
+	begin(WATCH_OWN, c, NULL);
 }
 
 void
@@ -101,10 +104,12 @@ nodes_watch_offline(void)
 	return n;
 }
 
-int64_t
-nodes_watch_id(void)
+bool
+nodes_watch_own_came(int64_t *id, unsigned *peers)
 {
-	return watch.id;
+	*id = watch.id;
+	*peers = watch.peers;
+	return watch.has_own;
 }
 
 /* The frames one after another; NULL: that is no zstd. */
@@ -178,14 +183,20 @@ judge_cached(const uint8_t *p, size_t n)
 	return k->verdict;
 }
 
+/* In a map that has the node itself: its id, and every other node key is a peer's. */
 static void
-find_own_id(const uint8_t *p, size_t n)
+find_own(const uint8_t *p, size_t n)
 {
-	static const char member[] = "\"Node\":{\"ID\":";
+	static const char member[] = "\"Node\":{\"ID\":", key[] = "\"Key\":\"nodekey:";
 	const char *json = decompress(p, n), *at = json != NULL ? strstr(json, member) : NULL;
 
-	if (at != NULL)
-		watch.id = atoll(at + sizeof member - 1);
+	if (at == NULL)
+		return;
+	watch.id = atoll(at + sizeof member - 1);
+	for (at = json; (at = strstr(at, key)) != NULL; at += sizeof key - 1)
+		watch.peers++;
+	watch.peers -= watch.peers > 0;
+	watch.has_own = true;
 }
 
 void
@@ -193,12 +204,11 @@ nodes_watch_message(struct node_client *c, const uint8_t *p, size_t n)
 {
 	enum verdict v = VERDICT_SEEN;
 
-	if (watch.mode == WATCH_OWN_ID) {
-		if (c == watch.but && watch.id == 0)
-			find_own_id(p, n);
+	if (watch.mode == WATCH_NOTHING || n <= QUIET_BYTES)
 		return;
-	}
-	if (watch.mode == WATCH_NOTHING || c == watch.but || n <= QUIET_BYTES)
+	if (c == watch.but && !watch.has_own)
+		find_own(p, n);
+	if (c == watch.but || watch.mode == WATCH_OWN)
 		return;
 	if (watch.mode != WATCH_ONLINE && watch.of_node[c->index] == VERDICT_SEEN)
 		return;

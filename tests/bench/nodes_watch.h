@@ -20,13 +20,15 @@ void nodes_watch_text(const char *text, const struct node_client *but,
 void nodes_watch_online(int64_t node_id, const struct node_client *but);
 /* From now on every message of more than a keep-alive's size counts as seen. */
 void nodes_watch_any(struct bench_samples *took_ms);
-/* From now on the numeric id of this node is looked for in its own first map. */
-void nodes_watch_own_id(const struct node_client *c);
+/* From now on only this node's own first map is looked for. */
+void nodes_watch_own(const struct node_client *c);
 void nodes_watch_stop(void);
 
 unsigned nodes_watch_seen(void);		/* nodes that have seen it */
 unsigned nodes_watch_offline(void);		/* nodes that think it offline */
-int64_t nodes_watch_id(void);			/* 0: not found yet */
+/* The first map of the node that was given: its numeric id and the number of its peers. False: it has
+ * not come yet. */
+bool nodes_watch_own_came(int64_t *id, unsigned *peers);
 
 /* For nodes_run: a whole message has come. */
 void nodes_watch_message(struct node_client *c, const uint8_t *p, size_t n);

@@ -4,15 +4,22 @@
 #
 #   BENCH="relay nodes"     what to measure (default: relay nodes join)
 #     relay                 goodput, loss, CPU per GB, round trips under load, idle connections
-#     nodes                 registration, first connect, changes, joins, reconnect at 100 … 5,000 nodes
+#     nodes                 registration, first connect, changes, joins, reconnect at 100 … 5,000 nodes,
+#                           a policy saved; all see each other
+#     realistic             the same with tests/bench/realistic.hujson: 10 tags, 30 rules, 11 kinds of nodes
+#     clusters              the same, 100 clusters of 100 nodes that see themselves and three hubs
+#     idle                  memory and CPU of a server with 10 nodes
 #     join                  a fresh server: from its start to its first node's map
 #     policy                the policy engine alone: parse, compile, memory, one join
 #     clients               real clients: a join, the first relayed ping (needs Go)
 #   BENCH_SECONDS=3         of each run of relay            BENCH_NODES="100 500 1000 5000"
 #   BENCH_TLS="plain tls"   outside of Noise, for nodes     BENCH_IDLE="1000 10000"
+#   BENCH_TLS_MAX=1000      no TLS with more nodes          BENCH_CLUSTERS=100
+#   BENCH_TIMES=3           nodes, realistic, clusters and idle so many times; then the best of each figure
 #   BENCH_SERVER=FILE       another binary of fairlead
 #   BENCH_DERPER=FILE       stock derper: the relay runs are repeated with it, in turns
 #
+# Behind nodes and realistic: what the CPU of an event grows by from one number of nodes to the next.
 # With the defaults it takes about five minutes.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
@@ -23,6 +30,9 @@ seconds=${BENCH_SECONDS:-3}
 nodes=${BENCH_NODES:-100 500 1000 5000}
 outer=${BENCH_TLS:-plain tls}
 idle=${BENCH_IDLE-1000 10000}
+tls_max=${BENCH_TLS_MAX:-1000}
+clusters=${BENCH_CLUSTERS:-100}
+times=${BENCH_TIMES:-1}
 dir=$(mktemp -d)
 pid=
 
@@ -42,7 +52,7 @@ stop() {
 	wait "$pid" 2>/dev/null
 	pid=
 }
-trap 'stop; rm -rf "$dir"' EXIT
+trap 'stop; rm -rf "$dir" "$dir.figures"' EXIT
 trap 'exit 130' INT TERM
 
 # Three ports that nobody has right now: sets https, http, stun.
@@ -142,24 +152,109 @@ bench_relay() {
 	stop
 }
 
-bench_nodes() {
-	for n in $nodes; do
-		for way in $outer; do
-			# Thousands of nodes: plain is enough, events are few.
-			[ "$n" -gt 1000 ] && [ "$way" = tls ] && continue
-			few=
+# One server, one load: load_nodes NAME WAY NODES, options of build/bench/nodes. Before it, tell "keys" the
+# auth keys as options.
+load_nodes() {
+	name=$1
+	way=$2
+	n=$3
+	shift 3
+	port=$http
+	[ "$way" = tls ] && port=$https
+	few="--rounds 5"
+	[ "$n" -gt 1000 ] && few="--changes 5 --joins 3 --flaps 3 --rounds 3"
+	# shellcheck disable=SC2086
+	timeout 600 $on_load build/bench/nodes --server "127.0.0.1:$port" \
+	    $([ "$way" = tls ] && echo --tls) --name "$name" --pid "$pid" \
+	    --nodes "$n" $few $keys "$@" || echo "$name: nodes $n failed" >&2
+	grep -E 'level=(warn|error)' "$dir/log" >&2
+}
+
+# Calls FUNCTION WAY NODES for each number of nodes, outside plain and with TLS.
+each_size() {
+	for size in $nodes; do
+		for outside in $outer; do
+			[ "$size" -gt "$tls_max" ] && [ "$outside" = tls ] && continue
 			start_fairlead
-			port=$http
-			[ "$way" = tls ] && port=$https
-			[ "$n" -gt 1000 ] && few="--changes 5 --joins 3 --flaps 3"
-			# shellcheck disable=SC2086
-			timeout 300 $on_load build/bench/nodes --server "127.0.0.1:$port" \
-			    $([ "$way" = tls ] && echo --tls) --name fairlead --pid "$pid" \
-			    --key "$key" --nodes "$n" $few || echo "fairlead: nodes $n failed" >&2
-			grep -E 'level=(warn|error)' "$dir/log" >&2
+			"$1" "$outside" "$size"
 		done
 	done
 	stop
+}
+
+phases=register,connect,idle,change,burst,join,reconnect,flap,command
+
+nodes_open() {
+	keys="--key $key"
+	load_nodes fairlead "$@" --phases $phases --expect '"Last":6500{}}' --command \
+	    "echo '{\"acls\":[{\"action\":\"accept\",\"src\":[\"*\"],\"dst\":[\"*:1-6500{}\"]}]}' |
+	    $server policy set - --socket $dir/s >/dev/null"
+}
+
+bench_nodes() {
+	each_size nodes_open
+}
+
+nodes_realistic() {
+	fairlead_cli users create ops >/dev/null && fairlead_cli users create dev >/dev/null &&
+	    fairlead_cli policy set tests/bench/realistic.hujson >/dev/null || exit 1
+	keys=
+	for tag in web app db cache queue build store k3s gateway monitor; do
+		keys="$keys --key $(fairlead_cli keys create --reusable --quiet --user ops --tags "tag:$tag")"
+	done
+	keys="$keys --key $(fairlead_cli keys create --reusable --quiet --user dev)"
+	load_nodes realistic "$@" --phases $phases --expect '"Last":910{}}' --command \
+	    "sed s/9100/910{}/ tests/bench/realistic.hujson |
+	    $server policy set - --socket $dir/s >/dev/null"
+}
+
+bench_realistic() {
+	each_size nodes_realistic
+}
+
+put_clusters() {
+	echo '{"tagOwners":{"tag:hub":[],'
+	seq -f '"tag:c%g":[],' "$clusters"
+	echo '},"acls":['
+	seq "$clusters" | sed 's/.*/{"action":"accept","src":["tag:c&"],"dst":["tag:c&:*","tag:hub:443"]},/'
+	echo '{"action":"accept","src":["tag:hub"],"dst":["*:9100"]}]}'
+}
+
+bench_clusters() {
+	for outside in $outer; do
+		start_fairlead
+		put_clusters >"$dir/clusters.hujson"
+		fairlead_cli policy set "$dir/clusters.hujson" >/dev/null || exit 1
+		keys=
+		for i in $(seq "$clusters"); do
+			keys="$keys --key $(fairlead_cli keys create --reusable --quiet --tags "tag:c$i")"
+		done
+		keys="$keys --key $(fairlead_cli keys create --reusable --quiet --tags tag:hub)"
+		load_nodes clusters "$outside" $((clusters * 100 + 3)) --hubs 3 --phases $phases \
+		    --expect '"Last":910{}}' --command "sed s/9100/910{}/ $dir/clusters.hujson |
+		    $server policy set - --socket $dir/s >/dev/null"
+	done
+	stop
+}
+
+bench_idle() {
+	for outside in $outer; do
+		start_fairlead
+		keys="--key $key"
+		load_nodes idle "$outside" 10 --idle 10 --phases register,connect,idle
+	done
+	stop
+}
+
+# Runs a part so many times as was told; the last lines are the best of each figure, and what the CPU of
+# an event grows by with the number of nodes.
+best_of() {
+	: >"$dir.figures"
+	for _ in $(seq "$times"); do
+		"bench_$1" | tee -a "$dir.figures"
+	done
+	awk -v times="$times" -f tests/tools/bench-best.awk "$dir.figures"
+	rm -f "$dir.figures"
 }
 
 # What somebody waits for who tries it: start of an empty server, then a node's first map.
@@ -192,11 +287,15 @@ http=0
 say_machine
 for part in $what; do
 	case $part in
-	relay | nodes | join | policy | clients)
+	relay | join | policy | clients)
 		"bench_$part"
 		;;
+	nodes | realistic | clusters | idle)
+		best_of "$part"
+		;;
 	*)
-		echo "BENCH: there is no \"$part\"; it is one or more of relay, nodes, join, policy, clients" >&2
+		echo "BENCH: there is no \"$part\"; it is one or more of relay, nodes, realistic, clusters, idle," \
+		    "join, policy, clients" >&2
 		exit 2
 		;;
 	esac
