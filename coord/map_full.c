@@ -73,10 +73,11 @@ put_group_profiles(struct map_world *w, struct json_writer *jw, const struct map
 /* Members up to the open array UserProfiles, with the profiles of the viewer and of small
  * groups. */
 static void
-put_head(struct map_world *w, struct json_writer *jw, const struct node *n, const struct map_full_ask *ask)
+put_head(struct map_world *w, struct json_writer *jw, const struct node *n, const struct map_full_ask *ask,
+	struct map_segs *out)
 {
 	json_w_obj_open(jw, NULL);
-	map_private_full_put(w, jw, n, ask->sent);
+	map_private_full_put(w, jw, n, ask->sent, out);
 	uint32_t row = n->map->class->row;
 	if (w->derp.json != NULL)
 		json_w_raw(jw, "DERPMap", w->derp.json->bytes, w->derp.json->len);
@@ -270,7 +271,7 @@ map_full_put(struct map_world *w, const struct node *viewer, const struct map_fu
 	*res = (struct map_full_result){ .from = w->published };
 	mn->needs_full = false;
 	json_w_init(&jw, &w->scratch);
-	put_head(w, &jw, viewer, ask);
+	put_head(w, &jw, viewer, ask, out);
 	for (unsigned i = 0; i < w->n_groups; i++) {
 		struct map_group *g = w->groups[i];
 

@@ -285,9 +285,5 @@ map_policy_names_users(const struct policy *p)
 		default:
 			break;
 		}
-	for (unsigned i = 0; i < p->n_ssh; i++)
-		for (unsigned k = 0; k < p->ssh[i].n_users; k++)
-			if (strncmp(p->ssh[i].users[k], "localpart:", 10) == 0)
-				return true;
 	return false;
 }

@@ -16,7 +16,7 @@
  * map_node.needs_full where it is due. */
 void map_policy_set(struct map_world *w, struct policy *p);
 
-/* Does the policy ask anything of users? If not, no change of theirs concerns it. */
+/* Do the policy's selectors ask anything of users? If not, no change of theirs makes another policy of it. */
 bool map_policy_names_users(const struct policy *p);
 
 #endif

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "coord/map_delta.h"
+#include "coord/policy_ssh.h"
 
 #define BITS_SELF ((uint32_t)(CHANGE_SELF | CHANGE_KEY))
 
@@ -74,10 +75,43 @@ put_filter(struct json_writer *jw, const struct node *n, const struct policy_bun
 	json_w_obj_close(jw);
 }
 
-static void
-put_ssh(struct json_writer *jw, const struct policy_bundle *bundle)
+/* The frame of a text that many get; borrowed. */
+static struct shbuf *
+ssh_frame(struct map_world *w, struct shbuf *text)
 {
-	json_w_raw(jw, "SSHPolicy", bundle->ssh->bytes, bundle->ssh->len);
+	unsigned at = w->next_ssh_frame;
+
+	for (unsigned i = 0; i < COUNT_OF(w->ssh_frames); i++)
+		if (w->ssh_frames[i].text == text)
+			return w->ssh_frames[i].frame;
+	w->next_ssh_frame = (at + 1) % COUNT_OF(w->ssh_frames);
+	shbuf_drop(w->ssh_frames[at].text);
+	shbuf_drop(w->ssh_frames[at].frame);
+	w->ssh_frames[at].text = shbuf_hold(text);
+	return w->ssh_frames[at].frame = map_zstd_frame(w->zstd, text->bytes, text->len);
+}
+
+struct ssh_out {
+	struct map_world *w;
+	struct map_segs *out;
+};
+
+static void
+push_ssh(void *arg, struct shbuf *text)
+{
+	struct ssh_out *o = arg;
+
+	map_full_segs_add(o->out, map_world_frame(o->w));
+	map_full_segs_add(o->out, shbuf_hold(ssh_frame(o->w, text)));
+}
+
+static void
+put_ssh(struct map_world *w, struct json_writer *jw, const struct node *n, struct map_segs *out)
+{
+	struct ssh_out o = { w, out };
+
+	json_w_raw(jw, "SSHPolicy", "", 0);
+	policy_ssh_maker_put(policy_world_ssh(w->policy), jw->b, n->map->class, push_ssh, &o);
 }
 
 static void
@@ -106,7 +140,7 @@ health_of(const struct node *n)
 
 void
 map_private_full_put(struct map_world *w, struct json_writer *jw, const struct node *viewer,
-	struct map_sent *sent)
+	struct map_sent *sent, struct map_segs *out)
 {
 	map_world_ready(w);
 	bundle_note(sent, viewer);
@@ -116,7 +150,7 @@ map_private_full_put(struct map_world *w, struct json_writer *jw, const struct n
 	map_peer_self_put(jw, "Node", viewer->map, &w->own, viewer->key_expiry_unix_s);
 	put_dns(jw, sent);
 	put_filter(jw, viewer, sent->bundle);
-	put_ssh(jw, sent->bundle);
+	put_ssh(w, jw, viewer, out);
 	put_health(jw, sent);
 }
 
@@ -129,7 +163,7 @@ self_eq(const struct policy_bundle *a, const struct policy_bundle *b)
 
 void
 map_private_delta_put(struct map_world *w, struct json_writer *jw, const struct node *viewer,
-	uint64_t from, uint32_t own, struct map_sent *sent)
+	uint64_t from, uint32_t own, struct map_sent *sent, struct map_segs *out)
 {
 	const struct map_node *mn = viewer->map;
 
@@ -141,8 +175,8 @@ map_private_delta_put(struct map_world *w, struct json_writer *jw, const struct 
 		map_peer_self_put(jw, "Node", mn, &w->own, viewer->key_expiry_unix_s);
 	if (addresses != sent->addresses || (now != had && !shbuf_eq(now->filter, had->filter)))
 		put_filter(jw, viewer, now);
-	if (now != had && !shbuf_eq(now->ssh, had->ssh))
-		put_ssh(jw, now);
+	if (now != had && now->ssh != had->ssh)
+		put_ssh(w, jw, viewer, out);
 	if ((own != 0 || now != had || w->dns_seq > from) && text_take(&sent->dns, dns_of(w, viewer)))
 		put_dns(jw, sent);
 	if (mn->health != sent->health && text_take(&sent->health, health_of(viewer)))

@@ -10,6 +10,8 @@
 
 #include "coord/map_world.h"
 
+struct map_segs;
+
 /* What the client has. All zero: nothing. */
 struct map_sent {
 	struct policy_bundle *bundle;	/* owned reference */
@@ -19,12 +21,13 @@ struct map_sent {
 };
 void map_private_sent_fini(struct map_sent *s);
 
-/* Writes them all as members of the message; the client has them then. */
+/* Writes them all as members of the message, into w->scratch; what many nodes get alike goes to out, with what
+ * was in there before. The client has them then. */
 void map_private_full_put(struct map_world *w, struct json_writer *jw, const struct node *viewer,
-	struct map_sent *sent);
+	struct map_sent *sent, struct map_segs *out);
 /* Writes those that are others than what was sent, of the changes after from; Node also when the bits of own
  * (enum change_what, of the viewer) tell so. */
 void map_private_delta_put(struct map_world *w, struct json_writer *jw, const struct node *viewer,
-	uint64_t from, uint32_t own, struct map_sent *sent);
+	uint64_t from, uint32_t own, struct map_sent *sent, struct map_segs *out);
 
 #endif

@@ -62,6 +62,10 @@ map_world_fini(struct map_world *w)
 	shbuf_drop(w->again_frame);
 	buf_fini(&w->again_text);
 	buf_fini(&w->scratch);
+	for (unsigned i = 0; i < COUNT_OF(w->ssh_frames); i++) {
+		shbuf_drop(w->ssh_frames[i].text);
+		shbuf_drop(w->ssh_frames[i].frame);
+	}
 	map_zstd_free(w->zstd);
 }
 
@@ -283,9 +287,9 @@ user_digests(const struct user *u, uint64_t *names, uint64_t *facts)
 	*facts = map_hash(&b, sizeof(b));
 }
 
-/* *has_names, *has_facts: set where something is another. */
+/* *has_names, *has_facts, *is_known: set where something is another, and that of a user who was there. */
 static void
-user_note(struct map_world *w, const struct user *u, bool *has_names, bool *has_facts)
+user_note(struct map_world *w, const struct user *u, bool *has_names, bool *has_facts, bool *is_known)
 {
 	struct map_user *known = map_find(&w->users, &u->id);
 	uint64_t names, facts;
@@ -297,6 +301,8 @@ user_note(struct map_world *w, const struct user *u, bool *has_names, bool *has_
 		known->digest = ~names;
 		known->facts = ~facts;
 		map_put(&w->users, known);
+	} else {
+		*is_known |= known->facts != facts;
 	}
 	if (known->digest != names) {
 		known->seq = w->seq + 1;
@@ -331,11 +337,16 @@ map_world_note_users(struct map_world *w)
 {
 	const struct user *u;
 	size_t cursor = 0;
-	bool has_names = false, has_facts = false;
+	bool has_names = false, has_facts = false, is_known = false;
 
 	while ((u = map_next(w->user_records, &cursor)) != NULL)
-		user_note(w, u, &has_names, &has_facts);
+		user_note(w, u, &has_names, &has_facts, &is_known);
 	has_facts |= users_prune(w);
+	if (is_known && w->policy->policy->n_ssh > 0) {
+		policy_world_ssh_touch(w->policy);	/* names logins */
+		w->is_refresh_due = true;
+		w->seq++;
+	}
 	if (has_names) {
 		w->users_seq = ++w->seq;
 		for (unsigned i = 0; i < w->n_groups; i++)

@@ -21,6 +21,7 @@
 
 #define MAP_WORLD_TOMBS_MIN	256
 #define MAP_WORLD_TOMBS_MAX	16384	/* 384 KiB */
+#define MAP_WORLD_SSH_FRAMES	8
 #define MAP_ROW_ANY		UINT32_MAX	/* of a tomb: its row is not known any more, all are told */
 
 struct map_delta;
@@ -70,6 +71,9 @@ struct map_world {
 	struct shbuf *dns_texts[DNS_OWN];	/* owned references; by enum dns_variant; NULL: none yet */
 	uint64_t dns_seq;		/* of the last change */
 	struct map_own own;		/* what nodes are told of themselves */
+	/* Frames of long texts of SSH policies, the latest */
+	struct { struct shbuf *text, *frame; } ssh_frames[MAP_WORLD_SSH_FRAMES];	/* owned references */
+	unsigned next_ssh_frame;
 	TAILQ_HEAD(, map_delta) deltas;	/* cache of map_delta, until a round or a removal */
 	unsigned n_deltas;
 	struct buf scratch;		/* text that is to become a frame */

@@ -21,6 +21,7 @@
 #define POLICY_DEPTH_MAX	32		/* of brackets */
 #define POLICY_RULES_MAX	20000		/* acls and grants together, unfolded by destination: 100,000 */
 #define POLICY_PAIRS_MAX	100000
+#define POLICY_SSH_MAX		1000		/* rules of ssh */
 #define POLICY_ERRORS_MAX	50		/* told at once */
 
 enum policy_sel_kind {

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "coord/hujson.h"
+#include "coord/policy_ssh.h"
 #include "coord/policy_test.h"
 #include "coord/policy_users.h"
 
@@ -43,14 +44,36 @@ warn(const struct policy *p, const struct policy_snapshot *s, struct policy_erro
 	}
 }
 
+/* What a node is told of SSH names all who may log in there, for each rule. */
+static enum err
+ssh_is_short(struct policy_world *w, struct policy_errors *errors)
+{
+	size_t cursor = 0, most = 0;
+
+	for (const struct policy_class *c; (c = policy_world_next(w, &cursor)) != NULL; ) {
+		size_t n = policy_ssh_maker_bytes(policy_world_ssh(w), c);
+
+		most = n > most ? n : most;
+	}
+	if (most <= POLICY_SSH_BYTES_MAX)
+		return ERR_OK;
+	policy_errors_add(errors, 0, 0, "ssh: a device would be told %zu MiB of rules, at most are %u: "
+	    "merge rules with the same sources", most >> 20, POLICY_SSH_BYTES_MAX >> 20);
+	return ERR_INVAL;
+}
+
+/* What only nodes and users can tell. */
 static void
 run_tests(struct policy *p, const struct policy_snapshot *s, struct policy_verdict *out)
 {
-	if (p->n_tests == 0 && p->n_ssh_tests == 0)
+	if (p->n_tests == 0 && p->n_ssh_tests == 0 && p->n_ssh == 0)
 		return;
 	struct policy_world *w = policy_snapshot_world(s, p);
-	out->rc = policy_test_run(w, &out->errors);
-	out->is_test_failure = out->rc != ERR_OK;
+	out->rc = ssh_is_short(w, &out->errors);
+	if (out->rc == ERR_OK && (p->n_tests > 0 || p->n_ssh_tests > 0)) {
+		out->rc = policy_test_run(w, &out->errors);
+		out->is_test_failure = out->rc != ERR_OK;
+	}
 	policy_world_free(w);
 }
 

@@ -233,6 +233,11 @@ policy_parse_ssh(struct policy_parser *s, const struct hujson *v)
 
 	if (v == NULL || !policy_parse_is_list(s, v, "ssh"))
 		return;
+	if (v->n > POLICY_SSH_MAX) {
+		policy_parse_fail(s, v, "%u ssh rules are too many: at most %u", (unsigned)v->n,
+		    POLICY_SSH_MAX);
+		return;
+	}
 	p->ssh = arena_alloc(s->arena, v->n * sizeof(*p->ssh));
 	for (const struct hujson *i = v->first; i != NULL; i = i->next)
 		parse_rule(s, i, &p->ssh[p->n_ssh++]);

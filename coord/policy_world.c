@@ -14,6 +14,7 @@
  */
 #include <string.h>
 
+#include "coord/policy_ssh.h"
 #include "coord/policy_world_private.h"
 
 #define POLICY_WORLD_MAGIC	0x0077d001u
@@ -55,7 +56,6 @@ policy_world_new(struct policy *policy, const struct map *users, const char *ser
 	TAILQ_INIT(&p->new_classes);
 	TAILQ_INIT(&p->touched_users);
 	p->no_caps = shbuf_new("", 0);
-	p->no_ssh = shbuf_new("{\"rules\":[]}", 12);
 	policy_world_prepare(w);
 	policy_world_attr_init(w);
 	return w;
@@ -67,7 +67,6 @@ class_free(struct policy_world *w, struct policy_class_private *c)
 	policy_world_program_leave(w, c);
 	pw_intern_remove(&w->_p->classes, &c->intern);
 	policy_bundle_drop(c->class.bundle);
-	shbuf_drop(c->ssh);
 	shbuf_drop(c->caps);
 	pw_facts_fini(&c->facts);
 	free(c->nodes);
@@ -117,6 +116,7 @@ policy_world_free(struct policy_world *w)
 		return;
 	OBJ_CHECK(w, POLICY_WORLD_MAGIC);
 	p = w->_p;
+	policy_ssh_maker_free(p->ssh);
 	for (struct policy_class_private *c; (c = map_next(&p->classes, &cursor)) != NULL; )
 		class_free(w, c);
 	map_fini(&p->classes);
@@ -137,7 +137,6 @@ policy_world_free(struct policy_world *w)
 	policy_world_attr_fini(w);
 	policy_world_source_fini(w);
 	policy_world_unprepare(w);
-	shbuf_drop(p->no_ssh);
 	shbuf_drop(p->no_caps);
 	free(p->stale);
 	free(p->server_url);

@@ -47,11 +47,11 @@ struct policy_node {
 /* The node's record as the policy sees it. */
 struct policy_node policy_node_of(const struct node *n);
 
-/* What nodes of a class are told. Immutable, counted; members compare by shbuf_eq. */
+/* What nodes of a class are told. Immutable, counted; texts compare by shbuf_eq. */
 struct policy_bundle {
 	unsigned refs;
 	struct shbuf *filter;		/* FilterRules: JSON array with holes, see policy_filter_put */
-	struct shbuf *ssh;		/* SSHPolicy object */
+	uint64_t ssh;			/* digest of their SSHPolicy, which policy_ssh_maker_put makes */
 	/* members of the self view's CapMap, "\"a\":null,\"b\":[…]"; may be empty */
 	struct shbuf *caps;
 	bool is_ipv4_off;		/* attribute disable-ipv4 */
@@ -80,6 +80,8 @@ struct policy_view {
 	unsigned n_kinds;
 	uint8_t show[];			/* enum policy_show by kind */
 };
+
+struct policy_ssh_maker;
 
 struct policy_world {
 	uint32_t magic;
@@ -123,6 +125,11 @@ unsigned policy_world_kind(const struct policy_world *w, const struct policy_cla
 	const struct policy_node *n, unsigned i);
 /* Appends the filter of the node: the template with its addresses in the holes. */
 void policy_filter_put(struct buf *b, const struct shbuf *template, const struct policy_node *n);
+
+/* Makes SSH policies as of now; coord/policy_ssh. Borrowed until somebody joins or leaves. */
+struct policy_ssh_maker *policy_world_ssh(struct policy_world *w) MUST_USE;
+/* What SSH rules ask of users (login, e-mail) may be something else. The refresh is due. */
+void policy_world_ssh_touch(struct policy_world *w);
 
 /* For those who evaluate further (ssh, tests, approval). Walk over the classes in no order,
  * start with *cursor 0. */

@@ -15,7 +15,6 @@ policy_bundle_drop(struct policy_bundle *b)
 	if (b == NULL || --b->refs > 0)
 		return;
 	shbuf_drop(b->filter);
-	shbuf_drop(b->ssh);
 	shbuf_drop(b->caps);
 	free(b);
 }
@@ -45,13 +44,13 @@ bundle_make(struct policy_class_private *c)
 {
 	struct policy_bundle *old = c->class.bundle, *b;
 
-	if (old != NULL && old->filter == c->program->text && shbuf_eq(old->ssh, c->ssh) &&
+	if (old != NULL && old->filter == c->program->text && old->ssh == c->ssh &&
 	    shbuf_eq(old->caps, c->caps))
 		return false;
 	b = obj_alloc(sizeof(*b));
 	b->refs = 1;
 	b->filter = shbuf_hold(c->program->text);
-	b->ssh = shbuf_hold(c->ssh);
+	b->ssh = c->ssh;
 	b->caps = shbuf_hold(c->caps);
 	b->is_ipv4_off = c->is_ipv4_off;
 	b->is_exit_suggested = c->is_exit_suggested;
@@ -120,37 +119,42 @@ filters_refresh(struct policy_world *w, bool is_any_source)
 	return is_changed;
 }
 
-/* SSH policies name addresses of sources: all that a rule concerns are made anew when a source
- * comes or goes. */
+void
+policy_world_ssh_touch(struct policy_world *w)
+{
+	policy_ssh_maker_free(w->_p->ssh);
+	w->_p->ssh = NULL;
+	w->_p->is_ssh_touched = true;
+}
+
+struct policy_ssh_maker *
+policy_world_ssh(struct policy_world *w)
+{
+	if (w->_p->ssh == NULL)
+		w->_p->ssh = policy_ssh_maker_new(w);
+	return w->_p->ssh;
+}
+
+/* SSH policies name sources: all that a rule concerns are looked at when one comes or goes. */
 static bool
 ssh_refresh(struct policy_world *w)
 {
 	struct policy_world_private *p = w->_p;
-	struct policy_ssh_maker *maker = NULL;
 	struct policy_class_private *c;
 	bool is_changed = false;
 	size_t cursor = 0;
 
-	TAILQ_FOREACH(c, &p->new_classes, new_link) {
-		if (c->ssh != NULL)
-			continue;
-		if (c->is_ssh_wanted && maker == NULL)
-			maker = policy_ssh_maker_new(w);
-		c->ssh = c->is_ssh_wanted ? policy_ssh_maker_get(maker, &c->class) : shbuf_hold(p->no_ssh);
-	}
+	TAILQ_FOREACH(c, &p->new_classes, new_link)
+		c->ssh = c->is_ssh_wanted ? policy_ssh_maker_digest(policy_world_ssh(w), &c->class) : 0;
 	while (p->is_ssh_touched && (c = map_next(&p->classes, &cursor)) != NULL) {
-		if (!c->is_ssh_wanted || c->ssh == NULL)
-			continue;
-		if (maker == NULL)
-			maker = policy_ssh_maker_new(w);
-		struct shbuf *old = c->ssh;
+		uint64_t old = c->ssh;
 
-		c->ssh = policy_ssh_maker_get(maker, &c->class);
-		if (!shbuf_eq(old, c->ssh))
+		if (!c->is_ssh_wanted || c->is_new)
+			continue;
+		c->ssh = policy_ssh_maker_digest(policy_world_ssh(w), &c->class);
+		if (old != c->ssh)
 			is_changed = bundle_make(c) || is_changed;
-		shbuf_drop(old);
 	}
-	policy_ssh_maker_free(maker);
 	p->is_ssh_touched = false;
 	return is_changed;
 }

@@ -204,7 +204,8 @@ struct policy_class_private {
 	struct pw_program *program;
 	TAILQ_ENTRY(policy_class_private) program_link, user_link, new_link;
 	bool is_new;			/* has no bundle yet */
-	struct shbuf *ssh, *caps;
+	struct shbuf *caps;
+	uint64_t ssh;
 	bool is_ipv4_off, is_exit_suggested;
 	bool is_ssh_wanted;		/* an ssh rule concerns it */
 };
@@ -300,7 +301,8 @@ struct policy_world_private {
 	bool is_touched, is_ssh_touched;
 	int64_t *stale;			/* queue of node ids that may be */
 	size_t n_stale, cap_stale;
-	struct shbuf *no_ssh, *no_caps, *no_filter;
+	struct shbuf *no_caps, *no_filter;
+	struct policy_ssh_maker *ssh;	/* owned; NULL: nodes came or went since the last */
 };
 
 static inline struct policy_class_private *

@@ -213,7 +213,8 @@ policy_world_source_touch(struct policy_world *w, const struct policy_class_priv
 	for (uint32_t i = 0; i < c->facts.sels.n; i++) {
 		struct pw_sel *s = &p->sels[c->facts.sels.v[i]];
 
-		p->is_ssh_touched = p->is_ssh_touched || s->is_ssh;
+		if (s->is_ssh)
+			policy_world_ssh_touch(w);
 		if (s->n_sources == 0)
 			continue;
 		sel_touch(p, c->facts.sels.v[i]);

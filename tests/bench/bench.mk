@@ -9,7 +9,8 @@ NODES_OBJ := $(patsubst %,$(BUILD)/obj/%.o,coord/noise coord/noise_client \
 
 POLICY_OBJ := $(patsubst %.c,$(BUILD)/obj/%.o,tests/bench/policy.c $(wildcard coord/policy_world*.c) \
              $(wildcard coord/policy_parse*.c) \
-             $(patsubst %,coord/%.c,policy policy_ssh policy_posture policy_users ipset hujson tag))
+             $(patsubst %,coord/%.c,policy policy_ssh policy_ssh_maker policy_posture policy_users \
+             ipset hujson tag))
 
 $(BUILD)/bench/policy: $(POLICY_OBJ) $(BENCH_OBJ) $(BASE_OBJ)
 $(BUILD)/bench/relay: $(RELAY_OBJ) $(BENCH_OBJ) $(BASE_OBJ)

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/buf.h"
+#include "coord/policy_ssh.h"
 #include "coord/policy_world.h"
 #include "tests/bench/bench.h"
 
@@ -36,7 +37,9 @@ usage(FILE *to)
 	    "  --kind WORD what the rules are like: tags (default): tags reach tags on ports, a tenth of the\n"
 	    "              nodes belong to users and two in a hundred route a subnet; fleets: the same, but\n"
 	    "              nodes of a tag joined one after the other, so that their addresses are few\n"
-	    "              ranges; self: each user's own nodes and some tags; open: no rules\n", to);
+	    "              ranges; self: each user's own nodes and some tags; ssh: everybody is let in at\n"
+	    "              everybody's and at their own nodes; open: no rules\n",
+	    to);
 }
 
 static uint64_t
@@ -71,7 +74,10 @@ put_policy(struct fleet *f, struct buf *b)
 	for (long i = 0; i < f->shape.n_tags; i++)
 		buf_printf(b, "%s\"tag:t%ld\":[]", i > 0 ? "," : "", i);
 	buf_byte(b, '}');
-	if (strcmp(f->shape.kind, "open") != 0) {
+	if (strcmp(f->shape.kind, "ssh") == 0) {
+		buf_str(b, ",\"ssh\":[{\"action\":\"accept\",\"src\":[\"autogroup:member\"],\"dst\":["
+		    "\"autogroup:member\",\"autogroup:self\"],\"users\":[\"root\",\"autogroup:nonroot\"]}]");
+	} else if (strcmp(f->shape.kind, "open") != 0) {
 		buf_str(b, ",\"acls\":[");
 		for (long i = 0; i < f->shape.n_rules; i++) {
 			buf_str(b, i > 0 ? "," : "");
@@ -89,7 +95,9 @@ static void
 fleet_make(struct fleet *f)
 {
 	size_t n = (size_t)f->shape.n_nodes + 1;
-	bool is_self = strcmp(f->shape.kind, "self") == 0, is_fleets = strcmp(f->shape.kind, "fleets") == 0;
+	bool is_ssh = strcmp(f->shape.kind, "ssh") == 0;
+	bool is_self = is_ssh || strcmp(f->shape.kind, "self") == 0;
+	bool is_fleets = strcmp(f->shape.kind, "fleets") == 0;
 
 	f->nodes = obj_alloc(n * sizeof(*f->nodes));
 	f->routes = obj_alloc(n * sizeof(*f->routes));
@@ -121,6 +129,30 @@ fleet_make(struct fleet *f)
 		p->routes = &f->routes[i];
 		p->n_routes = 1;
 	}
+}
+
+/* user<N>@example.com */
+static void
+users_make(const struct fleet *f, struct map *users)
+{
+	MAP_INIT(users, struct user, id);
+	for (long i = 0; i < f->shape.n_users; i++) {
+		struct user *u = obj_alloc(sizeof(*u));
+
+		u->id = i + 1;
+		snprintf(u->name, sizeof(u->name), "user%ld@example.com", i + 1);
+		(void)map_put(users, u);
+	}
+}
+
+static void
+users_free(struct map *users)
+{
+	size_t cursor = 0;
+
+	for (struct user *u; (u = map_next(users, &cursor)) != NULL; free(u))
+		(void)map_remove(users, &u->id);
+	map_fini(users);
 }
 
 static void
@@ -186,6 +218,31 @@ classes_of(const struct policy_world *w, size_t *filter_bytes)
 	return n;
 }
 
+/* What a node is told at most, and what the first and each other such text cost. */
+static void
+bench_ssh(struct policy_world *w)
+{
+	struct bench_samples puts = { 0 };
+	struct buf b = { 0 };
+	size_t cursor = 0, most = 0;
+
+	if (w->policy->n_ssh == 0)
+		return;
+	for (const struct policy_class *c; (c = policy_world_next(w, &cursor)) != NULL; ) {
+		int64_t begin = bench_now_ns();
+
+		buf_clear(&b);
+		policy_ssh_put(&b, w, c);
+		bench_samples_add(&puts, us_since(begin));
+		most = b.len > most ? b.len : most;
+	}
+	bench_say("SSH policy of a node, longest", (double)most / 1024, 0, "KiB");
+	bench_say("SSH policy of a node, median", bench_samples_quantile(&puts, 0.5), 1, "us");
+	bench_say("SSH policy of a node, slowest", bench_samples_quantile(&puts, 1), 1, "us");
+	bench_samples_fini(&puts);
+	buf_fini(&b);
+}
+
 static double
 heap_bytes(void)
 {
@@ -212,6 +269,7 @@ bench_world(struct fleet *f, struct policy *policy, const struct map *users)
 	bench_say("world, with filters", us_since(begin) / 1000, 1, "ms");
 	bench_say("memory of the world", (heap_bytes() - before) / (1 << 20), 1, "MiB");
 	bench_say("classes", (double)classes_of(w, &filter_bytes), 0, "");
+	bench_ssh(w);
 	bench_say("filters of all classes", (double)filter_bytes / 1024, 0, "KiB");
 	bench_views(w);
 	bench_events(w, f);
@@ -265,7 +323,7 @@ main(int argc, char **argv)
 	parse_options(argc, argv, &f.shape);
 	bench_label("policy %s nodes=%ld tags=%ld rules=%ld", f.shape.kind, f.shape.n_nodes, f.shape.n_tags,
 	    f.shape.n_rules);
-	MAP_INIT(&users, struct user, id);
+	users_make(&f, &users);
 	put_policy(&f, &text);
 	fleet_make(&f);
 	int64_t begin = bench_now_ns();
@@ -277,7 +335,7 @@ main(int argc, char **argv)
 	bench_world(&f, policy, &users);
 	policy_drop(policy);
 	policy_errors_fini(&errors);
-	map_fini(&users);
+	users_free(&users);
 	buf_fini(&text);
 	free(f.nodes);
 	free(f.routes);

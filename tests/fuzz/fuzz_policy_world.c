@@ -1,4 +1,4 @@
-/* links: coord/policy_world* coord/policy_ssh coord/policy_posture coord/policy_users coord/policy coord/policy_parse* coord/hujson coord/ipset coord/tag */
+/* links: coord/policy_world* coord/policy_ssh* coord/policy_posture coord/policy_users coord/policy coord/policy_parse* coord/hujson coord/ipset coord/tag */
 /*
  * Any policy over a handful of nodes of every kind: filters are JSON, sight is mutual, what is
  * worked out while nodes come and go is what a new world says.
@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/json.h"
+#include "coord/policy_ssh.h"
 #include "coord/policy_world.h"
 
 #define N_NODES 9
@@ -75,7 +76,7 @@ settle(struct policy_world *w, const struct world_node *nodes)
 }
 
 static void
-check_node(const struct policy_world *w, const struct policy_node *n)
+check_node(struct policy_world *w, const struct policy_node *n)
 {
 	const struct policy_bundle *b = policy_world_class_of(w, n->id)->bundle;
 	struct buf text = { 0 };
@@ -86,6 +87,11 @@ check_node(const struct policy_world *w, const struct policy_node *n)
 	/* Only size, not form, may be against it. */
 	if (text.len < 4096)
 		ASSERT(json_parse(text.p, text.len, &v, &why) == ERR_OK);
+	json_decref(v);
+	buf_clear(&text);
+	policy_ssh_put(&text, w, policy_world_class_of(w, n->id));
+	v = json_loadb((const char *)text.p, text.len, JSON_REJECT_DUPLICATES, NULL);
+	ASSERT(v != NULL);
 	json_decref(v);
 	buf_clear(&text);
 	buf_byte(&text, '{');
@@ -118,7 +124,7 @@ check_same(const struct policy_world *a, const struct policy_world *b)
 		const struct policy_bundle *y = policy_world_class_of(b, id)->bundle;
 
 		ASSERT(shbuf_eq(x->filter, y->filter));
-		ASSERT(shbuf_eq(x->ssh, y->ssh) && shbuf_eq(x->caps, y->caps));
+		ASSERT(x->ssh == y->ssh && shbuf_eq(x->caps, y->caps));
 	}
 }
 

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "coord/policy_ssh.h"
 #include "tests/tools/policy_case.h"
 
 #define USERS_MAX 64
@@ -264,7 +265,7 @@ node_told(const struct policy_case *c, const struct case_node *n)
 	policy_filter_put(&b, bundle->filter, &pn);
 	json_object_set_new(out, "packet_filter", text_json(&b));
 	buf_clear(&b);
-	buf_append(&b, bundle->ssh->bytes, bundle->ssh->len);
+	policy_ssh_put(&b, c->world, class_of(c, n));
 	json_t *ssh = text_json(&b);
 
 	json_object_set(out, "ssh_rules", json_object_get(ssh, "rules"));

@@ -171,13 +171,14 @@ static inline struct map_sent
 fw_sent(struct fw *f, const struct node *viewer)
 {
 	struct map_sent sent = { .bundle = NULL };
+	struct map_segs segs = { .n = 0 };
 	struct json_writer jw;
-	struct buf b = { 0 };
 
-	json_w_init(&jw, &b);
+	json_w_init(&jw, &f->w.scratch);
 	json_w_obj_open(&jw, NULL);
-	map_private_full_put(&f->w, &jw, viewer, &sent);
-	buf_fini(&b);
+	map_private_full_put(&f->w, &jw, viewer, &sent, &segs);
+	buf_clear(&f->w.scratch);
+	map_full_segs_fini(&segs);
 	return sent;
 }
 

@@ -1,4 +1,4 @@
-/* links: coord/map_chunk coord/map_peer coord/node_attr coord/policy_world* coord/policy_users coord/policy_posture coord/policy_ssh coord/policy coord/policy_parse* coord/hujson coord/ipset coord/tag */
+/* links: coord/map_chunk coord/map_peer coord/node_attr coord/policy_world* coord/policy_users coord/policy_posture coord/policy_ssh* coord/policy coord/policy_parse* coord/hujson coord/ipset coord/tag */
 /* Proves: chunks stay sorted and reasonably full whatever comes and goes, and frames are dropped
  * or marked stale when they must be. */
 #include "map_fixture.h"

@@ -1,6 +1,7 @@
-/* links: coord/map_delta coord/map_full coord/map_private coord/map_policy coord/map_world coord/map_chunk coord/map_peer coord/node_attr coord/map_zstd coord/policy_world* coord/policy_users coord/policy_posture coord/policy_ssh coord/policy coord/policy_parse* coord/hujson coord/ipset coord/dns coord/dns_params coord/tag */
+/* links: coord/map_delta coord/map_full coord/map_private coord/map_policy coord/map_world coord/map_chunk coord/map_peer coord/node_attr coord/map_zstd coord/policy_world* coord/policy_users coord/policy_posture coord/policy_ssh* coord/policy coord/policy_parse* coord/hujson coord/ipset coord/dns coord/dns_params coord/tag */
 /* Proves: a full map is one valid JSON text of shared and private frames, with every node that
  * the viewer sees, once, and without itself. */
+#include "coord/policy_ssh.h"
 #include "map_world_fixture.h"
 
 static json_t *
@@ -342,6 +343,65 @@ the_end(void **state)
 	fw_free(f);
 }
 
+/* The SSHPolicy of the node as the policy engine puts it. */
+static void
+check_ssh(struct fw *f, json_t *map, const struct node *n)
+{
+	struct buf b = { 0 };
+
+	policy_ssh_put(&b, f->w.policy, n->map->class);
+	json_t *want = json_loadb((const char *)b.p, b.len, 0, NULL);
+	assert_non_null(want);
+	assert_true(json_equal(want, json_object_get(map, "SSHPolicy")));
+	json_decref(want);
+	buf_fini(&b);
+}
+
+/* Long principals are compressed once for all nodes that get them, in full maps and in deltas. */
+static void
+ssh_is_shared(void **state)
+{
+	enum { USERS = 400 };
+	struct fw *f = fw_new(USERS + 1, "{\"ssh\":[{\"action\":\"accept\",\"src\":[\"autogroup:member\"],"
+	    "\"dst\":[\"autogroup:member\",\"autogroup:self\"],\"users\":[\"root\"]}]}");
+	struct map_full_result res;
+	json_t *map;
+
+	(void)state;
+	for (int64_t u = 1; u <= USERS; u++)
+		fw_join(f, u);
+	map_world_publish(&f->w);
+	for (int64_t id = 1; id <= 3; id++) {
+		map = fw_full(f, f->nodes[id], &res);
+		check_ssh(f, map, f->nodes[id]);
+		json_decref(map);
+	}
+	assert_non_null(f->w.ssh_frames[0].frame);
+	assert_null(f->w.ssh_frames[1].frame);
+
+	struct map_sent sent = fw_sent(f, f->nodes[7]);
+	struct map_segs segs = { .n = 0 };
+	uint64_t from = f->w.published;
+
+	fw_join(f, 7);		/* a second one of a user: told to that user's alone, and then by login */
+	map_world_publish(&f->w);
+	map_delta_put(&f->w, f->nodes[7], from, &sent, &segs);
+	map = fx_json_take(&segs);
+	assert_null(json_object_get(map, "SSHPolicy"));
+	json_decref(map);
+	from = f->w.published;
+	fw_join(f, USERS + 1);
+	map_world_publish(&f->w);
+	segs = (struct map_segs){ .n = 0 };
+	map_delta_put(&f->w, f->nodes[7], from, &sent, &segs);
+	map = fx_json_take(&segs);
+	check_ssh(f, map, f->nodes[7]);
+	assert_int_equal(json_array_size(json_object_get(map, "PeersChanged")), 1);
+	json_decref(map);
+	map_private_sent_fini(&sent);
+	fw_free(f);
+}
+
 int
 main(void)
 {
@@ -357,6 +417,7 @@ main(void)
 		cmocka_unit_test(nobody_left),
 		cmocka_unit_test(user_per_node),
 		cmocka_unit_test(the_end),
+		cmocka_unit_test(ssh_is_shared),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,4 +1,4 @@
-/* links: coord/map_peer coord/node_attr coord/policy_world* coord/policy_users coord/policy_posture coord/policy_ssh coord/policy coord/policy_parse* coord/hujson coord/ipset coord/tag */
+/* links: coord/map_peer coord/node_attr coord/policy_world* coord/policy_users coord/policy_posture coord/policy_ssh* coord/policy coord/policy_parse* coord/hujson coord/ipset coord/tag */
 /* Proves: a node is written as clients expect it, to peers without its secrets, with hostile
  * strings escaped. */
 #include "map_fixture.h"

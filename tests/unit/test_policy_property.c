@@ -1,4 +1,4 @@
-/* links: tests/unit/policy_naive tests/unit/policy_naive_filter coord/policy_world* coord/policy_ssh coord/policy_posture coord/policy_users coord/policy coord/policy_parse* coord/hujson coord/ipset coord/tag */
+/* links: tests/unit/policy_naive tests/unit/policy_naive_filter coord/policy_world* coord/policy_ssh* coord/policy_posture coord/policy_users coord/policy coord/policy_parse* coord/hujson coord/ipset coord/tag */
 /*
  * Proves: under random policies, whatever nodes come, change and go, classes, rows and filters
  * say of every node and every two nodes what an evaluation node by node says (policy_naive.c),
@@ -410,7 +410,7 @@ check_fresh(struct round *r)
 		const struct policy_bundle *b = policy_world_class_of(w, r->there[i].id)->bundle;
 
 		if (!shbuf_eq(a->filter, b->filter) || !shbuf_eq(a->caps, b->caps) ||
-		    !shbuf_eq(a->ssh, b->ssh) ||
+		    a->ssh != b->ssh ||
 		    a->is_ipv4_off != b->is_ipv4_off || a->is_exit_suggested != b->is_exit_suggested)
 			complain(r, "a new world says otherwise", r->there[i].id, 0);
 	}

@@ -104,11 +104,19 @@ test_told(void **state)
 	}
 }
 
-/* One maker for all says the same as one for each; who is told the same shares the bytes. */
 static void
-test_maker(void **state)
+ssh_put(struct buf *b, struct policy_world *w, int64_t node_id)
+{
+	buf_clear(b);
+	policy_ssh_put(b, w, policy_world_class_of(w, node_id));
+}
+
+/* Equal texts have equal digests, others have others; what is told without rules is 0. */
+static void
+test_digests(void **state)
 {
 	struct rig r;
+	struct buf a = { 0 }, b = { 0 };
 
 	(void)state;
 	rig_init(&r);
@@ -118,30 +126,166 @@ test_maker(void **state)
 	    "\"users\":[\"root\",\"localpart:*@example.com\"]},"
 	    "{\"action\":\"check\",\"src\":[\"autogroup:member\"],\"dst\":[\"tag:web\","
 	    "\"tag:router\"],\"users\":[\"root\"]}]}");
-	struct policy_ssh_maker *m = policy_ssh_maker_new(w);
-	struct shbuf *web[2] = { NULL, NULL };
+	struct policy_ssh_maker *m = policy_world_ssh(w);
 
 	for (size_t i = 0; i < COUNT_OF(rig_nodes); i++) {
 		const struct policy_class *c = policy_world_class_of(w, rig_nodes[i].id);
-		struct shbuf *got = policy_ssh_maker_get(m, c);
-		struct buf want = { 0 };
 
-		policy_ssh_put(&want, w, c);
-		assert_int_equal(got->len, want.len);
-		assert_memory_equal(got->bytes, want.p, want.len);
-		buf_fini(&want);
-		if (strncmp(rig_nodes[i].name, "web", 3) == 0)
-			web[web[0] != NULL] = got;
-		else
-			shbuf_drop(got);
+		ssh_put(&a, w, rig_nodes[i].id);
+		assert_int_equal(policy_ssh_maker_digest(m, c), c->bundle->ssh);
+		assert_int_equal(c->bundle->ssh == 0, strcmp(buf_cstr(&a), "{\"rules\":[]}") == 0);
+		assert_true(a.len <= policy_ssh_maker_bytes(m, c) + 12);
+		for (size_t k = 0; k < i; k++) {
+			const struct policy_class *other = policy_world_class_of(w, rig_nodes[k].id);
+
+			ssh_put(&b, w, rig_nodes[k].id);
+			assert_int_equal(c->bundle->ssh == other->bundle->ssh,
+			    strcmp(buf_cstr(&a), buf_cstr(&b)) == 0);
+		}
 	}
-	assert_non_null(web[1]);
-	assert_ptr_equal(web[0], web[1]);
-	shbuf_drop(web[0]);
-	shbuf_drop(web[1]);
-	policy_ssh_maker_free(m);
 	policy_world_free(w);
 	rig_fini(&r);
+	buf_fini(&a);
+	buf_fini(&b);
+}
+
+/* --- many ------------------------------------------------------------------------------------- */
+
+#define MANY 150			/* nodes: 1 … 120 of users 1 … 60, the others tagged web */
+#define MANY_USERS 60
+
+struct many {
+	struct user users[MANY_USERS + 1];
+	struct map by_id;
+	char *web[1];
+};
+
+static struct policy_node
+many_node(struct many *m, int64_t id)
+{
+	struct policy_node n = { .id = id };
+
+	n.ip4 = net_ip_from_v4((uint8_t[]){ 100, 64, (uint8_t)(id >> 8), (uint8_t)id });
+	if (id > 2 * MANY_USERS) {
+		n.tags = m->web;
+		n.n_tags = 1;
+	} else {
+		n.user_id = 1 + (id - 1) / 2;
+	}
+	return n;
+}
+
+static struct policy_world *
+many_world(struct many *m, const char *rules, int64_t n)
+{
+	struct policy_errors errors = { 0 };
+	struct buf text = { 0 };
+	struct policy *p;
+
+	m->web[0] = (char *)(uintptr_t)"tag:web";
+	MAP_INIT(&m->by_id, struct user, id);
+	for (unsigned i = 0; i < MANY_USERS; i++) {
+		struct user *u = &m->users[i];
+
+		*u = (struct user){ .id = i + 1, .role = USER_MEMBER };
+		snprintf(u->name, sizeof(u->name), i == 9 ? USER_TAGGED_LOGIN : "u%u@example.com", i + 1);
+		(void)map_put(&m->by_id, u);
+	}
+	buf_printf(&text, "{" RIG_TAGS "\"postures\":{\"posture:x\":[\"node:os != 'plan9'\"]},\"ssh\":[%s]}",
+	    rules);
+	assert_int_equal(policy_parse((const char *)text.p, text.len, &p, &errors), ERR_OK);
+	buf_fini(&text);
+	struct policy_world *w = policy_world_new(p, &m->by_id, RIG_URL);
+	policy_drop(p);
+	for (int64_t id = 1; id <= n; id++) {
+		struct policy_node pn = many_node(m, id);
+
+		assert_non_null(policy_world_join(w, &pn));
+	}
+	(void)policy_world_refresh(w);
+	return w;
+}
+
+static unsigned
+count(const struct buf *b, const char *what)
+{
+	unsigned n = 0;
+
+	for (const char *at = (const char *)b->p; (at = strstr(at, what)) != NULL; at++)
+		n++;
+	return n;
+}
+
+/* Rules with many sources name people by login and tagged nodes by id: a node more of somebody who is there
+ * already is told to nobody. */
+static void
+test_many(void **state)
+{
+	static struct many m;
+	struct buf b = { 0 };
+
+	(void)state;
+	struct policy_world *w = many_world(&m, "{\"action\":\"accept\",\"src\":[\"autogroup:member\"],"
+	    "\"dst\":[\"autogroup:member\",\"autogroup:self\"],\"users\":[\"root\"]}", MANY - 1);
+	struct policy_node last = many_node(&m, 1);
+
+	ssh_put(&b, w, 5);
+	buf_byte(&b, 0);
+	assert_int_equal(count(&b, "{\"userLogin\":\"u3@example.com\"}"), 2);	/* self, and member */
+	assert_int_equal(count(&b, "{\"userLogin\":\"u60@example.com\"}"), 1);
+	/* A login that tagged nodes have stands for nobody. */
+	assert_int_equal(count(&b, USER_TAGGED_LOGIN), 0);
+	assert_int_equal(count(&b, "{\"node\":\"19\"},{\"node\":\"20\"}"), 1);
+	assert_int_equal(count(&b, "nodeIP"), 0);
+	uint64_t before = policy_world_class_of(w, 5)->bundle->ssh;
+
+	last.id = 999;
+	last.ip4 = net_ip_from_v4((uint8_t[]){ 100, 64, 9, 9 });
+	assert_non_null(policy_world_join(w, &last));
+	(void)policy_world_refresh(w);
+	assert_int_equal(policy_world_class_of(w, 5)->bundle->ssh, before);
+	strcpy(m.users[0].name, "new@example.com");
+	policy_world_ssh_touch(w);
+	assert_true(policy_world_refresh(w));
+	assert_int_not_equal(policy_world_class_of(w, 5)->bundle->ssh, before);
+	ssh_put(&b, w, 5);
+	buf_byte(&b, 0);
+	assert_int_equal(count(&b, "{\"userLogin\":\"new@example.com\"}"), 1);
+	policy_world_free(w);
+	map_fini(&m.by_id);
+	buf_fini(&b);
+}
+
+/* With postures, and of tags, sources are single nodes. Local parts: the rule for all once, then one to a
+ * user. */
+static void
+test_many_nodes(void **state)
+{
+	static struct many m;
+	struct buf b = { 0 };
+
+	(void)state;
+	struct policy_world *w = many_world(&m,
+	    "{\"action\":\"accept\",\"src\":[\"autogroup:member\",\"tag:web\"],\"dst\":[\"tag:web\"],"
+	    "\"users\":[\"ubuntu\",\"localpart:*@example.com\"]}", MANY);
+
+	ssh_put(&b, w, MANY);
+	buf_byte(&b, 0);
+	assert_int_equal(count(&b, "{\"node\":\"150\"}"), 1);
+	assert_int_equal(count(&b, "\"ubuntu\":\"ubuntu\""), 1);
+	assert_int_equal(count(&b, "\"sshUsers\":{\"u7\":\"u7\"}"), 1);
+	assert_int_equal(count(&b, "{\"userLogin\":\"u7@example.com\"}"), 2);
+	assert_int_equal(count(&b, "\"principals\""), 1 + MANY_USERS - 1);
+	policy_world_free(w);
+	map_fini(&m.by_id);
+	w = many_world(&m, "{\"action\":\"accept\",\"src\":[\"autogroup:member\"],\"dst\":[\"tag:web\"],"
+	    "\"srcPosture\":[\"posture:x\"],\"users\":[\"root\"]}", MANY);
+	ssh_put(&b, w, MANY);
+	buf_byte(&b, 0);
+	assert_int_equal(count(&b, "userLogin"), 0);
+	policy_world_free(w);
+	map_fini(&m.by_id);
+	buf_fini(&b);
 }
 
 static void
@@ -200,7 +344,9 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_told),
-		cmocka_unit_test(test_maker),
+		cmocka_unit_test(test_digests),
+		cmocka_unit_test(test_many),
+		cmocka_unit_test(test_many_nodes),
 		cmocka_unit_test(test_check_rule),
 	};
 

@@ -1,4 +1,4 @@
-/* links: coord/policy_world* coord/policy_ssh coord/policy_posture coord/policy_users coord/policy coord/policy_parse* coord/hostinfo coord/hujson coord/ipset coord/tag */
+/* links: coord/policy_world* coord/policy_ssh* coord/policy_posture coord/policy_users coord/policy coord/policy_parse* coord/hostinfo coord/hujson coord/ipset coord/tag */
 /*
  * Proves: what filters, attributes and views look like to the byte; how nodes come, change and go;
  * who is stale because of whom; that what did not change is kept; that large policies cost little.
