@@ -5,7 +5,7 @@ import { clock, count } from './lib/format'
 import { live, retryLive } from './live'
 import { path, navigate } from './router'
 import {
-	dropProblem, dropToast, loginCount, logins, machines, newerServer, pendingCount, problem, problems, resume, roleName, session, sessionEnded, signOut, sshChecks, sshCount, startError,
+	dropProblem, dropToast, loginCount, logins, machines, newerServer, pendingCount, problem, problems, resume, roleName, routesCount, session, sessionEnded, signOut, sshChecks, sshCount, startError,
 	toasts, type Toast,
 } from './state'
 import { messageOf } from './api'
@@ -47,7 +47,7 @@ function Nav() {
 			<ul role="list">
 				{entries.map(e => {
 					const current = e.href === '/' ? here === '/' : here === e.href || here.startsWith(`${e.href}/`)
-					const badge = e.href === '/machines' ? pendingCount.value + loginCount.value + sshCount.value : 0
+					const badge = e.href === '/machines' ? pendingCount.value + routesCount.value + loginCount.value + sshCount.value : 0
 					return (
 						<li key={e.href}>
 							<a href={e.href} aria-current={current ? 'page' : undefined}>

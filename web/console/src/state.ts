@@ -226,6 +226,14 @@ export const pendingCount = computed(() => {
 	return n
 })
 
+// Machines with routes that nobody approved.
+export const routesCount = computed(() => {
+	machines.version.value
+	let n = 0
+	for (const m of machines.data.items.values()) if (m.authorized && m.routes.some(r => r.advertised && !r.approved)) n++
+	return n
+})
+
 export const loginCount = computed(() => {
 	logins.version.value
 	return logins.data.items.size
