@@ -420,8 +420,9 @@ map_delta_put(struct map_world *w, const struct node *viewer, uint64_t from, str
 	uint32_t own = map_world_bits(mn, from, w->published);
 	json_w_init(&jw, &w->scratch);
 	json_w_obj_open(&jw, NULL);
+	unsigned n_before = out->n;
 	map_private_delta_put(w, &jw, viewer, from, own, sent, out);
-	bool has_private = w->scratch.len > 1;
+	bool has_private = w->scratch.len > 1 || out->n > n_before;
 	struct map_delta *d = delta_find(w, mn->class->row, from);
 	bool is_item = mn->last_seq > from && has_item(d->items, d->items + d->n_items, mn);
 	bool has_shared = d->head.len > 0 || d->n_items > (is_item ? 1u : 0u);

@@ -65,13 +65,13 @@ put_dns(struct json_writer *jw, const struct map_sent *sent)
 }
 
 static void
-put_filter(struct json_writer *jw, const struct node *n, const struct policy_bundle *bundle)
+put_filter(struct map_world *w, struct json_writer *jw, const struct node *n, struct map_segs *out)
 {
 	struct policy_node pn = policy_node_of(n);
 
 	json_w_obj_open(jw, "PacketFilters");
 	json_w_raw(jw, "base", "", 0);
-	policy_filter_put(jw->b, bundle->filter, &pn);
+	map_filter_put(w, n->map->class->bundle->filter, &pn, out);
 	json_w_obj_close(jw);
 }
 
@@ -149,7 +149,7 @@ map_private_full_put(struct map_world *w, struct json_writer *jw, const struct n
 	sent->addresses = addresses_digest(viewer);
 	map_peer_self_put(jw, "Node", viewer->map, &w->own, viewer->key_expiry_unix_s);
 	put_dns(jw, sent);
-	put_filter(jw, viewer, sent->bundle);
+	put_filter(w, jw, viewer, out);
 	put_ssh(w, jw, viewer, out);
 	put_health(jw, sent);
 }
@@ -174,7 +174,7 @@ map_private_delta_put(struct map_world *w, struct json_writer *jw, const struct 
 	if ((own & BITS_SELF) || (now != had && !self_eq(now, had)))
 		map_peer_self_put(jw, "Node", mn, &w->own, viewer->key_expiry_unix_s);
 	if (addresses != sent->addresses || (now != had && !shbuf_eq(now->filter, had->filter)))
-		put_filter(jw, viewer, now);
+		put_filter(w, jw, viewer, out);
 	if (now != had && now->ssh != had->ssh)
 		put_ssh(w, jw, viewer, out);
 	if ((own != 0 || now != had || w->dns_seq > from) && text_take(&sent->dns, dns_of(w, viewer)))

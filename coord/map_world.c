@@ -19,6 +19,7 @@ map_world_init(struct map_world *w, const struct map_world_params *p)
 	MAP_INIT(&w->nodes, struct map_node, id);
 	TAILQ_INIT(&w->recent);
 	TAILQ_INIT(&w->deltas);
+	map_filters_init(&w->filters);
 	w->comma = map_zstd_frame(w->zstd, ",", 1);
 	map_world_note_users(w);
 	w->users_seq = w->seq = 0;
@@ -59,6 +60,7 @@ map_world_fini(struct map_world *w)
 	for (size_t i = 0; i < COUNT_OF(w->dns_texts); i++)
 		shbuf_drop(w->dns_texts[i]);
 	shbuf_drop(w->comma);
+	map_filters_fini(&w->filters);
 	shbuf_drop(w->again_frame);
 	buf_fini(&w->again_text);
 	buf_fini(&w->scratch);

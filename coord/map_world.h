@@ -16,6 +16,7 @@
 
 #include "coord/dns.h"
 #include "coord/map_chunk.h"
+#include "coord/map_filter.h"
 #include "coord/map_zstd.h"
 #include "coord/policy_world.h"
 
@@ -76,6 +77,7 @@ struct map_world {
 	unsigned next_ssh_frame;
 	TAILQ_HEAD(, map_delta) deltas;	/* cache of map_delta, until a round or a removal */
 	unsigned n_deltas;
+	struct map_filters filters;
 	struct buf scratch;		/* text that is to become a frame */
 	struct buf again_text;		/* of the last map_world_frame_again */
 	struct shbuf *again_frame;	/* owned reference: what it became; NULL: none */
