@@ -1,8 +1,8 @@
 /*
  * Every node may share files, be administered and run ssh: what it really may is the policy's
- * affair. A tagged node is a server: it keeps its last map on disk, so that after a reboot it is
- * back in the mesh even while this server is down (clients from capability version 135 on;
- * disable-cache-network-maps of a policy goes before it).
+ * affair. A tagged node is a server: it keeps its last map on disk, so that after a reboot it
+ * knows its peers even while the control plane cannot be reached (clients from capability version
+ * 135 on; disable-cache-network-maps of a policy goes before it).
  */
 #include "coord/node_attr.h"
 

@@ -30,10 +30,11 @@ func (n *node) servePod(ip, body string) {
 	n.t.Cleanup(stop)
 }
 
-// gets waits until the page at the address is that; only what is allowed comes.
+// gets waits until the page at the address is that. A handshake that was lost, because the other one was not at its relay
+// yet, say, is tried again after five seconds.
 func (n *node) gets(ip, want string) {
 	n.t.Helper()
-	eventually(n.t, 5*time.Second, n.ts.Hostname+" gets "+want, func() bool {
+	eventually(n.t, 20*time.Second, n.ts.Hostname+" gets "+want, func() bool {
 		body, err := n.fetch(netip.MustParseAddr(ip), time.Second)
 		return err == nil && body == want
 	})
