@@ -78,6 +78,8 @@
 	X(DERP_GONE_DISC, "derp_peer_gone_disconnected_frames", "counter", "peer-gone frames sent") \
 	X(DERP_GONE_HERE, "derp_peer_gone_not_here_frames", "counter", "peer-gone frames sent") \
 	X(DERP_UNKNOWN, "derp_unknown_frames", "counter", "frames of unknown type") \
+	X(DERP_QUOTA_PAUSES, "fairlead_derp_quota_pauses_total", "counter", \
+	    "times that a client was not read from because it was ahead of its quota") \
 	X(DERP_REFUSED, "fairlead_derp_refused_total", "counter", "DERP clients not admitted") \
 	X(DERP_DUP_CONNS, "derp_current_dup_client_conns", "gauge", "connections sharing a key") \
 	X(DERP_DUP_KEYS, "derp_current_dup_client_keys", "gauge", "keys with several connections") \

@@ -5,6 +5,7 @@
 #include <sodium.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/metrics.h"
 #include "base/obj.h"
@@ -25,6 +26,10 @@
 /* Instead of limits.relay_stall_s (derper's numbers): mesh peers get more time, links less. */
 #define MESH_STALL_MS	30000
 #define LINK_STALL_MS	5000
+/* A shorter wait is not worth a timer: it is charged with the next turn. Nobody is left alone for longer
+ * than a keep-alive takes, whatever it owes. */
+#define PAUSE_MIN_US	1000
+#define PAUSE_MAX_US	10000000
 /* A change of home so soon is the choice of a client that has just come. */
 #define MOVE_MIN_MS	5000
 
@@ -80,6 +85,8 @@ derp_conn_close(struct derp_conn *c, const char *why)
 	if (c->is_in_wheel)
 		LIST_REMOVE(c, wheel);
 	derp_queue_clear(&c->queue, &c->dw->pool);
+	quota_set_drop(c->quotas);
+	c->quotas = NULL;
 	derp_worker_touch(c->dw);
 	buf_fini(&c->carry);
 	io_free(c->io);
@@ -180,14 +187,17 @@ derp_conn_tick(struct derp_conn *c, int64_t now_ms)
 
 static void derp_conn_on_event(evutil_socket_t fd, short what, void *arg);
 
-/* One event for both directions: an idle client waits to read only. */
+/* One event for both directions, and for the end of a pause: an idle client waits to read only. */
 static void
-derp_conn_watch(struct derp_conn *c, short what)
+derp_conn_watch(struct derp_conn *c)
 {
+	short what = (short)(EV_PERSIST | (c->is_paused ? 0 : EV_READ) | (c->is_blocked ? EV_WRITE : 0));
+	int64_t left_us = c->is_paused ? c->paused_until_us - clock_mono_us() : 0;
+	struct timeval left = { left_us > 0 ? left_us / 1000000 : 0, left_us > 0 ? left_us % 1000000 : 0 };
+
 	event_del(&c->ev);
-	ASSERT(event_assign(&c->ev, c->dw->w->base, io_fd(c->io), (short)(what | EV_PERSIST),
-	    derp_conn_on_event, c) == 0);
-	ASSERT(event_add(&c->ev, NULL) == 0);
+	ASSERT(event_assign(&c->ev, c->dw->w->base, io_fd(c->io), what, derp_conn_on_event, c) == 0);
+	ASSERT(event_add(&c->ev, c->is_paused ? &left : NULL) == 0);
 }
 
 static void
@@ -202,7 +212,7 @@ derp_conn_block(struct derp_conn *c)
 	if (c->is_blocked)
 		return;
 	c->is_blocked = true;
-	derp_conn_watch(c, EV_READ | EV_WRITE);
+	derp_conn_watch(c);
 	derp_conn_arm(c);
 }
 
@@ -212,7 +222,7 @@ derp_conn_unblock(struct derp_conn *c)
 	if (!c->is_blocked)
 		return;
 	c->is_blocked = false;
-	derp_conn_watch(c, EV_READ);
+	derp_conn_watch(c);
 }
 
 void
@@ -265,6 +275,58 @@ derp_conn_flush(struct derp_conn *c)
 		derp_conn_close(c, "it cannot be written to");
 }
 
+/* --- quota ------------------------------------------------------------------------------------ */
+
+void
+derp_conn_charge(struct derp_conn *c, size_t n)
+{
+	int64_t now_us = clock_mono_us(), wait_us = quota_set_take_us(c->quotas, n, now_us);
+
+	if (wait_us < PAUSE_MIN_US)
+		return;
+	c->is_paused = true;
+	c->paused_until_us = now_us + (wait_us < PAUSE_MAX_US ? wait_us : PAUSE_MAX_US);
+	metric_add(METRIC_DERP_QUOTA_PAUSES, 1);
+	derp_conn_watch(c);
+}
+
+static void
+derp_conn_resume(struct derp_conn *c)
+{
+	c->is_paused = false;
+	derp_conn_watch(c);
+	/* What TLS has read already no event shows. */
+	if (io_has_more(c->io))
+		worker_again(c->dw->w, &c->again);
+}
+
+static void
+quota_on_arrival(struct worker *w, void *arg)
+{
+	struct conn_ref *ref = arg;
+	struct derp_conn *c = worker_find(w, *ref);
+
+	if (c != NULL && c->entry != NULL) {
+		OBJ_CHECK(c, DERP_CONN_MAGIC);
+		quota_set_drop(c->quotas);
+		c->quotas = c->is_mesh ? NULL : derp_route_quota(c->dw->shared->routes, c->entry);
+		if (c->is_paused)
+			derp_conn_resume(c);
+	}
+	free(ref);
+}
+
+void
+derp_conn_quota_all(struct derp_shared *shared, const struct conn_ref *refs, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		struct conn_ref *ref = obj_alloc(sizeof *ref);
+
+		*ref = refs[i];
+		worker_call(worker_group_at(shared->group, ref->worker), quota_on_arrival, ref, free);
+	}
+}
+
 static void
 derp_conn_on_event(evutil_socket_t fd, short what, void *arg)
 {
@@ -274,6 +336,8 @@ derp_conn_on_event(evutil_socket_t fd, short what, void *arg)
 	OBJ_CHECK(c, DERP_CONN_MAGIC);
 	if ((what & EV_WRITE) != 0)
 		derp_conn_flush(c);
+	if (c->state != DERP_CONN_CLOSED && c->is_paused && clock_mono_us() >= c->paused_until_us)
+		derp_conn_resume(c);
 	if (c->state != DERP_CONN_CLOSED && (what & EV_READ) != 0)
 		derp_read_run(c);
 }
@@ -294,7 +358,8 @@ derp_conn_on_again(struct worker_flush *f)
 	struct derp_conn *c = CONTAINER_OF(f, struct derp_conn, again);
 
 	OBJ_CHECK(c, DERP_CONN_MAGIC);
-	derp_read_run(c);
+	if (!c->is_paused)
+		derp_read_run(c);
 }
 
 /* Seals and sends the bytes from where they lie. */
@@ -415,6 +480,8 @@ derp_conn_hello(struct derp_conn *c, const uint8_t *payload, size_t n)
 	}
 	io_known(c->io);
 	c->key = info.key;
+	if (!c->is_mesh)
+		c->quotas = derp_route_quota(shared->routes, c->entry);
 	c->state = DERP_CONN_STEADY;
 	c->begun_ms = worker_now_ms(c->dw->w);
 	c->keepalive_ms = DERP_CONN_KEEPALIVE_MS +

@@ -41,6 +41,7 @@ struct derp_conn {
 	bool is_in_wheel : 1;
 	bool is_mesh : 1;		/* proved the mesh key */
 	bool is_not_ideal : 1;		/* its first choice is another relay of the region */
+	bool is_paused : 1;		/* ahead of its quota: not read from until paused_until_us */
 	uint32_t skip_bytes;		/* of a frame nobody wants, still to come */
 	struct conn_ref ref;		/* our name for other workers */
 	struct derp_peers peers;	/* who got packets from us */
@@ -52,6 +53,8 @@ struct derp_conn {
 	struct node_key key;		/* authenticated; zero before STEADY */
 	struct buf carry;		/* start of an incomplete frame; owns memory only then */
 	struct derp_queue queue;
+	struct quota_set *quotas;	/* held; NULL: none */
+	int64_t paused_until_us;
 	int64_t due_ms;			/* HELLO: deadline; STEADY: next keep-alive */
 	int64_t keepalive_ms;		/* our interval */
 	int64_t begun_ms;		/* STEADY since */
@@ -90,6 +93,10 @@ void derp_conn_put(struct derp_conn *c, const struct derp_worker_run *run);
 void derp_conn_put_control(struct derp_conn *c, const uint8_t *frame, size_t n);
 /* c has bytes pending that io_read put there (TLS): watch the socket for room. */
 void derp_conn_check_pending(struct derp_conn *c);
+/* n bytes were read from it: if it is ahead of its quota now, it is not read from for a while. */
+void derp_conn_charge(struct derp_conn *c, size_t n);
+/* Each of them asks for its quota again, on its worker. Any thread. */
+void derp_conn_quota_all(struct derp_shared *shared, const struct conn_ref *refs, size_t n);
 /* Deadlines, keep-alive, stall. Puts c into the wheel again, or closes it. */
 void derp_conn_tick(struct derp_conn *c, int64_t now_ms);
 

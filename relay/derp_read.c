@@ -354,7 +354,8 @@ turn_read(struct turn *t)
 	enum err rc = ERR_OK;
 
 	t->n = c->carry.len;
-	end = t->n + READ_TURN_BYTES;
+	end = t->n + (c->quotas == NULL ? READ_TURN_BYTES :
+	    quota_set_turn_bytes(c->quotas, READ_TURN_BYTES));
 	if (end > WORKER_SCRATCH_BYTES)
 		end = WORKER_SCRATCH_BYTES;
 	while (t->n < end && (rc = io_read(c->io, t->p + t->n, end - t->n, &got)) == ERR_OK)
@@ -380,9 +381,10 @@ void
 derp_read_run(struct derp_conn *c)
 {
 	struct turn t = { .c = c, .p = c->dw->w->scratch };
-	size_t carried = c->carry.len;
+	size_t carried = c->carry.len, read;
 	enum err rc = turn_read(&t), parsed;
 
+	read = t.n - carried;
 	derp_worker_touch(c->dw);
 	if (c->link != NULL && t.n > carried)
 		derp_mesh_heard(c->link, c->dw->w->now_ms);
@@ -405,6 +407,8 @@ derp_read_run(struct derp_conn *c)
 		return;
 	}
 	derp_conn_check_pending(c);
+	if (c->quotas != NULL && read > 0)
+		derp_conn_charge(c, read);
 	if (t.is_put_off || (rc == ERR_OK && io_has_more(c->io)))
 		worker_again(c->dw->w, &c->again);
 }

@@ -30,6 +30,7 @@ struct derp_route_entry {
 	unsigned n_links;
 	struct member *members;		/* n of them, in order of coming */
 	struct conn_ref *links;		/* n_links of them, in order of knowing the key */
+	struct quota_set *quotas;	/* held; NULL: none */
 };
 
 struct shard {
@@ -60,6 +61,7 @@ derp_route_new(void)
 static void
 entry_free(struct derp_route_entry *e)
 {
+	quota_set_drop(e->quotas);
 	free(e->members);
 	free(e->links);
 	free(e);
@@ -150,6 +152,34 @@ entry_conns(const struct derp_route_entry *e, struct conn_ref **refs)
 }
 
 size_t
+derp_route_quota_take(struct derp_route *rt, const struct node_key *key, struct quota_set *quotas,
+	struct conn_ref **refs)
+{
+	struct shard *s = shard_lock(rt, key->b);
+	struct derp_route_entry *e = map_find(&s->entries, key);
+	size_t n = entry_conns(e, refs);
+
+	if (e != NULL && e->is_admitted) {
+		quota_set_drop(e->quotas);
+		e->quotas = quotas;
+	} else {
+		quota_set_drop(quotas);
+	}
+	shard_unlock(s);
+	return n;
+}
+
+struct quota_set *
+derp_route_quota(struct derp_route *rt, struct derp_route_entry *e)
+{
+	struct shard *s = shard_lock(rt, e->key.b);
+	struct quota_set *q = quota_set_hold(e->quotas);
+
+	shard_unlock(s);
+	return q;
+}
+
+size_t
 derp_route_expel(struct derp_route *rt, const struct node_key *key, struct conn_ref **refs)
 {
 	struct shard *s = shard_lock(rt, key->b);
@@ -158,6 +188,8 @@ derp_route_expel(struct derp_route *rt, const struct node_key *key, struct conn_
 
 	if (e != NULL) {
 		e->is_admitted = false;
+		quota_set_drop(e->quotas);
+		e->quotas = NULL;
 		shard_release(s, e);
 	}
 	shard_unlock(s);

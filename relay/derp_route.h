@@ -18,6 +18,7 @@
 #include "base/key.h"
 #include "base/net.h"
 #include "base/worker.h"
+#include "relay/quota.h"
 
 struct derp_route;
 /* A key's place in the table: valid from derp_route_add to the derp_route_remove of the same
@@ -32,7 +33,14 @@ void derp_route_free(struct derp_route *rt);	/* no connection is left; NULL is f
 
 /* The key may use the relay from here on. */
 void derp_route_admit(struct derp_route *rt, const struct node_key *key);
-/* No longer admitted. *refs: its connections, n of them, the caller's to close; the caller frees
+/* What the key may send, from here on (one reference is taken over; NULL: as much as it likes). *refs: its
+ * connections, n of them, which are to ask for it again; the caller frees the array. Only of admitted
+ * keys: of another one nothing is kept. */
+size_t derp_route_quota_take(struct derp_route *rt, const struct node_key *key, struct quota_set *quotas,
+	struct conn_ref **refs);
+/* A reference of it, or NULL. The entry is one that derp_route_add gave. */
+struct quota_set *derp_route_quota(struct derp_route *rt, struct derp_route_entry *e);
+/* No longer admitted, and without a quota. *refs: its connections, n of them, the caller's to close; the caller frees
  * the array (NULL when n is 0). */
 size_t derp_route_expel(struct derp_route *rt, const struct node_key *key, struct conn_ref **refs);
 

@@ -110,6 +110,18 @@ relay_expel(struct relay *r, const struct node_key *key)
 	free(refs);
 }
 
+void
+relay_quota_take(struct relay *r, const struct node_key *key, struct quota_set *quotas)
+{
+	struct conn_ref *refs;
+	size_t n;
+
+	OBJ_CHECK(r, RELAY_MAGIC);
+	n = derp_route_quota_take(r->shared.routes, key, quotas, &refs);
+	derp_conn_quota_all(&r->shared, refs, n);
+	free(refs);
+}
+
 /* --- STUN ------------------------------------------------------------------------------------- */
 
 enum err

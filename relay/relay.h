@@ -18,6 +18,7 @@
 #include "base/io.h"
 #include "base/key.h"
 #include "base/worker.h"
+#include "relay/quota.h"
 
 struct relay;
 
@@ -49,6 +50,10 @@ void relay_expel(struct relay *r, const struct node_key *key);
 
 /* Is a client of that key connected here or to another relay of the region? Any thread. */
 bool relay_has(struct relay *r, const struct node_key *key);
+
+/* What an admitted key may send from now on: one reference is taken over; NULL: as much as it likes.
+ * Any thread, as above. */
+void relay_quota_take(struct relay *r, const struct node_key *key, struct quota_set *quotas);
 
 /* STUN on config.listen_stun: sockets polled by worker 0. ERR_IO with *why. Main thread, before
  * the workers start. */

@@ -1,4 +1,4 @@
-/* links: relay/derp_route */
+/* links: relay/derp_route relay/quota */
 /* The shared table: admission, one and several connections with a key, and many threads at once. */
 #include "relay/derp_route.h"
 
