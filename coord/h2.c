@@ -52,6 +52,9 @@ struct h2 {
 	unsigned requests_left;
 };
 
+static_assert(sizeof(struct h2) <= 128 && sizeof(struct h2_stream) <= 192,
+    "of the budget of a stream, docs/scaling.md; nghttp2's session comes on top");
+
 /* --- streams ---------------------------------------------------------------------------------- */
 
 static struct h2_stream *

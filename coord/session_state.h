@@ -50,7 +50,9 @@ struct session {
 	struct shbuf *ping;		/* owned reference: to be sent when it is writable; NULL: none */
 	TAILQ_ENTRY(session) link;	/* in the queue of its state */
 };
-static_assert(sizeof(struct session) <= 128, "10,000 streams are to cost 1.3 MB here at most");
+static_assert(sizeof(struct session) <= 128, "of the budget of a stream, docs/scaling.md");
+static_assert(sizeof(struct node) + sizeof(struct hostinfo) + sizeof(struct map_node) <= 1280,
+    "of the budget of a node, docs/scaling.md");
 
 TAILQ_HEAD(session_queue, session);
 

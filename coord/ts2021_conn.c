@@ -31,7 +31,7 @@
 #define KEEPALIVE_SPREAD_MS 10000
 
 static_assert(CHECK_MS < TS2021_WHEEL * 1000, "a check lies on the wheel");
-static_assert(sizeof(struct ts2021_conn) <= 640, "ten thousand of them are 6 MiB");
+static_assert(sizeof(struct ts2021_conn) <= 512, "of the budget of a stream, docs/scaling.md");
 
 static void conn_on_event(evutil_socket_t fd, short what, void *arg);
 

@@ -43,6 +43,7 @@ struct door_conn {
 	struct worker_limbo limbo;
 	TAILQ_ENTRY(door_conn) link;	/* in dw->conns[wait] */
 };
+_Static_assert(sizeof(struct door_conn) <= 448, "of the budget of a connection, docs/scaling.md");
 
 static void conn_on_event(evutil_socket_t fd, short what, void *arg);
 
