@@ -4,6 +4,7 @@
 #include <sqlite3.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -71,5 +72,9 @@ store_rehearse(const char *path, struct err_text *why)
 		rc = store_open(copy, NULL, &s, why);
 	store_free(s);
 	remove_all(copy, schema);
+	/* What is said of copies is about copies of the copy. */
+	char *said = rc != ERR_OK && why != NULL ? strstr(why->s, "; a copy from before") : NULL;
+	if (said != NULL)
+		*said = '\0';
 	return rc;
 }

@@ -79,11 +79,11 @@ say_no_answer(CURL *curl, CURLcode rc, const char *path)
 static int
 take_answer(long status, const struct buf *body, json_t **out)
 {
-	struct err_text why;
-	json_t *v = NULL;
 	struct buf line = { .len = 0 };
+	/* Without json_parse's bounds, which are for strangers: a list of ten thousand nodes has more values. */
+	json_t *v = body->len > 0 ? json_loadb((const char *)body->p, body->len, JSON_DECODE_ANY, NULL) : NULL;
 
-	if (json_parse(body->p, body->len, &v, &why) != ERR_OK)
+	if (v == NULL)
 		return cli_fail("the server answered with status %ld and no JSON", status);
 	if (status >= 200 && status < 300) {
 		if (out != NULL)

@@ -180,13 +180,11 @@ make_front(struct serve *s, struct err_text *why)
 	enum err rc;
 	uint8_t derp_public[KEY_BYTES];
 
-	if (s->options.takes_over &&
-	    (rc = takeover_begin(s->cfg->data_dir, &s->takeover, why)) != ERR_OK)
-		return rc;
-	if (s->takeover == NULL &&
-	    (rc = datadir_open(s->cfg->data_dir, &s->lock_fd, why)) != ERR_OK)
-		return rc;
-	if ((rc = datadir_check(s->cfg->data_dir, why)) != ERR_OK ||
+	rc = s->options.takes_over ?
+	    takeover_begin(s->cfg->data_dir, &s->takeover, &s->lock_fd, why) :
+	    datadir_open(s->cfg->data_dir, &s->lock_fd, why);
+	if (rc != ERR_OK ||
+	    (rc = datadir_check(s->cfg->data_dir, why)) != ERR_OK ||
 	    (rc = load_keys(s, why)) != ERR_OK ||
 	    (rc = find_host(s, why)) != ERR_OK ||
 	    (rc = coordinator_new(&s->coordinator, why)) != ERR_OK ||

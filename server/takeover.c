@@ -124,8 +124,17 @@ ask(struct takeover *t, struct handover_msg *m, struct err_text *why)
 	return ERR_OK;
 }
 
-enum err
-takeover_begin(const char *data_dir, struct takeover **out, struct err_text *why)
+static void
+sleep_ms(int64_t ms)
+{
+	const struct timespec ts = { .tv_nsec = (long)ms * 1000000 };
+
+	nanosleep(&ts, NULL);
+}
+
+/* One try: *out stays NULL when nobody listens. */
+static enum err
+begin(const char *data_dir, struct takeover **out, struct err_text *why)
 {
 	struct takeover *t = obj_alloc(sizeof(*t));
 	struct handover_msg *m = obj_alloc(sizeof(*m));
@@ -150,12 +159,18 @@ takeover_begin(const char *data_dir, struct takeover **out, struct err_text *why
 	return rc;
 }
 
-static void
-sleep_ms(int64_t ms)
+enum err
+takeover_begin(const char *data_dir, struct takeover **out, int *lock_fd, struct err_text *why)
 {
-	const struct timespec ts = { .tv_nsec = (long)ms * 1000000 };
+	int64_t end_ms = clock_mono_ms() + LOCK_MS;
+	enum err rc;
 
-	nanosleep(&ts, NULL);
+	*out = NULL;
+	/* Nobody listens, yet the lock is held: between two servers, or one that is starting or ending. */
+	while ((rc = begin(data_dir, out, why)) == ERR_OK && *out == NULL &&
+	    (rc = datadir_open(data_dir, lock_fd, why)) == ERR_EXISTS && clock_mono_ms() < end_ms)
+		sleep_ms(LOCK_EVERY_MS);
+	return rc;
 }
 
 enum err

@@ -23,9 +23,11 @@ bool takeover_is_asked(void);
 /* Tells the server that started this process why it fails. Nothing to do otherwise. */
 void takeover_say_failed(const struct err_text *why);
 
-/* Asks the server of that data directory. *out is NULL when none listens there: start as usual. ERR_DENIED,
- * ERR_UNSUPPORTED, ERR_BUSY (it does not answer) with *why. */
-enum err takeover_begin(const char *data_dir, struct takeover **out, struct err_text *why) MUST_USE;
+/* Asks the server of that data directory. When none runs there, *out is NULL and *lock_fd as datadir_open has
+ * it: start as usual. ERR_DENIED, ERR_UNSUPPORTED, ERR_BUSY (it does not answer), those of datadir_open (it
+ * cannot be asked) with *why. */
+enum err takeover_begin(const char *data_dir, struct takeover **out, int *lock_fd, struct err_text *why)
+	MUST_USE;
 /* *lock_fd as datadir_open. The old one dying meanwhile is as good as its consent. */
 enum err takeover_database(struct takeover *t, int *lock_fd, struct err_text *why) MUST_USE;
 /* ERR_* with *why: it goes on, so we must not. Afterwards only takeover_free. */

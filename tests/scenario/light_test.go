@@ -48,6 +48,9 @@ type lightNode struct {
 	maps   int // messages of the stream, keep-alives not counted
 	bytes  int
 	closed error
+
+	onMap func(*tailcfg.MapResponse) // each message, in its order; may be nil
+	onEnd func(error)                // of the stream; may be nil
 }
 
 func newLightNode(s *server, hostname string) *lightNode {
@@ -276,6 +279,9 @@ func (n *lightNode) stream(ctx context.Context) error {
 		n.mu.Lock()
 		n.closed = err
 		n.mu.Unlock()
+		if n.onEnd != nil {
+			n.onEnd(err)
+		}
 		select {
 		case first <- err:
 		default:
@@ -318,6 +324,9 @@ func (n *lightNode) follow(r io.Reader, dec *zstd.Decoder, first chan<- error) e
 		}
 		err = n.apply(&m)
 		n.mu.Unlock()
+		if n.onMap != nil {
+			n.onMap(&m)
+		}
 		if err != nil {
 			return err
 		}

@@ -46,6 +46,7 @@ type server struct {
 	flags             []string
 	prefix            []string // e.g. ip netns exec NAME
 	argv              []string // whole command line, in place of all of the above
+	keepsOutput       bool     // its output outlives it: another process goes on writing there
 
 	mu   sync.Mutex
 	cmd  *exec.Cmd
@@ -155,6 +156,18 @@ func (s *server) launch() (done chan struct{}) {
 	a := s.args()
 	cmd := exec.Command(a[0], a[1:]...)
 	cmd.Stdout, cmd.Stderr = s.log, s.log
+	if s.keepsOutput {
+		r, w, err := os.Pipe()
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		defer w.Close()
+		go func() {
+			_, _ = io.Copy(s.log, r)
+			r.Close()
+		}()
+		cmd.Stdout, cmd.Stderr = w, w
+	}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := cmd.Start(); err != nil {
 		s.t.Fatal(err)
