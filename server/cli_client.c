@@ -81,7 +81,8 @@ take_answer(long status, const struct buf *body, json_t **out)
 {
 	struct buf line = { .len = 0 };
 	/* Without json_parse's bounds, which are for strangers: a list of ten thousand nodes has more values. */
-	json_t *v = body->len > 0 ? json_loadb((const char *)body->p, body->len, JSON_DECODE_ANY, NULL) : NULL;
+	json_t *v = body->len == 0 ? NULL :
+	    json_loadb((const char *)body->p, body->len, JSON_DECODE_ANY, NULL);
 
 	if (v == NULL)
 		return cli_fail("the server answered with status %ld and no JSON", status);
