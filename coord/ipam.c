@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/map.h"
 #include "base/obj.h"
 #include "base/wire.h"
 
@@ -27,8 +28,17 @@ struct pool {
 	size_t rest_head, rest_n, rest_cap;
 };
 
+/* Nodes alike. */
+struct kin {
+	uint64_t key;
+	unsigned n;			/* that came so far */
+	bool has_block4, has_block6;	/* the newest is in a block of the kin */
+	uint32_t at4, at6;		/* of the newest */
+};
+
 struct ipam {
 	struct pool v4, v6;
+	struct map kins;		/* struct kin, owned */
 };
 
 static const char *const reserved[] = {
@@ -143,6 +153,8 @@ enum err
 ipam_new(const char *v4, const char *v6, struct ipam **out, struct err_text *why)
 {
 	struct ipam *a = obj_alloc(sizeof(*a));
+
+	MAP_INIT(&a->kins, struct kin, key);
 	enum err rc = pool_init(&a->v4, v4, "100.64.0.0/10", why);
 
 	if (rc == ERR_OK)
@@ -158,8 +170,14 @@ ipam_new(const char *v4, const char *v6, struct ipam **out, struct err_text *why
 void
 ipam_free(struct ipam *a)
 {
+	struct kin *k;
+	size_t cursor = 0;
+
 	if (a == NULL)
 		return;
+	while ((k = map_next(&a->kins, &cursor)) != NULL)
+		free(k);
+	map_fini(&a->kins);
 	free(a->v4.taken);
 	free(a->v4.rest);
 	free(a->v6.taken);
@@ -261,6 +279,60 @@ ipam_reserve(struct ipam *a, int64_t now_unix_s, struct net_ip *ip4, struct net_
 	*ip4 = pool_take(&a->v4, now_unix_s);
 	*ip6 = pool_take(&a->v6, now_unix_s);
 	return ERR_OK;
+}
+
+/* Beside the newest of a kin: in its block of 64, else the first of the last block of which nothing is
+ * taken. */
+static struct net_ip
+pool_take_beside(struct pool *p, int64_t now_unix_s, uint32_t *at, bool *has_block)
+{
+	uint32_t n_words = p->size / WORD_BITS, word = *at / WORD_BITS;
+
+	pool_wake(p, now_unix_s);
+	if (!*has_block || (word < n_words && p->taken[word] == UINT64_MAX))
+		for (word = n_words; word-- > 0 && p->taken[word] != 0; )
+			;
+	if (word >= n_words)	/* a range of less than a block, or no block is left */
+		return pool_take(p, now_unix_s);
+	*has_block = true;
+	*at = word * WORD_BITS + (uint32_t)__builtin_ctzll(~p->taken[word]);
+	bit_set(p, *at);
+	p->n_taken++;
+	return address_at(p, *at);
+}
+
+enum err
+ipam_reserve_kin(struct ipam *a, uint64_t kin, int64_t now_unix_s, struct net_ip *ip4,
+	struct net_ip *ip6, struct err_text *why)
+{
+	struct kin *k = map_find(&a->kins, &kin);
+
+	if (k == NULL || k->n < IPAM_KIN_FEW || pool_is_full(&a->v4) || pool_is_full(&a->v6))
+		return ipam_reserve(a, now_unix_s, ip4, ip6, why);
+	*ip4 = pool_take_beside(&a->v4, now_unix_s, &k->at4, &k->has_block4);
+	*ip6 = pool_take_beside(&a->v6, now_unix_s, &k->at6, &k->has_block6);
+	return ERR_OK;
+}
+
+void
+ipam_note_kin(struct ipam *a, uint64_t kin, const struct net_ip *ip4, const struct net_ip *ip6)
+{
+	struct kin *k = map_find(&a->kins, &kin);
+	uint32_t at;
+
+	if (kin == 0)
+		return;
+	if (k == NULL) {
+		k = obj_alloc(sizeof(*k));
+		k->key = kin;
+		map_put(&a->kins, k);
+	}
+	if (k->n++ >= IPAM_KIN_FEW)
+		k->has_block4 = k->has_block6 = true;
+	if (offset_of(&a->v4, ip4, &at))
+		k->at4 = at;
+	if (offset_of(&a->v6, ip6, &at))
+		k->at6 = at;
 }
 
 static struct pool *

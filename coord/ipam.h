@@ -8,6 +8,10 @@
  * 100.100.100.0/24 (service and DNS), 100.115.92.0/23 (ChromeOS), and in fd7a:115c:a1e0::/48 the
  * first, ::53 (service), b1a::/64 (4via6), ab12:4843:cd96:6200::/104 and efe3::/64.
  *
+ * Packet filters list the addresses of all nodes that a tag stands for. So nodes of the same tags
+ * get addresses side by side once there are more than IPAM_KIN_FEW of them: blocks of 64 from the end of
+ * the range, which filters then tell as a range each.
+ *
  * A bitmap of 2^22 bits at most for each family; a reservation costs a scan from the lowest free
  * one.
  */
@@ -21,6 +25,7 @@
 #include "base/net.h"
 
 #define IPAM_REST_S	(30 * 86400)
+#define IPAM_KIN_FEW	16	/* nodes alike whose addresses may lie anywhere */
 
 struct ipam;
 
@@ -32,6 +37,12 @@ void ipam_free(struct ipam *a);		/* NULL is fine */
 /* One address of each family, taken from now on. ERR_FULL with *why: a range is used up. */
 enum err ipam_reserve(struct ipam *a, int64_t now_unix_s, struct net_ip *ip4, struct net_ip *ip6,
 	struct err_text *why) MUST_USE;
+/* The same for a node of that kin, a number that nodes alike have in common; beside the newest of them. 0:
+ * it has none. */
+enum err ipam_reserve_kin(struct ipam *a, uint64_t kin, int64_t now_unix_s, struct net_ip *ip4,
+	struct net_ip *ip6, struct err_text *why) MUST_USE;
+/* A node of that kin (not 0) has these addresses: it came, or is loaded, in the order in which they came. */
+void ipam_note_kin(struct ipam *a, uint64_t kin, const struct net_ip *ip4, const struct net_ip *ip6);
 /* The next free one of a family (4 or 6) alone. ERR_FULL with *why. */
 enum err ipam_reserve_one(struct ipam *a, int family, int64_t now_unix_s, struct net_ip *out,
 	struct err_text *why) MUST_USE;

@@ -214,6 +214,7 @@ node_add(struct tailnet *t, struct mutation *m)
 	machine->first = n;
 	ipam_use(t->ipam, &n->ip4);
 	ipam_use(t->ipam, &n->ip6);
+	ipam_note_kin(t->ipam, node_kin(n->tags, n->n_tags), &n->ip4, &n->ip6);
 	user_at(t, n->user_id)->n_nodes++;
 	metric_add(METRIC_NODES, 1);
 	admission_follow(t, n);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/map.h"
 #include "coord/tag.h"
 
 struct node *
@@ -81,4 +82,14 @@ node_copy_soft(struct node *to, const struct node *from)
 	to->cap_version = from->cap_version;
 	to->last_seen_unix_s = from->last_seen_unix_s;
 	to->is_online = from->is_online;
+}
+
+uint64_t
+node_kin(char *const *tags, unsigned n_tags)
+{
+	uint64_t kin = 0;
+
+	for (unsigned i = 0; i < n_tags; i++)
+		kin = map_hash(tags[i], strlen(tags[i])) ^ (kin << 1 | kin >> 63);
+	return kin;
 }

@@ -84,6 +84,9 @@ void node_set_tags(struct node *n, const char *const *tags, unsigned n_tags);
 /* The soft fields of from, endpoints and routes copied, host held. */
 void node_copy_soft(struct node *to, const struct node *from);
 
+/* A number that nodes of the same tags have in common, in this process; 0 without tags. */
+uint64_t node_kin(char *const *tags, unsigned n_tags);
+
 /* User towards clients: the tagged-devices user for tagged nodes. Inline: the pure modules link
  * nothing of the node's memory. */
 static inline int64_t

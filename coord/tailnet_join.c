@@ -219,7 +219,8 @@ reserve(struct registration *r, const struct grant *g, int64_t now, struct err_t
 	struct net_prefix pools[POOLS_MAX];
 	unsigned n = r->t->policy == NULL ? 0 : policy_pools(r->t->policy, &r->t->users,
 	    g->n_tags > 0 ? NULL : g->user, g->tags, g->n_tags, pools, POOLS_MAX);
-	enum err rc = n == 0 ? ipam_reserve(r->t->ipam, now, &r->ip4, &r->ip6, why) :
+	uint64_t kin = node_kin(g->tags, g->n_tags);
+	enum err rc = n == 0 ? ipam_reserve_kin(r->t->ipam, kin, now, &r->ip4, &r->ip6, why) :
 	    ipam_reserve_within(r->t->ipam, pools, n, now, &r->ip4, &r->ip6, why);
 
 	if (rc != ERR_OK)

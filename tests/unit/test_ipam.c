@@ -311,6 +311,76 @@ test_within(void **state)
 	ipam_free(a);
 }
 
+static struct net_ip
+next_of_kin(struct ipam *a, uint64_t kin)
+{
+	struct net_ip ip4, ip6;
+
+	assert_int_equal(ipam_reserve_kin(a, kin, T0, &ip4, &ip6, NULL), ERR_OK);
+	ipam_note_kin(a, kin, &ip4, &ip6);
+	return ip4;
+}
+
+static uint32_t
+number(const struct net_ip *ip)
+{
+	return (uint32_t)ip->b[0] << 24 | (uint32_t)ip->b[1] << 16 | (uint32_t)ip->b[2] << 8 | ip->b[3];
+}
+
+/* Nodes of two kins and others by turns: the first few one after another, then each kin in its blocks. */
+static void
+test_kin(void **state)
+{
+	struct ipam *a = make("100.64.0.0/16", V6), *again = make("100.64.0.0/16", V6);
+	unsigned n_ranges[3] = { 0 }, n = 600;
+	uint32_t last[3] = { 0 };
+
+	(void)state;
+	for (unsigned i = 0; i < n; i++) {
+		struct net_ip ip = next_of_kin(a, i % 3), want6 = ip_of("fd7a:115c:a1e0::1");
+
+		if (i < 3 * IPAM_KIN_FEW)
+			assert_int_equal(number(&ip) & 0xffff, i + 1);
+		n_ranges[i % 3] += number(&ip) != last[i % 3] + 1;
+		last[i % 3] = number(&ip);
+		ipam_use(again, &ip);
+		ipam_note_kin(again, i % 3, &ip, &want6);
+	}
+	assert_true(n_ranges[1] <= IPAM_KIN_FEW + n / 3 / 64 + 1);
+	assert_true(n_ranges[2] <= IPAM_KIN_FEW + n / 3 / 64 + 1);
+	assert_string_equal(next4(a, T0), "100.64.0.233");	/* 2 * 16 and 200 are below */
+	/* The same after a restart, which knows the addresses only. */
+	struct net_ip ip = next_of_kin(again, 1);
+	assert_int_equal(number(&ip), last[1] + 1);
+	ipam_free(a);
+	ipam_free(again);
+}
+
+/* However small the range: every address once, then it is full. */
+static void
+test_kin_full(void **state)
+{
+	static const char *const ranges[] = { "100.64.0.0/28", "100.64.0.0/26", "100.64.0.0/24", "100.64.0.0/22" };
+
+	(void)state;
+	for (size_t k = 0; k < COUNT_OF(ranges); k++) {
+		struct ipam *a = make(ranges[k], V6);
+		size_t n = ipam_free_count(a, 4);
+		bool *seen = obj_alloc(1024);
+		struct net_ip ip, ip6;
+
+		for (size_t i = 0; i < n; i++) {
+			ip = next_of_kin(a, i % 5);
+			assert_false(seen[number(&ip) & 1023]);
+			seen[number(&ip) & 1023] = true;
+		}
+		assert_int_equal(ipam_free_count(a, 4), 0);
+		assert_int_equal(ipam_reserve_kin(a, 1, T0, &ip, &ip6, NULL), ERR_FULL);
+		free(seen);
+		ipam_free(a);
+	}
+}
+
 int
 main(void)
 {
@@ -323,6 +393,8 @@ main(void)
 		cmocka_unit_test(test_churn),
 		cmocka_unit_test(test_exact),
 		cmocka_unit_test(test_within),
+		cmocka_unit_test(test_kin),
+		cmocka_unit_test(test_kin_full),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
