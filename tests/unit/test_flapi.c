@@ -549,7 +549,8 @@ static void
 test_doctor(void **state)
 {
 	static const struct { bool is_online, is_relayed; int gone_s, silent; } cases[] = {
-		{ true, true, 1000, 0 }, { false, false, 1000, 0 }, { false, true, 60, 0 }, { false, true, 1000, 1 } };
+		{ true, true, 1000, 0 }, { false, false, 1000, 0 }, { false, true, 60, 0 },
+		{ false, true, 1000, 1 } };
 	(void)state;
 
 	for (size_t i = 0; i < COUNT_OF(cases); i++) {
