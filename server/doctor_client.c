@@ -13,25 +13,30 @@
 #include "server/address.h"
 
 #define ADDRESSES_MAX	8
-#define CERT_WARN_DAYS	14	/* Let's Encrypt's are renewed with 30 left */
+#define CERT_WARN_S	(14 * 86400)
+#define CERT_WARN_PART	4	/* of its life; they are renewed when a third is left */
 #define CLOCK_WARN_S	30
 #define CLOCK_FAIL_S	300	/* certificates, keys and logins are good or not by the clock */
 #define KEY_PATH	"/key?v=113"
 
-/* One address of the login server. */
+/* One address of the login server, and what came of it. */
 struct client_address {
-	const struct doctor_login *login;	/* borrowed */
-	struct net_ip ip;
+	struct doctor_target target;
+	bool is_without_route;
+	enum err rc;
+	struct err_text why;
+	long status;			/* of the answer; 0: none */
+	double seconds;
 };
 
 /* --- certificate -------------------------------------------------------------------------------- */
 
-bool
-doctor_cert_bad(const struct doctor_cert *c, const char *name, const char *host,
+enum doctor_level
+doctor_cert_say(const struct doctor_cert *c, const char *name, const char *host,
     struct doctor_report *r)
 {
-	int64_t now = clock_wall_s(), days = (c->until_unix_s - now) / 86400;
-	char at[CLOCK_RFC3339_BYTES];
+	int64_t now = clock_wall_s(), left_s = c->until_unix_s - now;
+	char at[CLOCK_RFC3339_BYTES], span[CLI_TIME_MAX];
 
 	if (!c->is_shown) {
 		doctor_bad(r, DOCTOR_FAIL, name, "no certificate was shown");
@@ -57,14 +62,16 @@ doctor_cert_bad(const struct doctor_cert *c, const char *name, const char *host,
 		    X509_verify_cert_error_string(c->verify_error), c->issuer);
 		doctor_todo(r, "serve the whole chain (fullchain.pem); the root of a private authority"
 		    " must be installed on every node");
-	} else if (days < CERT_WARN_DAYS) {
-		doctor_bad(r, DOCTOR_WARN, name, "ends in %" PRId64 " days", days);
+	} else if (left_s < CERT_WARN_S &&
+	    left_s < (c->until_unix_s - c->from_unix_s) / CERT_WARN_PART) {
+		doctor_bad(r, DOCTOR_WARN, name, "ends in %s", cli_span_put(left_s, span));
 		doctor_todo(r, "renew it; by ACME look into the log for why that has not happened, and"
 		    " at port 80");
+		return DOCTOR_WARN;
 	} else {
-		return false;
+		return DOCTOR_OK;
 	}
-	return true;
+	return DOCTOR_FAIL;
 }
 
 static void
@@ -74,14 +81,14 @@ probe_certificate(void *arg, struct doctor_report *r)
 	struct doctor_stream *s = NULL;
 	struct doctor_cert c;
 	struct err_text why;
+	char span[CLI_TIME_MAX];
 
 	if (doctor_net_dial(&l->target, &c, &s, &why) != ERR_OK) {
 		doctor_bad(r, DOCTOR_FAIL, "certificate", "%s", why.s);
 		doctor_todo(r, "see connect");
-	} else if (!doctor_cert_bad(&c, "certificate", l->target.host, r)) {
-		doctor_ok(r, "certificate", "for %s, by %s, good for %" PRId64 " days", c.names,
-		    c.issuer,
-		    (c.until_unix_s - clock_wall_s()) / 86400);
+	} else if (doctor_cert_say(&c, "certificate", l->target.host, r) == DOCTOR_OK) {
+		doctor_ok(r, "certificate", "for %s, by %s, good for %s", c.names, c.issuer,
+		    cli_span_put(c.until_unix_s - clock_wall_s(), span));
 	}
 	doctor_net_close(s);
 }
@@ -91,36 +98,66 @@ probe_certificate(void *arg, struct doctor_report *r)
 static void
 probe_address(void *arg, struct doctor_report *r)
 {
-	const struct client_address *a = arg;
-	struct doctor_target t = a->login->target;
+	struct client_address *a = arg;
 	struct doctor_answer answer;
-	struct err_text why;
 	struct net_ip own;
+
+	(void)r;
+	address_own(a->target.ip.family, &own);
+	a->is_without_route = own.family == 0 && !net_ip_is_loopback(&a->target.ip);
+	if (a->is_without_route)
+		return;
+	if ((a->rc = doctor_net_get(&a->target, KEY_PATH, NULL, &answer, &a->why)) != ERR_OK)
+		return;
+	a->status = answer.status;
+	a->seconds = answer.seconds;
+	buf_fini(&answer.body);
+}
+
+/* n_good: how many of them answer; clients find those, if slower. */
+static void
+say_address(const struct client_address *a, size_t n_good, struct doctor_report *r)
+{
+	enum doctor_level level = n_good > 0 ? DOCTOR_WARN : DOCTOR_FAIL;
 	char name[DOCTOR_NAME_MAX], ip[NET_TEXT_MAX], where[320];
 
-	t.ip = a->ip;
-	snprintf(name, sizeof(name), "connect/%s", net_ip_put(&t.ip, ip));
-	address_own(t.ip.family, &own);
-	if (own.family == 0 && !net_ip_is_loopback(&t.ip)) {
-		doctor_bad(r, DOCTOR_WARN, name, "not tried: this machine has no IPv%u", t.ip.family);
+	snprintf(name, sizeof(name), "connect/%s", net_ip_put(&a->target.ip, ip));
+	doctor_net_where(&a->target, where);
+	if (a->is_without_route) {
+		doctor_bad(r, DOCTOR_WARN, name, "not tried: this machine has no IPv%u",
+		    a->target.ip.family);
 		doctor_todo(r, "run `fairlead doctor --server` on a machine that has");
-	} else if (doctor_net_get(&t, KEY_PATH, NULL, &answer, &why) != ERR_OK) {
-		doctor_bad(r, DOCTOR_FAIL, name, "%s: %s", doctor_net_where(&t, where), why.s);
+	} else if (a->rc != ERR_OK) {
+		doctor_bad(r, level, name, "%s: %s", where, a->why.s);
 		doctor_todo(r, "open %u/tcp in firewall and port forwarding, or take this address out"
 		    " of the name; a server behind NAT may be out of its own reach only: try from"
-		    " outside with `fairlead doctor --server`", t.port);
+		    " outside with `fairlead doctor --server`", a->target.port);
+	} else if (a->status != 200) {
+		doctor_bad(r, level, name, "%s answers with status %ld", where, a->status);
+		doctor_todo(r, "is it fairlead that listens there? A proxy must pass on every path");
 	} else {
-		if (answer.status == 200) {
-			doctor_ok(r, name, "answers in %.0f ms", 1000 * answer.seconds);
-		} else {
-			doctor_bad(r, DOCTOR_FAIL, name, "%s answers with status %ld",
-			    doctor_net_where(&t, where),
-			    answer.status);
-			doctor_todo(r, "is it fairlead that listens there? A proxy must pass on every"
-			    " path");
-		}
-		buf_fini(&answer.body);
+		doctor_ok(r, name, "answers in %.0f ms", 1000 * a->seconds);
 	}
+}
+
+static void
+look_addresses(const struct doctor_target *t, const struct net_ip *ips, unsigned n,
+    struct doctor_report *r)
+{
+	struct client_address list[ADDRESSES_MAX];
+	struct doctor_probe probes[ADDRESSES_MAX];
+	size_t n_good = 0;
+
+	for (unsigned i = 0; i < n; i++) {
+		list[i] = (struct client_address){ .target = *t };
+		list[i].target.ip = ips[i];
+		probes[i] = (struct doctor_probe){ probe_address, &list[i] };
+	}
+	doctor_probes_run(probes, n, r);
+	for (unsigned i = 0; i < n; i++)
+		n_good += list[i].status == 200;
+	for (unsigned i = 0; i < n; i++)
+		say_address(&list[i], n_good, r);
 }
 
 /* --- key, proxy, clock -------------------------------------------------------------------------- */
@@ -244,7 +281,6 @@ probe_port80(void *arg, struct doctor_report *r)
 static bool
 say_url(const struct doctor *d, struct address_url *url, struct doctor_report *r)
 {
-	const char *base = d->cfg != NULL ? d->cfg->dns.base_domain : "";
 	struct err_text why;
 	struct net_ip ip;
 
@@ -255,15 +291,8 @@ say_url(const struct doctor *d, struct address_url *url, struct doctor_report *r
 		doctor_todo(r, "it looks like https://vpn.example.org");
 		return false;
 	}
-	size_t n_base = strlen(base), n_host = strlen(url->host);
-	bool is_ip = net_ip_parse(url->host, n_host, &ip) == ERR_OK;
-	if (n_base > 0 && n_host >= n_base && strcmp(url->host + n_host - n_base, base) == 0 &&
-	    (n_host == n_base || url->host[n_host - n_base - 1] == '.')) {
-		doctor_bad(r, DOCTOR_FAIL, "server-url", "%s lies within dns.base_domain (%s)",
-		    url->host, base);
-		doctor_todo(r, "nodes ask MagicDNS for it, and find no server: use another"
-		    " base_domain");
-	} else if (strcmp(url->host, "localhost") == 0 || (is_ip && net_ip_is_loopback(&ip))) {
+	bool is_ip = net_ip_parse(url->host, strlen(url->host), &ip) == ERR_OK;
+	if (strcmp(url->host, "localhost") == 0 || (is_ip && net_ip_is_loopback(&ip))) {
 		doctor_bad(r, DOCTOR_WARN, "server-url", "%s is this machine for itself: no other node"
 		    " reaches it",
 		    d->url);
@@ -325,7 +354,6 @@ doctor_client(const struct doctor *d, struct doctor_report *r)
 {
 	struct doctor_login l = { .d = d };
 	struct net_ip ips[ADDRESSES_MAX];
-	struct client_address addresses[ADDRESSES_MAX];
 	struct doctor_relay relays[ADDRESSES_MAX * 2];
 	struct doctor_probe probes[DOCTOR_PROBES_MAX];
 	struct address_url url;
@@ -339,10 +367,7 @@ doctor_client(const struct doctor *d, struct doctor_report *r)
 	snprintf(l.target.host, sizeof(l.target.host), "%s", url.host);
 	l.target.port = url.port;
 	l.target.is_tls = url.is_https;
-	for (unsigned i = 0; i < n_ips; i++) {
-		addresses[i] = (struct client_address){ .login = &l, .ip = ips[i] };
-		probes[n++] = (struct doctor_probe){ probe_address, &addresses[i] };
-	}
+	look_addresses(&l.target, ips, n_ips, r);
 	if (url.is_https)
 		probes[n++] = (struct doctor_probe){ probe_certificate, &l };
 	probes[n++] = (struct doctor_probe){ probe_key, &l };

@@ -37,9 +37,8 @@ void doctor_relays_find(const struct doctor *d, const struct doctor_target *logi
 void doctor_relay_probe(void *relay, struct doctor_report *r);
 void doctor_stun_probe(void *relay, struct doctor_report *r);
 
-/* Says what is wrong with a certificate, unless nothing is: then false, and nothing was said. is_pinned:
- * chain and dates do not count. */
-bool doctor_cert_bad(const struct doctor_cert *c, const char *name, const char *host,
+/* Says what is wrong with a certificate; DOCTOR_OK: nothing is, and nothing was said. */
+enum doctor_level doctor_cert_say(const struct doctor_cert *c, const char *name, const char *host,
     struct doctor_report *r);
 
 #endif

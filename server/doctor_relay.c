@@ -106,7 +106,8 @@ add_guess(struct finding *f, const struct doctor *d, const struct doctor_target 
 	node.derp = *login;
 	node.derp.port = login->is_tls ? login->port : 443;
 	node.derp.is_tls = true;
-	add_addresses(f, &node, "", "");
+	/* As coord/derpmap does: of a name IPv4 only. */
+	add_addresses(f, &node, "", strchr(login->host, ':') != NULL ? "" : "none");
 }
 
 void
@@ -262,7 +263,8 @@ cert_is_bad(const struct doctor_relay *l, const struct doctor_cert *c, const cha
 	/* Without the map a self-signed one may be what nodes are told. */
 	if (l->pin[0] != 0 || (!l->is_map_known && c->is_self_signed))
 		return false;
-	return doctor_cert_bad(c, name, l->derp.name[0] != 0 ? l->derp.name : l->derp.host, r);
+	return doctor_cert_say(c, name, l->derp.name[0] != 0 ? l->derp.name : l->derp.host,
+	    r) == DOCTOR_FAIL;
 }
 
 /* The small answers that clients measure and probe with. */

@@ -1,0 +1,741 @@
+// Proves that `fairlead doctor` finds what it is to find, from outside: proxies that eat the Upgrade or hold bytes back,
+// certificates, clocks, names, ports and relays that are not reached; and that it says nothing when all is well.
+package scenario
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math/big"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+type finding struct{ Level, Name, Found, Todo string }
+
+type diagnosis struct {
+	t      *testing.T
+	Checks []finding
+	Failed int
+	code   int
+}
+
+// runDoctor runs `fairlead doctor -o json` with that command line and environment.
+func runDoctor(t *testing.T, env []string, argv ...string) *diagnosis {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
+	defer cancel()
+	argv = append(argv, "-o", "json")
+	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
+	cmd.Env = append(os.Environ(), env...)
+	var out, errOut bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errOut
+	err := cmd.Run()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		t.Fatal(err)
+	}
+	d := &diagnosis{t: t, code: cmd.ProcessState.ExitCode()}
+	if err := json.Unmarshal(out.Bytes(), d); err != nil {
+		t.Fatalf("%v: %v\n%s\n%s", argv, err, out.String(), errOut.String())
+	}
+	if d.Failed > 0 != (d.code == 1) || d.code > 1 {
+		t.Errorf("%d failed, exit code %d", d.Failed, d.code)
+	}
+	for _, c := range d.Checks {
+		if (c.Todo == "") != (c.Level == "ok") || c.Found == "" {
+			t.Errorf("%+v", c)
+		}
+	}
+	return d
+}
+
+func doctor(t *testing.T, args ...string) *diagnosis {
+	t.Helper()
+	return runDoctor(t, nil, append([]string{serverBinary(t), "doctor"}, args...)...)
+}
+
+func (s *server) doctor(args ...string) *diagnosis {
+	s.t.Helper()
+	return doctor(s.t.(*testing.T), append([]string{"--socket", s.socket}, args...)...)
+}
+
+// want finds the check and compares its level; every word must be in what was found or is to be done.
+func (d *diagnosis) want(level, name string, words ...string) {
+	d.t.Helper()
+	for _, c := range d.Checks {
+		if c.Name != name && !strings.HasPrefix(c.Name, name+"/") {
+			continue
+		}
+		if c.Level == level {
+			for _, w := range words {
+				if !strings.Contains(c.Found+" "+c.Todo, w) {
+					d.t.Errorf("%s does not say %q: %q -> %q", name, w, c.Found, c.Todo)
+				}
+			}
+			return
+		}
+	}
+	d.t.Errorf("no check %s is %s: %+v", name, level, d.Checks)
+}
+
+func (d *diagnosis) lacks(level string, except ...string) {
+	d.t.Helper()
+	for _, c := range d.Checks {
+		if c.Level == level && !strings.Contains(" "+strings.Join(except, " ")+" ", " "+c.Name+" ") {
+			d.t.Errorf("%+v", c)
+		}
+	}
+}
+
+// doctorCA starts a server whose certificate is of a private authority, and trusts that.
+func doctorCA(t *testing.T, flags ...string) (*server, *authority, []string) {
+	t.Helper()
+	ca := newAuthority(t)
+	s := newServer(t, append([]string{"--tls-cert-path", ca.certFile, "--tls-key-path", ca.keyFile}, flags...)...)
+	s.url = fmt.Sprintf("https://localhost:%d", s.https)
+	s.start()
+	return s, ca, []string{"SSL_CERT_FILE=" + ca.caFile}
+}
+
+func TestDoctorHealthy(t *testing.T) {
+	t.Parallel()
+	s, _, env := doctorCA(t)
+	s.newKey()
+	d := runDoctor(t, env, s.bin, "doctor", "--socket", s.socket)
+	d.lacks("fail")
+	d.lacks("warn", "server", "clock/ntp", "server-url", "disk-space", "disk-write")
+	for _, name := range []string{"files", "policy", "silent-nodes", "store", "data-dir", "keys", "wal", "database", "schema",
+		"references", "addresses", "tags", "clock/newest", "resolve", "connect/127.0.0.1", "key", "clock/server", "control",
+		"websocket", "stun"} {
+		d.want("ok", name)
+	}
+	d.want("ok", "key", "this server's")
+	d.want("ok", "control", "Noise handshake")
+	d.want("ok", "certificate", "for localhost", "Scenario CA")
+	d.want("warn", "server-url", "no other node")
+
+	// For people: a line each, what to do below, nothing that is secret.
+	out, err := exec.Command(s.bin, "doctor", "--socket", s.socket, "--only", "server-url,stun,keys").Output()
+	if err != nil || !strings.Contains(string(out), "\n      ") || !strings.Contains(string(out), "-> set server_url") ||
+		!strings.Contains(string(out), "ok    stun/900a/127.0.0.1") || strings.ContainsAny(string(out), "\x1b") {
+		t.Errorf("%v\n%s", err, out)
+	}
+	for _, file := range []string{"noise_private.key", "derp_private.key"} {
+		key, _ := os.ReadFile(filepath.Join(s.dir, file))
+		if _, hex, _ := strings.Cut(strings.TrimSpace(string(key)), ":"); len(hex) != 64 || strings.Contains(fmt.Sprint(d), hex) {
+			t.Errorf("%s is shown", file)
+		}
+	}
+
+	// From another machine.
+	d = runDoctor(t, env, s.bin, "doctor", "--server", s.url, "--stun-port", itoa(s.stun))
+	d.lacks("fail")
+	d.want("ok", "control")
+	d.want("ok", "stun/guessed")
+	for _, c := range d.Checks {
+		if c.Name == "data-dir" || c.Name == "files" {
+			t.Errorf("with --server: %+v", c)
+		}
+	}
+}
+
+// A self-signed certificate, the relay pinned to it, as most servers begin.
+func TestDoctorSelfSigned(t *testing.T) {
+	t.Parallel()
+	s := startServer(t)
+	d := s.doctor()
+	d.lacks("fail")
+	d.want("ok", "relay/900a/127.0.0.1", "fast start", "admits nodes only", "the one of the map")
+	d = doctor(t, "--server", fmt.Sprintf("https://127.0.0.1:%d", s.https), "--stun-port", itoa(s.stun))
+	d.want("fail", "certificate", "self-signed", "tls_letsencrypt_hostname")
+	d.want("ok", "relay/guessed")
+
+	open := startServer(t, "--derp-verify-clients=false")
+	open.doctor("--only", "relay").want("ok", "relay", "admits strangers")
+}
+
+const doctorNginx = `daemon off;
+master_process off;
+pid nginx.pid;
+error_log stderr warn;
+events { worker_connections 256; }
+http {
+	access_log off;
+	client_body_temp_path body; proxy_temp_path proxy; fastcgi_temp_path f; uwsgi_temp_path u; scgi_temp_path s;
+	server {
+		listen 127.0.0.1:@PORT@ ssl;
+		ssl_certificate @CERT@;
+		ssl_certificate_key @KEY@;
+		location / { proxy_pass http://127.0.0.1:@UPSTREAM@; @LINES@ }
+		@MORE@
+	}
+}
+`
+
+const upgradeLines = `proxy_http_version 1.1; proxy_set_header Host $http_host; proxy_set_header Upgrade $http_upgrade;` +
+	` proxy_set_header Connection upgrade; proxy_buffering off; proxy_read_timeout 1h;`
+
+func doctorProxy(t *testing.T, ca *authority, upstream, port int, lines, more string) {
+	t.Helper()
+	dir, log := t.TempDir(), &logBuffer{}
+	conf := strings.NewReplacer("@PORT@", itoa(port), "@CERT@", ca.certFile, "@KEY@", ca.keyFile, "@UPSTREAM@", itoa(upstream),
+		"@LINES@", lines, "@MORE@", more).Replace(doctorNginx)
+	cmd := exec.Command(needTool(t, "nginx"), "-e", "stderr", "-p", dir, "-c", writeFile(t, filepath.Join(dir, "nginx.conf"), conf))
+	cmd.Stdout, cmd.Stderr = log, log
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+	eventually(t, 10*time.Second, "nginx answers: "+log.String(), func() bool {
+		c, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+		if err == nil {
+			c.Close()
+		}
+		return err == nil
+	})
+}
+
+func TestDoctorBehindNginx(t *testing.T) {
+	t.Parallel()
+	ca, port := newAuthority(t), freePort(t, "tcp")
+	env := []string{"SSL_CERT_FILE=" + ca.caFile}
+	s := newServer(t)
+	s.url = fmt.Sprintf("https://localhost:%d", port)
+	s.start()
+	local := []string{s.bin, "doctor", "--socket", s.socket}
+
+	t.Run("right", func(t *testing.T) {
+		doctorProxy(t, ca, s.http, port, upgradeLines, "")
+		d := runDoctor(t, env, local...)
+		d.lacks("fail")
+		d.want("warn", "proxy", "nginx", "trusted_proxies")
+		d.want("ok", "control")
+		d.want("ok", "websocket")
+		d = runDoctor(t, env, s.bin, "doctor", "--server", s.url, "--stun-port", itoa(s.stun))
+		d.lacks("fail")
+		d.want("ok", "proxy", "75 s")
+		d.want("ok", "relay", "TLS ends in front")
+	})
+	t.Run("without Upgrade", func(t *testing.T) {
+		port := freePort(t, "tcp")
+		doctorProxy(t, ca, s.http, port, "", "")
+		d := runDoctor(t, env, s.bin, "doctor", "--server", fmt.Sprintf("https://localhost:%d", port), "--stun-port", itoa(s.stun))
+		d.want("ok", "key")
+		d.want("fail", "control", "426", "proxy_set_header Upgrade $http_upgrade")
+		d.want("warn", "websocket", "426")
+		d.want("fail", "relay", "426")
+	})
+	t.Run("some paths only", func(t *testing.T) {
+		port := freePort(t, "tcp")
+		doctorProxy(t, ca, s.http, port, upgradeLines, "location /derp/ { return 404; }\nlocation /ts2021 { return 405; }")
+		d := runDoctor(t, env, s.bin, "doctor", "--server", fmt.Sprintf("https://localhost:%d", port), "--stun-port", itoa(s.stun))
+		d.want("fail", "control", "405")
+		d.want("warn", "relay", "/derp/probe", "404")
+		port = freePort(t, "tcp")
+		doctorProxy(t, ca, s.http, port, upgradeLines, "location /key { return 404; }\nlocation /derp { return 404; }")
+		d = runDoctor(t, env, s.bin, "doctor", "--server", fmt.Sprintf("https://localhost:%d", port), "--stun-port", itoa(s.stun))
+		d.want("fail", "connect", "404")
+		d.want("fail", "key", "no key")
+		d.want("fail", "control", "not tried")
+		d.want("fail", "relay", "no relay there")
+	})
+
+	// Another server's certificate, and its relay, where the map says that ours is.
+	trusting := newServer(t, "--trusted-proxies", "127.0.0.1")
+	trusting.url = s.url
+	trusting.start()
+	t.Run("another server", func(t *testing.T) {
+		doctorProxy(t, ca, s.http, port, upgradeLines, "")
+		d := runDoctor(t, env, trusting.bin, "doctor", "--socket", trusting.socket)
+		d.want("fail", "key", "another server")
+		d.want("ok", "proxy", "nginx")
+	})
+}
+
+// wireProxy passes bytes to the server; head sees each request's head first, and whether to go on is what it returns.
+func wireProxy(t *testing.T, to string, cfg *tls.Config, head func(in net.Conn, head string) bool, answer func([]byte) []byte) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	serve := func(in net.Conn) {
+		defer in.Close()
+		if cfg != nil {
+			in = tls.Server(in, cfg)
+		}
+		br := bufio.NewReader(in)
+		var text strings.Builder
+		for !strings.HasSuffix(text.String(), "\r\n\r\n") {
+			line, err := br.ReadString('\n')
+			if err != nil {
+				return
+			}
+			text.WriteString(line)
+		}
+		if !head(in, text.String()) {
+			return
+		}
+		out, err := net.Dial("tcp", to)
+		if err != nil {
+			return
+		}
+		defer out.Close()
+		_, _ = io.WriteString(out, text.String())
+		go func() { _, _ = io.Copy(out, br) }()
+		b := make([]byte, 64<<10)
+		for {
+			n, err := out.Read(b)
+			if _, werr := in.Write(answer(b[:n])); err != nil || werr != nil {
+				return
+			}
+		}
+	}
+	go func() {
+		for {
+			in, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go serve(in)
+		}
+	}()
+	_, port, _ := net.SplitHostPort(l.Addr().String())
+	return port
+}
+
+func same(b []byte) []byte { return b }
+
+// Front ends that no configuration file describes.
+func TestDoctorBadFrontEnds(t *testing.T) {
+	t.Parallel()
+	s := startServer(t)
+	upgrade := func(head string) bool { return strings.HasPrefix(head, "POST /ts2021") }
+	look := func(name, found string, head func(in net.Conn, head string) bool) {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			port := wireProxy(t, s.plain(), nil, head, same)
+			d := doctor(t, "--server", "http://127.0.0.1:"+port, "--only", "key,control")
+			d.want("ok", "key")
+			d.want("fail", "control", found)
+		})
+	}
+	hang := func(in net.Conn) bool { time.Sleep(8 * time.Second); return false }
+	look("closes", "closed in answer", func(in net.Conn, head string) bool { return !upgrade(head) })
+	look("hangs", "within 5 seconds", func(in net.Conn, head string) bool { return !upgrade(head) || hang(in) })
+	look("speaks h2", "HTTP/2 only", func(in net.Conn, head string) bool {
+		if upgrade(head) {
+			_, _ = in.Write([]byte("\x00\x00\x06\x04\x00\x00\x00\x00\x00\x00\x03\x00\x00\x00\x64"))
+		}
+		return !upgrade(head)
+	})
+	look("speaks no HTTP", "not HTTP/1.1", func(in net.Conn, head string) bool {
+		if upgrade(head) {
+			_, _ = io.WriteString(in, "SSH-2.0-OpenSSH_9\r\n")
+		}
+		return !upgrade(head)
+	})
+	look("holds back", "nothing comes through", func(in net.Conn, head string) bool {
+		if !upgrade(head) {
+			return true
+		}
+		_, _ = io.WriteString(in, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: tailscale-control-protocol\r\n\r\n")
+		return hang(in)
+	})
+	look("another server", "two servers", func(in net.Conn, head string) bool {
+		if upgrade(head) {
+			_, _ = in.Write(append([]byte("HTTP/1.1 101 Switching Protocols\r\n\r\n\x02\x00\x30"), make([]byte, 48)...))
+		}
+		return !upgrade(head)
+	})
+	t.Run("one way", func(t *testing.T) {
+		t.Parallel()
+		one, _ := net.Listen("tcp", "127.0.0.1:0") // passes on what the server says, but not what the client says
+		t.Cleanup(func() { one.Close() })
+		go func() {
+			for {
+				in, err := one.Accept()
+				if err != nil {
+					return
+				}
+				go func() {
+					defer in.Close()
+					out, err := net.Dial("tcp", s.plain())
+					if err != nil {
+						return
+					}
+					defer out.Close()
+					b := make([]byte, 4096)
+					n, _ := in.Read(b)
+					_, _ = out.Write(b[:n])
+					_, _ = io.Copy(in, out)
+				}()
+			}
+		}()
+		d := doctor(t, "--server", "http://"+one.Addr().String(), "--only", "control")
+		d.want("fail", "control", "holds bytes back")
+	})
+	t.Run("websocket", func(t *testing.T) {
+		t.Parallel()
+		port := wireProxy(t, s.plain(), nil, func(in net.Conn, head string) bool {
+			if strings.HasPrefix(head, "GET /ts2021") {
+				_, _ = io.WriteString(in, "HTTP/1.1 101 Switching Protocols\r\n\r\n\x88\x00")
+				return false
+			}
+			return true
+		}, same)
+		doctor(t, "--server", "http://127.0.0.1:"+port, "--only", "websocket").want("warn", "websocket", "nothing comes through")
+	})
+}
+
+// The relay's front end: what comes instead of frames.
+func TestDoctorBadRelays(t *testing.T) {
+	t.Parallel()
+	s, _, env := doctorCA(t)
+	cert, err := tls.LoadX509KeyPair(s.flags[1], s.flags[3])
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ name, found, answer string }{
+		{"not HTTP", "not HTTP/1.1", "SSH-2.0-x\r\n\r\n"},
+		{"refuses", "status 403", "HTTP/1.1 403 Forbidden\r\n\r\n"},
+		{"closes", "not answered", ""},
+		{"no frame", "first frame", "HTTP/1.1 101 Switching Protocols\r\n\r\n\x06\x00\x00\x00\x00"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			port := wireProxy(t, s.plain(), &tls.Config{Certificates: []tls.Certificate{cert}}, func(in net.Conn, head string) bool {
+				if !strings.HasPrefix(head, "GET /derp ") {
+					return true
+				}
+				_, _ = io.WriteString(in, c.answer)
+				return false
+			}, same)
+			d := runDoctor(t, env, s.bin, "doctor", "--server", "https://localhost:"+port, "--only", "relay")
+			d.want("fail", "relay", c.found)
+		})
+	}
+	t.Run("not there", func(t *testing.T) {
+		d := doctor(t, "--server", fmt.Sprintf("http://localhost:%d", s.http), "--only", "relay")
+		d.want("fail", "relay", "connect")
+	})
+	// The map names an address where another server answers, or none.
+	other := newServer(t, "--derp-ipv4", "127.0.0.2", "--derp-hostname", "relay.test")
+	other.start()
+	other.doctor("--only", "relay,stun").want("fail", "relay/900a/127.0.0.2", "connect", "behind NAT")
+	other.doctor("--only", "relay,stun").want("fail", "stun/900a/127.0.0.2", "udp")
+	l, err := tls.Listen("tcp", fmt.Sprintf("127.0.0.2:%d", other.https), &tls.Config{Certificates: []tls.Certificate{cert}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() { _ = c.(*tls.Conn).Handshake(); c.Close() }()
+		}
+	}()
+	other.doctor("--only", "relay").want("fail", "relay/900a/127.0.0.2", "another certificate")
+
+	startServer(t, "--derp-enabled=false").doctor("--only", "relay,stun").want("fail", "relay", "no relay", "derp.enabled")
+	startServer(t, "--listen-stun", "").doctor("--only", "relay,stun").want("warn", "stun", "no STUN", "listen_stun")
+	startServer(t, "--derp-hostname", "relay.invalid").doctor("--only", "relay,stun").want("fail", "relay", "relay.invalid")
+}
+
+// mapped answers STUN requests with one address.
+func mapped(c net.PacketConn, ip net.IP) {
+	b := make([]byte, 512)
+	for {
+		n, from, err := c.ReadFrom(b)
+		if err != nil {
+			return
+		}
+		a := append([]byte{1, 1, 0, 12}, b[4:20]...)
+		a = append(a, 0, 0x20, 0, 8, 0, 1, 0x21^0x12, 0x12^0x34)
+		a = binary.BigEndian.AppendUint32(a, binary.BigEndian.Uint32(ip.To4())^0x2112a442)
+		if n >= 20 {
+			_, _ = c.WriteTo(a, from)
+		}
+	}
+}
+
+func TestDoctorSTUN(t *testing.T) {
+	t.Parallel()
+	s := startServer(t)
+	nobody := freePort(t, "udp")
+	begin := time.Now()
+	d := doctor(t, "--server", s.url, "--stun-port", itoa(nobody), "--only", "stun")
+	d.want("fail", "stun", "refused", "udp")
+	silent, err := net.ListenPacket("udp", "127.0.0.1:0") // as behind a firewall
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	d = doctor(t, "--server", s.url, "--stun-port", itoa(silent.LocalAddr().(*net.UDPAddr).Port), "--only", "stun")
+	d.want("fail", "stun", "within 2 seconds")
+	if took := time.Since(begin); took > 20*time.Second {
+		t.Errorf("it took %v", took)
+	}
+	noise, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer noise.Close()
+	go func() {
+		b := make([]byte, 512)
+		for {
+			_, from, err := noise.ReadFrom(b)
+			if err != nil {
+				return
+			}
+			_, _ = noise.WriteTo([]byte("not STUN at all, or of another request"), from)
+		}
+	}()
+	d = doctor(t, "--server", s.url, "--stun-port", itoa(noise.LocalAddr().(*net.UDPAddr).Port), "--only", "stun")
+	d.want("fail", "stun", "within 2 seconds")
+}
+
+// In a network of its own with the usual ports, without IPv6, and with an address that looks public.
+func TestDoctorUsualPorts(t *testing.T) {
+	t.Parallel()
+	needRoot(t)
+	ns, ca := newNetns(t, "doc"), newAuthority(t)
+	in := []string{"ip", "netns", "exec", ns}
+	run(t, "", "ip", "-n", ns, "address", "add", "203.0.113.1/32", "dev", "lo")
+	run(t, "", "ip", "-n", ns, "route", "add", "default", "dev", "lo")
+	s := newServer(t)
+	s.argv = append(in, s.bin, "serve", "--data-dir", s.dir, "--unix-socket", s.socket, "--server-url", "http://203.0.113.1")
+	s.start()
+	env := []string{"SSL_CERT_FILE=" + ca.caFile}
+	look := func(args ...string) *diagnosis {
+		t.Helper()
+		return runDoctor(t, env, append(append(in, s.bin, "doctor"), args...)...)
+	}
+	d := look("--socket", s.socket)
+	d.lacks("fail")
+	d.want("ok", "port80", "generate_204")
+	d.want("warn", "server-url", "in the middle")
+	d.want("ok", "stun", "203.0.113.1")
+	look("--server", "https://[2001:db8::1]").want("warn", "connect/2001:db8::1", "no IPv6")
+	look("--server", "https://[2001:db8::1]").want("warn", "relay", "no IPv6")
+	look("--server", "https://[2001:db8::1]").want("warn", "stun", "no IPv6")
+
+	inNetns(t, ns, func() error {
+		c, err := net.ListenPacket("udp", "203.0.113.1:7777")
+		if err == nil {
+			t.Cleanup(func() { c.Close() })
+			go mapped(c, net.IPv4(172, 17, 0, 1))
+		}
+		return err
+	})
+	look("--server", "http://203.0.113.1", "--stun-port", "7777", "--only", "stun").want("warn", "stun", "172.17.0.1", "host")
+
+	// Something else on port 80, or nothing.
+	s.stop()
+	s.argv = append(in, s.bin, "serve", "--data-dir", s.dir, "--unix-socket", s.socket, "--server-url", "https://localhost",
+		"--tls-cert-path", ca.certFile, "--tls-key-path", ca.keyFile, "--listen-http", "127.0.0.1:8080")
+	s.start()
+	d = look("--socket", s.socket)
+	d.want("warn", "port80", "no answer", "80/tcp")
+	d.want("ok", "control")
+	inNetns(t, ns, func() error {
+		l, err := net.Listen("tcp", "127.0.0.1:80")
+		if err == nil {
+			t.Cleanup(func() { l.Close() })
+			go func() { _ = http.Serve(l, http.NotFoundHandler()) }()
+		}
+		return err
+	})
+	look("--socket", s.socket).want("warn", "port80", "404")
+	env = append(env, "FAIRLEAD_TLS_LETSENCRYPT_HOSTNAME=vpn.example.org")
+	look("--socket", s.socket).want("fail", "port80", "ACME")
+}
+
+// frontWith serves TLS with that certificate in front of the server, for the name localhost.
+func frontWith(t *testing.T, s *server, change func(c *x509.Certificate), isSelf bool, ca *authority) string {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tmpl := &x509.Certificate{SerialNumber: big.NewInt(7), Subject: pkix.Name{CommonName: "front"}, DNSNames: []string{"localhost"},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(90 * 24 * time.Hour), BasicConstraintsValid: true,
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}}
+	change(tmpl)
+	parent, signer := tmpl, key
+	if !isSelf {
+		caKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+		if err != nil {
+			t.Fatal(err)
+		}
+		root := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "Doctor CA"}, IsCA: true,
+			NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), KeyUsage: x509.KeyUsageCertSign,
+			BasicConstraintsValid: true}
+		der, err := x509.CreateCertificate(rand.Reader, root, root, &caKey.PublicKey, caKey)
+		if err != nil {
+			t.Fatal(err)
+		}
+		parent, signer = root, caKey
+		writePEM(t, ca.caFile, der)
+	}
+	der, err := x509.CreateCertificate(rand.Reader, tmpl, parent, &key.PublicKey, signer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}
+	return wireProxy(t, s.plain(), cfg, func(net.Conn, string) bool { return true }, same)
+}
+
+func TestDoctorCertificates(t *testing.T) {
+	t.Parallel()
+	s := startServer(t)
+	for _, c := range []struct {
+		name, level, found string
+		isSelf, isUnknown  bool
+		change             func(c *x509.Certificate)
+	}{
+		{"good", "ok", "good for", false, false, func(c *x509.Certificate) {}},
+		{"expired", "fail", "expired at", false, false, func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Minute) }},
+		{"not yet", "fail", "not valid before", false, false, func(c *x509.Certificate) { c.NotBefore = time.Now().Add(time.Hour) }},
+		{"ends soon", "warn", "in 3 days", false, false, func(c *x509.Certificate) {
+			c.NotBefore, c.NotAfter = time.Now().Add(-80*24*time.Hour), time.Now().Add(73*time.Hour)
+		}},
+		{"wrong name", "fail", "is for other.example.org, 192.0.2.7, not for localhost", false, false,
+			func(c *x509.Certificate) {
+				c.DNSNames, c.IPAddresses = []string{"other.example.org"}, []net.IP{net.IPv4(192, 0, 2, 7)}
+			}},
+		{"self-signed", "fail", "self-signed", true, false, func(c *x509.Certificate) {}},
+		{"unknown authority", "fail", "issued by Doctor CA", false, true, func(c *x509.Certificate) {}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			ca := &authority{caFile: filepath.Join(t.TempDir(), "ca.pem")}
+			port := frontWith(t, s, c.change, c.isSelf, ca)
+			env := []string{"SSL_CERT_FILE=" + ca.caFile}
+			if c.isUnknown || c.isSelf {
+				env = []string{"SSL_CERT_FILE=/dev/null"}
+			}
+			d := runDoctor(t, env, s.bin, "doctor", "--server", "https://localhost:"+port, "--only", "certificate,key,relay")
+			d.want(c.level, "certificate", c.found)
+			d.want("ok", "key")
+			if c.level == "fail" && !c.isSelf { // whose pin might be in the map
+				d.want("fail", "relay", c.found)
+			}
+		})
+	}
+}
+
+func TestDoctorServerClock(t *testing.T) {
+	t.Parallel()
+	s := startServer(t)
+	for _, c := range []struct {
+		off          time.Duration
+		level, found string
+	}{
+		{0, "ok", "agrees"}, {2 * time.Minute, "warn", "ahead"}, {-2 * time.Minute, "warn", "behind"},
+		{time.Hour, "fail", "NTP"}, {-24 * time.Hour, "fail", "behind"},
+	} {
+		date := []byte("Date: " + time.Now().Add(c.off).UTC().Format(http.TimeFormat))
+		port := wireProxy(t, s.plain(), nil, func(net.Conn, string) bool { return true }, func(b []byte) []byte {
+			if i := bytes.Index(b, []byte("Date: ")); i >= 0 {
+				copy(b[i:], date)
+			}
+			return b
+		})
+		doctor(t, "--server", "http://127.0.0.1:"+port, "--only", "clock").want(c.level, "clock/server", c.found)
+	}
+}
+
+func TestDoctorNames(t *testing.T) {
+	t.Parallel()
+	doctor(t, "--server", "https://no-such-host.invalid").want("fail", "resolve", "no-such-host.invalid", "A record")
+	doctor(t, "--server", "ftp://x").want("fail", "server-url", "https://vpn.example.org")
+	port := itoa(freePort(t, "tcp"))
+	d := doctor(t, "--server", "https://127.0.0.1:"+port)
+	d.want("fail", "connect", "connect", "firewall")
+	d.want("fail", "certificate", "see connect")
+	d.want("fail", "key", "see connect")
+	d.want("fail", "control", "see key")
+	l, err := net.Listen("tcp", "127.0.0.1:0") // accepts and says nothing
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	begin := time.Now()
+	d = doctor(t, "--server", "https://"+l.Addr().String(), "--stun-port", port)
+	d.want("fail", "connect", "within 5 seconds")
+	if took := time.Since(begin); took > 20*time.Second {
+		t.Errorf("it took %v", took)
+	}
+	s := newServer(t)
+	s.url = "https://vpn.example.com:" + itoa(s.https)
+	s.start()
+	s.doctor("--only", "server-url").want("warn", "server-url", "443")
+}
+
+// A name with two addresses of which one answers: nodes get there, if slower.
+func TestDoctorTwoAddresses(t *testing.T) {
+	t.Parallel()
+	needRoot(t)
+	s := startServer(t)
+	hosts := writeFile(t, filepath.Join(t.TempDir(), "hosts"), "127.0.0.1 two.test\n127.0.0.9 two.test\n")
+	look := func(port int) *diagnosis {
+		return runDoctor(t, nil, "unshare", "--mount", "sh", "-c", "mount --bind "+hosts+" /etc/hosts; exec "+s.bin+" doctor --server"+
+			" http://two.test:"+itoa(port)+" --only resolve,connect \"$@\"", "sh")
+	}
+	d := look(s.http)
+	d.want("ok", "resolve", "127.0.0.1", "127.0.0.9")
+	d.want("ok", "connect/127.0.0.1", "ms")
+	d.want("warn", "connect/127.0.0.9", "take this address out")
+	d = look(freePort(t, "tcp"))
+	d.want("fail", "connect/127.0.0.1")
+	d.want("fail", "connect/127.0.0.9")
+}
+
+func TestDoctorUsage(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		words string
+		args  []string
+	}{
+		{"outside only", []string{"--server", "https://x", "--data-dir", "/x"}},
+		{"outside only", []string{"--server", "https://x", "--socket", "/x"}},
+		{"did you mean \"relay\"", []string{"--only", "stun,relais"}},
+		{"no check \"zzz\"", []string{"--only", "zzz"}},
+		{"not a port", []string{"--server", "https://x", "--stun-port", "0"}},
+		{"unknown flag", []string{"--frobnicate"}},
+		{"too much", []string{"me"}},
+	} {
+		out, err := exec.Command(serverBinary(t), append([]string{"doctor"}, c.args...)...).CombinedOutput()
+		var exit *exec.ExitError
+		if !errors.As(err, &exit) || exit.ExitCode() != 2 || !strings.Contains(string(out), c.words) {
+			t.Errorf("%v: %v %s", c.args, err, out)
+		}
+	}
+	doctor(t, "--socket", filepath.Join(t.TempDir(), "none")).want("warn", "server", "does not run", "start it")
+	bad := writeFile(t, filepath.Join(t.TempDir(), "config.yaml"), "server_url: [1")
+	d := runDoctor(t, []string{"FAIRLEAD_CONFIG=" + bad}, serverBinary(t), "doctor", "--socket", "/nowhere")
+	d.want("fail", "config", "config.yaml")
+}
