@@ -13,6 +13,7 @@
 #include "server/address.h"
 
 #define ADDRESSES_MAX	8
+#define RELAYS_MAX	24	/* at each address; two probes each */
 #define CERT_WARN_S	(14 * 86400)
 #define CERT_WARN_PART	4	/* of its life; they are renewed when a third is left */
 #define CLOCK_WARN_S	30
@@ -354,7 +355,7 @@ doctor_client(const struct doctor *d, struct doctor_report *r)
 {
 	struct doctor_login l = { .d = d };
 	struct net_ip ips[ADDRESSES_MAX];
-	struct doctor_relay relays[ADDRESSES_MAX * 2];
+	struct doctor_relay relays[RELAYS_MAX];
 	struct doctor_probe probes[DOCTOR_PROBES_MAX];
 	struct address_url url;
 	unsigned n_ips = 0, n_relays = 0;
