@@ -409,8 +409,8 @@ func TestPolicyTagOwners(t *testing.T) {
 	}
 	// A real client shows it to its user.
 	c := newNode(t, nodeOptions{url: s.url, hostname: "real", key: anns, tags: []string{"tag:db"}})
-	if _, _, err := c.up(10 * time.Second); err == nil {
-		t.Error("it joined")
+	if _, _, err := c.up(10 * time.Second); err == nil || !strings.Contains(err.Error(), "user ann@example.org does not own tag:db") {
+		t.Errorf("what its user sees: %v", err)
 	}
 	if s.nodeNamed("real") != nil {
 		t.Error("a refused node was stored")
