@@ -4,6 +4,8 @@ package scenario
 
 import (
 	"fmt"
+	"net"
+	"net/http"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -323,6 +325,7 @@ type routerLab struct {
 	*lab
 	routers [2]*natNode
 	client  *natNode
+	lan     string
 	ns      [3]string
 	state   [2]string
 }
@@ -373,6 +376,7 @@ func newRouterLab(t *testing.T) *routerLab {
 	sweep(t)
 	l := &routerLab{lab: &lab{clients: clientPrograms(t)}}
 	core, srv, lan := newNetns(t, "core"), newNetns(t, "srv"), newNetns(t, "lan")
+	l.lan = lan
 	for ns, prefix := range map[string]string{core: "203.0.113.1/24", lan: lanHost + "/24"} {
 		run(t, "", "ip", "-n", ns, "link", "add", "br0", "type", "bridge")
 		run(t, "", "ip", "-n", ns, "link", "set", "br0", "up")
@@ -475,4 +479,50 @@ func TestRouterFailover(t *testing.T) {
 		t.Errorf("it moved %d times", got)
 	}
 	l.reach(t, time.Second)
+}
+
+// Packets, not only routes: out through an exit node, and to a network that several sites have, by 4via6.
+func TestExitNodeAndSitesCarryPackets(t *testing.T) {
+	l := newRouterLab(t)
+	s := l.server
+	const outside = "198.51.100.10"
+	run(t, "", "ip", "-n", l.lan, "address", "add", outside+"/32", "dev", "lo")
+	run(t, "", "ip", "-n", l.ns[0], "route", "add", outside, "via", lanHost)
+	r1, client := l.routers[0], l.client
+	to := netip.MustParseAddr(outside)
+	l.reach(t, 10*time.Second)
+
+	r1.sh("tailscale set --advertise-exit-node")
+	eventually(t, 3*time.Second, "it is offered", func() bool { return s.routes("r1")["0.0.0.0/0"].Advertised })
+	if out, err := client.try("tailscale set --exit-node=r1"); err == nil {
+		t.Errorf("an exit node that nobody approved is taken: %s", out)
+	}
+	s.cli("routes", "approve", "r1", "0.0.0.0/0")
+	eventually(t, 3*time.Second, "it can be chosen", func() bool {
+		_, err := client.try("tailscale set --exit-node=r1")
+		return err == nil
+	})
+	t.Logf("out after %v", nsPing(t, l.ns[2], to, 10*time.Second))
+	client.sh("tailscale set --exit-node=")
+	if _, ok := nsAnswers(t, l.ns[2], "0.0.0.0", to, time.Second); ok {
+		t.Error("the outside is there without an exit node: this proves nothing")
+	}
+
+	site := strings.TrimSpace(client.sh("tailscale debug via 7 10.99.0.0/24"))
+	r1.sh("tailscale set --advertise-exit-node=false --advertise-routes=10.99.0.0/24," + site)
+	s.cli("routes", "approve", "r1", site)
+	host := netip.MustParsePrefix(site).Addr().As16()
+	host[15] = 10
+	var web net.Listener
+	inNetns(t, l.lan, func() (err error) {
+		web, err = net.Listen("tcp", lanHost+":80")
+		return err
+	})
+	defer web.Close()
+	go http.Serve(web, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "site 7") }))
+	url := "http://" + netip.AddrPortFrom(netip.AddrFrom16(host), 80).String() + "/"
+	eventually(t, 10*time.Second, "the host of site 7 answers", func() bool {
+		_, body := nsHTTP(t, l.ns[2], "GET", url, "")
+		return body == "site 7"
+	})
 }
