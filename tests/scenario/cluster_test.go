@@ -106,12 +106,6 @@ func (n *node) seesRoute(hostname, prefix string) bool {
 // allows: does the node's filter let packets from there to that address in?
 func (n *node) allows(from, to string) bool {
 	n.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-	defer cancel()
-	rules, err := n.lc.DebugPacketFilterRules(ctx)
-	if err != nil {
-		n.t.Fatal(err)
-	}
 	covers := func(list, ip string) bool {
 		if list == "*" {
 			return true
@@ -125,7 +119,7 @@ func (n *node) allows(from, to string) bool {
 		}
 		return netip.MustParsePrefix(list).Contains(netip.MustParseAddr(ip))
 	}
-	for _, r := range rules {
+	for _, r := range n.netMap().PacketFilterRules.All() {
 		src := slices.ContainsFunc(r.SrcIPs, func(s string) bool { return covers(s, from) })
 		dst := slices.ContainsFunc(r.DstPorts, func(d tailcfg.NetPortRange) bool { return covers(d.IP, to) })
 		if src && dst {

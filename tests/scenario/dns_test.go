@@ -20,6 +20,7 @@ import (
 	tsapi "tailscale.com/client/tailscale/v2"
 	"tailscale.com/ipn"
 	"tailscale.com/tailcfg"
+	"tailscale.com/types/netmap"
 )
 
 // query asks the client's resolver: the answer's code and addresses.
@@ -61,8 +62,8 @@ func (n *node) resolves(name, kind string, want ...string) {
 	n.t.Fatalf("%s resolves %s %s to %s %v, want %v", n.ts.Hostname, name, kind, code, got, want)
 }
 
-// dnsConfig is what the client was told.
-func (n *node) dnsConfig() tailcfg.DNSConfig {
+// netMap is what the client goes by now.
+func (n *node) netMap() *netmap.NetworkMap {
 	n.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
@@ -77,7 +78,7 @@ func (n *node) dnsConfig() tailcfg.DNSConfig {
 			n.t.Fatal(err)
 		}
 		if msg.NetMap != nil {
-			return msg.NetMap.DNS
+			return msg.NetMap
 		}
 	}
 }
@@ -87,7 +88,7 @@ func (n *node) told(what string, ok func(c tailcfg.DNSConfig) bool) {
 	n.t.Helper()
 	var c tailcfg.DNSConfig
 	for end := time.Now().Add(15 * time.Second); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
-		if c = n.dnsConfig(); ok(c) {
+		if c = n.netMap().DNS; ok(c) {
 			return
 		}
 	}

@@ -147,6 +147,12 @@ func TestPolicyK3sPodsInKernel(t *testing.T) {
 		eventually(t, 3*time.Second, "it is advertised", func() bool { return s.routes(nodes[i].name)[prefix].Advertised })
 		s.cli("routes", "approve", nodes[i].name, prefix)
 	}
+	for _, n := range nodes { // K3s stops without an address of its host's family
+		if out := n.sh("tailscale status --json --peers=false"); !strings.Contains(out, `"100.64.0.`) ||
+			!strings.Contains(out, `"fd7a:115c:a1e0::`) {
+			t.Errorf("%s has not both families: %s", n.name, out)
+		}
+	}
 	laptop := startNatNode(t, l, outside, "laptop")
 	laptop.sh(up + s.newKey().Key + " --accept-routes")
 	for i, ns := range l.nodes {
@@ -170,4 +176,59 @@ func TestPolicyK3sPodsInKernel(t *testing.T) {
 		t.Error("what is no pod reaches a pod")
 	}
 	nsPingFrom(t, l.nodes[0], pods[0].String(), pods[1], time.Second)
+}
+
+// K3s's other way, --flannel-iface=tailscale0: flannel's VXLAN between the nodes' addresses, with the pods inside; the same
+// policy lets it through, no route is advertised.
+func TestPolicyK3sFlannel(t *testing.T) {
+	l := newLab(t, false)
+	s := l.server
+	s.setPolicy(k3sPolicy)
+	key := s.newKey("--reusable", "--tags", "tag:testing-k3s").Key
+	nodes := [2]*natNode{}
+	for i, ns := range l.nodes {
+		nodes[i] = startNatNode(t, l, ns, fmt.Sprintf("k3s-%d", i))
+		nodes[i].sh("tailscale up --accept-dns=false --timeout=40s --login-server=http://" + labServerIP + " --authkey=" + key)
+	}
+	for i, n := range nodes {
+		far := nodes[1-i].ip4().String()
+		n.sh("ip link add flannel.1 type vxlan id 1 dev tailscale0 local " + n.ip4().String() + " dstport 8472 nolearning")
+		n.sh(fmt.Sprintf("ip link set flannel.1 address 02:00:00:00:00:0%d mtu 1230 up", i))
+		n.sh(fmt.Sprintf("ip address add 10.42.%d.0/32 dev flannel.1", i))
+		n.sh(fmt.Sprintf("ip neigh add 10.42.%d.0 lladdr 02:00:00:00:00:0%d dev flannel.1 nud permanent", 1-i, 1-i))
+		n.sh(fmt.Sprintf("bridge fdb add 02:00:00:00:00:0%d dst %s dev flannel.1", 1-i, far))
+		n.sh(fmt.Sprintf("ip route add 10.42.%d.0/24 via 10.42.%d.0 dev flannel.1 onlink", 1-i, 1-i))
+		n.sh(fmt.Sprintf("ip address add 10.42.%d.5/32 dev lo", i))
+	}
+	for i, ns := range l.nodes {
+		to := netip.AddrFrom4([4]byte{10, 42, byte(1 - i), 5})
+		t.Logf("to pod %v after %v", to, nsPingFrom(t, ns, fmt.Sprintf("10.42.%d.5", i), to, 15*time.Second))
+	}
+	nsTransfer(t, l.nodes[0], l.nodes[1], netip.MustParseAddr("10.42.1.5"), 4<<20)
+	// Without the tag's rule it is over.
+	s.setPolicy(`{"acls": [{"action": "accept", "src": ["tag:testing-k3s"], "dst": ["tag:testing-k3s:6443"]}]}`)
+	eventually(t, 10*time.Second, "VXLAN is not let through", func() bool {
+		_, ok := nsAnswers(t, l.nodes[0], "10.42.0.5", netip.MustParseAddr("10.42.1.5"), time.Second)
+		return !ok
+	})
+}
+
+// Where everything is allowed, pods come through by their nodes' approved routes, and by nothing else: `*` is the tailnet and
+// what is routed to it.
+func TestOpenPolicyAndPods(t *testing.T) {
+	s := startServer(t)
+	tagged := s.newKey("--reusable", "--tags", "tag:k3s").Key
+	one, two := joinedNode(t, s, "one", tagged), joinedNode(t, s, "two", tagged)
+	for _, policy := range []string{"{}", openPolicy} {
+		s.setPolicy(policy)
+		one.advertise("10.42.0.0/24")
+		two.advertise("10.42.1.0/24")
+		s.cli("routes", "unapprove", "one", "10.42.0.0/24")
+		eventually(t, inForceWithin, "pods of one are strangers", func() bool { return !two.allows("10.42.0.9", "10.42.1.9") })
+		s.cli("routes", "approve", "one", "10.42.0.0/24")
+		eventually(t, inForceWithin, "pods of one are let in", func() bool { return two.allows("10.42.0.9", "10.42.1.9") })
+		if two.allows("10.43.0.9", "10.42.1.9") || two.allows("192.168.1.9", two.ip4().String()) {
+			t.Error("what nobody routes is let in")
+		}
+	}
 }
