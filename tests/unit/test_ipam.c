@@ -360,7 +360,9 @@ test_kin(void **state)
 static void
 test_kin_full(void **state)
 {
-	static const char *const ranges[] = { "100.64.0.0/28", "100.64.0.0/26", "100.64.0.0/24", "100.64.0.0/22" };
+	static const char *const ranges[] = {
+		"100.64.0.0/28", "100.64.0.0/26", "100.64.0.0/24", "100.64.0.0/22",
+	};
 
 	(void)state;
 	for (size_t k = 0; k < COUNT_OF(ranges); k++) {
