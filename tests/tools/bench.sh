@@ -86,7 +86,7 @@ start_fairlead() {
 	    $on_server "$server" serve --data-dir "$dir/data" \
 	    --unix-socket "$dir/s" --server-url "http://127.0.0.1:$http" \
 	    --listen-https "127.0.0.1:$https" --listen-http "127.0.0.1:$http" \
-	    --listen-stun "127.0.0.1:$stun" >"$dir/log" 2>&1 &
+	    --listen-stun "127.0.0.1:$stun" --metrics-listen-addr "" >"$dir/log" 2>&1 &
 	pid=$!
 	for _ in $(seq 200); do
 		fairlead_cli status -o json >/dev/null 2>&1 && break
