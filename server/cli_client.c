@@ -80,7 +80,7 @@ static int
 take_answer(long status, const struct buf *body, json_t **out)
 {
 	struct buf line = { .len = 0 };
-	/* Without json_parse's bounds, which are for strangers: a list of ten thousand nodes has more values. */
+	/* Without json_parse's bounds, which are for strangers: ten thousand nodes have more values. */
 	json_t *v = body->len == 0 ? NULL :
 	    json_loadb((const char *)body->p, body->len, JSON_DECODE_ANY, NULL);
 

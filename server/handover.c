@@ -21,11 +21,6 @@
 #include "web/flapi.h"
 
 #define HANDOVER_MAGIC	0x4a4d0e41u
-#define HELLO_MS	20000	/* a process starts, and reads its configuration */
-#define BEGIN_MS	300000	/* it tries a migration on a copy */
-#define PAUSE_MS	30000	/* our own last commit */
-#define LOAD_MS		120000	/* it migrates and loads; longer, and it is killed */
-#define RECLAIM_MS	10000	/* the kernel frees the lock of a process that ends */
 #define RECLAIM_EVERY_MS 10
 #define BACKLOG		4
 
@@ -40,15 +35,19 @@ enum state {
 	LEFT		/* it serves */
 };
 
+static const struct handover_times usual = {
+	.hello_ms = 20000, .begin_ms = 300000, .pause_ms = 30000, .load_ms = 120000, .reclaim_ms = 10000,
+};
+
 struct handover {
 	uint32_t magic;
 	struct event_base *base;	/* borrowed */
 	const char *data_dir;		/* borrowed */
 	const struct handover_hooks *hooks;	/* borrowed */
+	const struct handover_times *times;	/* borrowed */
 	int *lock_fd;
 	bool has_manager;
 	enum state state;
-	bool is_spawned;		/* by us */
 	int listener;
 	struct event *ev_listen, *ev_conn, *timer;
 	int conn;			/* -1: none */
@@ -206,7 +205,7 @@ reclaim(struct handover *h)
 		if (listen_again(h, &why) != ERR_OK)
 			log_warn(LOG_SERVER, "no other server can take over from this one", "err", why.s);
 		resume(h);
-	} else if (rc == ERR_EXISTS && clock_mono_ms() - h->paused_ms < RECLAIM_MS) {
+	} else if (rc == ERR_EXISTS && clock_mono_ms() - h->paused_ms < h->times->reclaim_ms) {
 		wait_ms(h, RECLAIM_EVERY_MS);
 	} else {
 		leave_failed(h, &why);
@@ -291,7 +290,7 @@ on_hello(struct handover *h, const struct handover_msg *m)
 		return;
 	}
 	h->state = OFFERED;
-	wait_ms(h, BEGIN_MS);
+	wait_ms(h, h->times->begin_ms);
 	log_info(LOG_SERVER, "a new server makes itself ready", "pid", LOG_NUM(h->pid), "version", h->version);
 }
 
@@ -300,7 +299,7 @@ on_give(struct handover *h)
 {
 	h->state = PAUSING;
 	h->paused_ms = clock_mono_ms();
-	wait_ms(h, PAUSE_MS);
+	wait_ms(h, h->times->pause_ms);
 	h->hooks->accept(h->hooks->arg, false);
 	h->hooks->pause(h->hooks->arg);
 }
@@ -317,7 +316,7 @@ handover_paused(struct handover *h)
 	unlisten(h, true);
 	datadir_close(h->lock_fd);
 	h->state = GIVEN;
-	wait_ms(h, LOAD_MS);
+	wait_ms(h, h->times->load_ms);
 	if (handover_wire_send(h->conn, HANDOVER_YOURS, NULL, NULL, 0) != ERR_OK)
 		fail(h, "the new server went away");
 }
@@ -388,13 +387,12 @@ begin(struct handover *h, int fd, pid_t pid)
 {
 	h->conn = fd;
 	h->pid = pid;
-	h->is_spawned = pid == 0;
 	snprintf(h->version, sizeof(h->version), "-");
 	h->began_ms = clock_mono_ms();
 	h->state = GREETED;
 	h->ev_conn = event_new(h->base, fd, EV_READ | EV_PERSIST, on_readable, h);
 	ASSERT(h->ev_conn != NULL && event_add(h->ev_conn, NULL) == 0);
-	wait_ms(h, HELLO_MS);
+	wait_ms(h, h->times->hello_ms);
 }
 
 /* May that process take over now? NULL: yes. */
@@ -486,6 +484,7 @@ handover_new(const struct handover_params *p, struct handover **out, struct err_
 	h->base = p->base;
 	h->data_dir = p->data_dir;
 	h->hooks = p->hooks;
+	h->times = p->times != NULL ? p->times : &usual;
 	h->lock_fd = p->lock_fd;
 	h->has_manager = p->has_manager;
 	h->listener = h->conn = -1;

@@ -9,6 +9,7 @@
 #define SERVER_HANDOVER_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "base/err.h"
 
@@ -30,13 +31,23 @@ struct handover_hooks {
 	void (*leave)(void *arg, bool is_ok);
 };
 
+/* How long the other side is waited for. */
+struct handover_times {
+	int64_t hello_ms;	/* a process starts, and reads its configuration */
+	int64_t begin_ms;	/* it tries a migration on a copy */
+	int64_t pause_ms;	/* our own last commit */
+	int64_t load_ms;	/* it migrates and loads; longer, and it is killed */
+	int64_t reclaim_ms;	/* the kernel frees the lock of a process that ends */
+};
+
 struct handover_params {
 	struct event_base *base;	/* borrowed, as all of these */
 	struct http *http;		/* gets the route; NULL: none */
 	const char *data_dir;
 	int *lock_fd;			/* of datadir_open; -1 while the other one has it */
 	const struct handover_hooks *hooks;
-	bool has_manager;		/* only what handover_start started may take over */
+	const struct handover_times *times;	/* NULL: those of real life */
+	bool has_manager;		/* only what this process started may take over */
 };
 
 /* Listens in the data directory, which is locked. ERR_IO with *why. */

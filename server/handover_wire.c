@@ -84,6 +84,9 @@ handover_wire_recv(int fd, int wait_ms, struct handover_msg *out)
 	if (rc != ERR_OK)
 		return rc;
 	ssize_t n = recvmsg(fd, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	/* It closed before it had read all of ours: what it said last is there, behind that error. */
+	if (n < 0 && errno == ECONNRESET)
+		n = recvmsg(fd, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 	if (n < 0)
 		return errno == EAGAIN || errno == EINTR ? ERR_AGAIN : ERR_CLOSED;
 	if (n == 0)
