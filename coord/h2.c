@@ -14,9 +14,9 @@
 #include <nghttp2/nghttp2.h>
 #include <stdatomic.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
+
+#include "coord/h2_mem.h"
 
 #define H2_MAGIC		0x42f0a5e5u
 #define STREAM_MAGIC		0x42f0a5e6u
@@ -30,7 +30,6 @@
 #define BODIES_OWN_BYTES	(64u << 10)	/* of each session: a client's requests have 20 KiB */
 #define BUSY_RETRY_S		5
 #define DATA_HEAD_BYTES		9
-#define PAGES_MIN_BYTES		(16u << 10)
 static_assert(H2_OUT_MIN_BYTES >= DATA_HEAD_BYTES + 16384, "nghttp2's largest DATA frame fits");
 
 struct h2_env {
@@ -53,8 +52,7 @@ struct h2 {
 	size_t bodies_bytes;		/* of all requests that are being read */
 	int64_t now_ms, refilled_ms;
 	unsigned requests_left;
-	void *pages;			/* owned: mapped for nghttp2; NULL: none */
-	size_t pages_bytes;
+	struct h2_mem mem;		/* session's */
 };
 
 static_assert(sizeof(struct h2) <= 128 && sizeof(struct h2_stream) <= 192,
@@ -435,71 +433,6 @@ h2_reset(struct h2 *h, struct h2_stream *s)
 	    NGHTTP2_CANCEL) == 0);
 }
 
-/* --- memory ----------------------------------------------------------------------------------- */
-
-/*
- * nghttp2 has a buffer of 16 KiB for frames in each session, of which a long-poll touches a page. Out of the
- * heap it would be made of what TLS handshakes have touched before; so it has pages of its own.
- */
-
-static void
-pages_free(struct h2 *h)
-{
-	ASSERT(munmap(h->pages, h->pages_bytes) == 0);
-	h->pages = NULL;
-}
-
-static void
-mem_free(void *p, void *arg)
-{
-	struct h2 *h = arg;
-
-	if (p != NULL && p == h->pages)
-		pages_free(h);
-	else
-		free(p);
-}
-
-static void *
-mem_malloc(size_t n, void *arg)
-{
-	struct h2 *h = arg;
-	void *p;
-
-	if (n < PAGES_MIN_BYTES || h->pages != NULL)
-		return malloc(n);
-	p = mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (p == MAP_FAILED)
-		return malloc(n);
-	h->pages = p;
-	h->pages_bytes = n;
-	return p;
-}
-
-static void *
-mem_calloc(size_t n, size_t size, void *arg)
-{
-	(void)arg;
-	return calloc(n, size);
-}
-
-static void *
-mem_realloc(void *old, size_t n, void *arg)
-{
-	struct h2 *h = arg;
-	void *p;
-
-	if (old == NULL)
-		return mem_malloc(n, h);
-	if (old != h->pages)
-		return realloc(old, n);
-	if ((p = malloc(n)) == NULL)
-		return NULL;
-	memcpy(p, old, n < h->pages_bytes ? n : h->pages_bytes);
-	pages_free(h);
-	return p;
-}
-
 /* --- sessions --------------------------------------------------------------------------------- */
 
 struct h2_env *
@@ -550,7 +483,7 @@ h2_new(const struct h2_env *env, void *arg)
 		{ NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, HEAD_BYTES_MAX },
 	};
 	struct h2 *h = obj_alloc(sizeof *h);
-	nghttp2_mem mem = { h, mem_malloc, mem_free, mem_calloc, mem_realloc };
+	nghttp2_mem mem = h2_mem_of(&h->mem);
 
 	h->magic = H2_MAGIC;
 	h->env = env;

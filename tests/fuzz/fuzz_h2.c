@@ -1,4 +1,4 @@
-/* links: coord/h2 coord/h2_queue */
+/* links: coord/h2 coord/h2_mem coord/h2_queue */
 /* Any bytes as a client's HTTP/2 stream, in pieces: requests are answered whole, in parts, by a
  * reset or not at all; whatever happens, every stream that asked is told of its end. */
 #include <string.h>

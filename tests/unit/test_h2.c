@@ -1,4 +1,4 @@
-/* links: coord/h2 coord/h2_queue */
+/* links: coord/h2 coord/h2_mem coord/h2_queue */
 /* HTTP/2 sessions against a scripted nghttp2 client, in memory: requests, answers that go on. */
 #include "coord/h2.h"
 

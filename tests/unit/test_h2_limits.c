@@ -1,4 +1,4 @@
-/* links: coord/h2 coord/h2_queue */
+/* links: coord/h2 coord/h2_mem coord/h2_queue */
 /* Limits of HTTP/2 sessions: bodies, heads, streams, floods. */
 #include "coord/h2.h"
 

@@ -1,4 +1,4 @@
-/* links: coord/ts2021 coord/ts2021_conn coord/ts2021_request coord/noise coord/h2 coord/h2_queue coord/machine coord/msg_map coord/msg_register coord/msg_ssh coord/hostinfo coord/tag */
+/* links: coord/ts2021 coord/ts2021_conn coord/ts2021_request coord/noise coord/h2 coord/h2_mem coord/h2_queue coord/machine coord/msg_map coord/msg_register coord/msg_ssh coord/hostinfo coord/tag */
 /* Control connections: keep-alives and deadlines by an injected clock, every way that a stream
  * ends, and clients that misbehave. */
 #include "tests/unit/ts2021_rig.h"
