@@ -465,6 +465,31 @@ func TestDoctorBadRelays(t *testing.T) {
 	startServer(t, "--derp-hostname", "relay.invalid").doctor("--only", "relay,stun").want("fail", "relay", "relay.invalid")
 }
 
+// Relays of other regions are looked at as well, each by what the map says of it.
+func TestDoctorRegions(t *testing.T) {
+	t.Parallel()
+	far, _, env := doctorCA(t)
+	s := startServer(t)
+	host := fmt.Sprintf("localhost:%d", far.https)
+	s.cli("regions", "add", "far", host, "--stun-port", itoa(far.stun))
+	s.cli("regions", "add", "gone", fmt.Sprintf("127.0.0.1:%d", freePort(t, "tcp")), "--stun-port", "off")
+	s.cli("regions", "add", "other", host, "--stun-port", "off", "--pin", "sha256-raw:"+strings.Repeat("0", 64))
+	d := runDoctor(t, env, s.bin, "doctor", "--socket", s.socket, "--only", "relay,stun")
+	levels := map[string]int{}
+	for _, c := range d.Checks {
+		levels[strings.SplitN(c.Name, "/", 2)[0]+" "+c.Level]++
+	}
+	if levels["relay ok"] != 2 || levels["relay fail"] != 2 || levels["stun ok"] != 2 || levels["stun warn"] != 2 {
+		t.Errorf("%v: %+v", levels, d.Checks)
+	}
+	d.want("ok", "relay/900a", "the one of the map")
+	d = runDoctor(t, []string{"SSL_CERT_FILE=/dev/null"}, s.bin, "doctor", "--socket", s.socket, "--only", "relay")
+	d.want("ok", "relay/900a")
+	if d.Failed != 3 {
+		t.Errorf("%+v", d.Checks)
+	}
+}
+
 // mapped answers STUN requests with one address.
 func mapped(c net.PacketConn, ip net.IP) {
 	b := make([]byte, 512)
