@@ -37,7 +37,7 @@ doctor_report_free(struct doctor_report *r)
 	free(r);
 }
 
-static char *
+PRINTF_LIKE(1, 0) static char *
 text_new(const char *fmt, va_list ap)
 {
 	char *text = NULL;
