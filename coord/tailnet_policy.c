@@ -257,7 +257,7 @@ tailnet_policy_due(struct tailnet *t)
 {
 	struct tailnet_policy *s = t->policies;
 
-	if (!s->_is_busy && s->now.confirm_by_unix_s != 0 && s->now.confirm_by_unix_s <= clock_wall_s())
+	if (!s->_is_busy && s->_n_confirms == 0 && s->now.confirm_by_unix_s != 0 && s->now.confirm_by_unix_s <= clock_wall_s())
 		revert(t);
 }
 
@@ -286,6 +286,26 @@ tailnet_policy_submit_take(struct tailnet *t, const struct actor *by, const char
 	tailnet_op_submit_take(op, tailnet_policy_txn(op, by, what, v));
 }
 
+/* A confirmation on its way to the store. */
+struct confirmation {
+	struct tailnet *t;
+	tailnet_done_fn *done;
+	void *arg;
+};
+
+/* tailnet_done_fn. If it could not be written, the deadline counts again. */
+static void
+on_confirmed(void *arg, const struct tailnet_result *res)
+{
+	struct confirmation *c = arg;
+
+	c->t->policies->_n_confirms--;
+	if (res->rc != ERR_CLOSED)
+		timer_arm(c->t, 0);
+	c->done(c->arg, res);
+	free(c);
+}
+
 void
 tailnet_policy_confirm(struct tailnet *t, const struct actor *by, int64_t version, tailnet_done_fn *done,
 	void *arg)
@@ -303,7 +323,11 @@ tailnet_policy_confirm(struct tailnet *t, const struct actor *by, int64_t versio
 		tailnet_op_answer(done, arg, ERR_EXISTS, &why, version);
 		return;
 	}
-	op = tailnet_op_new(t, done, arg);
+	struct confirmation *c = obj_alloc(sizeof(*c));
+
+	*c = (struct confirmation){ t, done, arg };
+	s->_n_confirms++;		/* it came in time, however long the write takes */
+	op = tailnet_op_new(t, on_confirmed, c);
 	x = tailnet_op_txn(op);
 	op->id = version;
 	txn_add(x, MUTATION_POLICY_CONFIRM)->u.policy.version = version;

@@ -51,6 +51,7 @@ struct tailnet_policy {
 	struct policy_version _before;	/* of which now.reverts_to speaks, while it waits for confirmation */
 	bool _is_loaded, _is_busy;	/* busy: another version is under way */
 	bool _is_closing;		/* the server stops: no save begins */
+	unsigned _n_confirms;		/* of now, being written: it is not taken back meanwhile */
 	TAILQ_HEAD(, policy_save) _saves;	/* that wait for it */
 	unsigned _n_saves;
 	void (*_next)(struct tailnet *t);	/* runs the next of them, unless busy; NULL: there are none */

@@ -100,7 +100,8 @@ commit(struct policy_save *s)
 	memcpy(v.comment, s->comment, sizeof(v.comment));
 	if (s->confirm_within_s != 0) {
 		v.confirm_by_unix_s = v.made_unix_s + s->confirm_within_s;
-		v.reverts_to = now->confirm_by_unix_s != 0 ? now->reverts_to : now->version;
+		v.reverts_to = now->confirm_by_unix_s != 0 && t->policies->_n_confirms == 0 ? now->reverts_to :
+		    now->version;
 	}
 	policy_version_set(&v, s->verdict.policy != NULL ? policy_hold(s->verdict.policy) : NULL);
 	struct tailnet_op *op = tailnet_op_new(t, on_committed, s);

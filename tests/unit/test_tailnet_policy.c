@@ -237,6 +237,34 @@ test_confirm(void **state)
 	assert_int_equal(fake.t->policies->now.confirm_by_unix_s, 0);
 }
 
+/* What comes in time counts, though the deadline falls while it is written. */
+static void
+test_confirm_slow(void **state)
+{
+	(void)state;
+	set(RULES);
+	set_until(CLOSED, 300);
+	fake_clock(T0 + 299);
+	tailnet_policy_confirm(fake.t, &fake_actor, 2, fake_done, NULL);
+	fake_clock(T0 + 301);
+	tailnet_policy_due(fake.t);
+	fake_commit();
+	assert_int_equal(fake.res.rc, ERR_OK);
+	due();
+	in_force(2, CLOSED);
+	assert_int_equal(number("SELECT count(*) FROM audit WHERE what = 'policy.revert'"), 0);
+	restart();
+	in_force(2, CLOSED);
+	/* The next one that waits goes back to what was confirmed. */
+	set_until(RULES, 300);
+	tailnet_policy_confirm(fake.t, &fake_actor, 3, fake_done, NULL);
+	set_until("{\"grants\": []}", 300);
+	assert_int_equal(fake.t->policies->now.reverts_to, 3);
+	fake_clock(T0 + 1000);
+	due();
+	in_force(5, RULES);
+}
+
 static void
 test_revert(void **state)
 {
@@ -314,6 +342,14 @@ test_disk_full(void **state)
 	store_test_fail_step(fake_store, 0, 0, false);
 	due();
 	in_force(3, RULES);
+	/* So does a confirmation that cannot be written. */
+	set_until(CLOSED, 10);
+	store_test_fail_step(fake_store, 1, SQLITE_FULL, true);
+	confirm(4, ERR_FULL);
+	store_test_fail_step(fake_store, 0, 0, false);
+	fake_clock(T0 + 40);
+	due();
+	in_force(5, RULES);
 }
 
 static void
@@ -507,7 +543,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_versions), TEST(test_refused), TEST(test_users), TEST(test_checked_only),
-		TEST(test_expectations), TEST(test_at_once), TEST(test_confirm), TEST(test_revert),
+		TEST(test_expectations), TEST(test_at_once), TEST(test_confirm), TEST(test_confirm_slow), TEST(test_revert),
 		TEST(test_revert_restart), TEST(test_disk_full), TEST(test_broken_newest),
 		TEST(test_broken_all), TEST(test_failing_tests_stored), TEST(test_history), TEST(test_file),
 		TEST(test_stop),
