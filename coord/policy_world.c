@@ -47,10 +47,10 @@ policy_world_new(struct policy *policy, const struct map *users, const char *ser
 	pw_intern_map(&p->rows);
 	pw_intern_map(&p->views);
 	pw_intern_map(&p->programs);
+	pw_intern_map(&p->program_keys);
 	MAP_INIT(&p->nodes, struct pw_node, id);
 	MAP_INIT(&p->prefixes, struct pw_prefix, prefix);
 	MAP_INIT(&p->users, struct pw_user, id);
-	MAP_INIT(&p->pair_views, struct pw_pair_view, key);
 	MAP_INIT(&p->addresses, struct pw_address, ip);
 	TAILQ_INIT(&p->wide);
 	TAILQ_INIT(&p->new_classes);
@@ -89,10 +89,7 @@ rows_free(struct policy_world_private *p, unsigned n_rows)
 {
 	size_t cursor = 0;
 
-	for (struct pw_pair_view *v; (v = map_next(&p->pair_views, &cursor)) != NULL; free(v))
-		(void)map_remove(&p->pair_views, &v->key);
-	map_fini(&p->pair_views);
-	cursor = 0;
+	free(p->pair_views);
 	for (struct pw_view *v; (v = map_next(&p->views, &cursor)) != NULL; free(v)) {
 		pw_intern_remove(&p->views, &v->intern);
 		free(v->view);
@@ -121,6 +118,7 @@ policy_world_free(struct policy_world *w)
 		class_free(w, c);
 	map_fini(&p->classes);
 	map_fini(&p->programs);
+	map_fini(&p->program_keys);
 	cursor = 0;
 	for (struct pw_node *n; (n = map_next(&p->nodes, &cursor)) != NULL; record_free(n))
 		(void)map_remove(&p->nodes, &n->id);
@@ -148,32 +146,32 @@ policy_world_free(struct policy_world *w)
 
 /* --- classes ---------------------------------------------------------------------------------- */
 
-/* Is it among the sources of a rule with autogroup:self? */
+/* Counts c (by 1 or -1). Whether there is one of that sort at all is another now: exit routes may be seen by
+ * autogroup:self where they were not at others of its user, or no longer. */
 static bool
-is_self_source(const struct policy_world_private *p, const struct policy_class_private *c)
+user_count(struct pw_user *u, const struct policy_class_private *c, int by)
 {
-	for (uint32_t i = 0; i < p->n_self; i++) {
-		if (pw_facts_in(&c->facts, p->sources[p->rules[p->self_rules[i]].source]))
-			return true;
+	bool has_ip[] = { c->facts.has_ip4, c->facts.has_ip6 }, is_other = false;
+
+	for (unsigned i = 0; i < COUNT_OF(has_ip); i++) {
+		unsigned before = u->n_classes[i] > 0, before_source = u->n_sources[i] > 0;
+
+		u->n_classes[i] += has_ip[i] ? (unsigned)by : 0;
+		u->n_sources[i] += has_ip[i] && c->is_self_source ? (unsigned)by : 0;
+		is_other = is_other || before != (u->n_classes[i] > 0) || before_source != (u->n_sources[i] > 0);
 	}
-	return false;
+	return is_other;
 }
 
-/* c came or goes: exit routes may be seen by autogroup:self where they were not at others of its
- * user. */
 static void
-user_stale(struct policy_world *w, const struct pw_user *u, const struct policy_class_private *c)
+user_stale(struct policy_world *w, struct pw_user *u, const struct policy_class_private *c, int by)
 {
 	const struct policy_class_private *other;
-	bool is_source = is_self_source(w->_p, c);
 
+	if (!user_count(u, c, by))
+		return;
 	TAILQ_FOREACH(other, &u->classes, user_link) {
-		bool is_other = is_self_source(w->_p, other);
-
-		if (other == c || (!is_source && !is_other) ||
-		    (is_other && other->facts.has_ip4 && other->facts.has_ip6))
-			continue;
-		for (unsigned i = 0; i < other->class.n_nodes; i++)
+		for (unsigned i = 0; other != c && i < other->class.n_nodes; i++)
 			policy_world_stale_add(w, other->nodes[i]);
 	}
 }
@@ -194,7 +192,7 @@ user_join(struct policy_world *w, struct policy_class_private *c)
 	}
 	TAILQ_INSERT_TAIL(&u->classes, c, user_link);
 	if (p->n_self > 0 && !p->is_open)
-		user_stale(w, u, c);
+		user_stale(w, u, c, 1);
 }
 
 static void
@@ -206,7 +204,7 @@ user_leave(struct policy_world *w, struct policy_class_private *c)
 	if (c->facts.user_id <= 0)
 		return;
 	if (p->n_self > 0 && !p->is_open)
-		user_stale(w, u, c);
+		user_stale(w, u, c, -1);
 	TAILQ_REMOVE(&u->classes, c, user_link);
 	if (!TAILQ_EMPTY(&u->classes))
 		return;
@@ -236,6 +234,7 @@ class_new_take(struct policy_world *w, const struct policy_node *n, struct pw_fa
 	c->class.row = c->facts.user_id < 0 ? POLICY_ROW_WAITING : policy_world_row_of(w, c, n);
 	policy_world_program_join(w, c);
 	policy_world_count(w, &c->facts, 1);
+	c->is_self_source = policy_world_is_self_source(w->_p, &c->facts);
 	user_join(w, c);
 	c->is_ssh_wanted = policy_world_wants_ssh(w, c);
 	c->is_new = true;

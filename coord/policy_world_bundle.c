@@ -65,6 +65,9 @@ program_refresh(struct policy_world *w, struct pw_program *g)
 	struct policy_class_private *c;
 	bool is_changed = false;
 
+	if (g->refreshed == w->_p->n_refreshes)
+		return false;		/* by another of its classes */
+	g->refreshed = w->_p->n_refreshes;
 	if (!policy_world_program_refresh(w, g))
 		return false;
 	TAILQ_FOREACH(c, &g->classes, program_link) {
@@ -165,6 +168,7 @@ policy_world_refresh(struct policy_world *w)
 	struct policy_world_private *p = w->_p;
 	struct policy_class_private *c;
 
+	p->n_refreshes++;
 	if (p->is_touched)
 		odd_refresh(w);
 	bool is_changed = filters_refresh(w, policy_world_source_refresh(w));

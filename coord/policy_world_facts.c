@@ -162,35 +162,37 @@ policy_world_facts_sels(const struct policy_world_private *p, struct pw_facts *f
 	pw_list_tidy(&f->sels);
 }
 
+bool
+policy_world_is_self_source(const struct policy_world_private *p, const struct pw_facts *f)
+{
+	for (uint32_t i = 0; i < p->n_self; i++) {
+		if (pw_facts_in(f, p->sources[p->rules[p->self_rules[i]].source]))
+			return true;
+	}
+	return false;
+}
+
 /* --- autogroup:self and exit routes ----------------------------------------------------------- */
 
 /*
  * The pair of a rule with autogroup:self, for a user: those of the user's nodes that are
  * sources, and all of them. An exit route overlaps either if it has an address of that family; a
- * node of the user is in the second, and in the first if it is a source.
+ * node of the user is in the second, and in the first if it is a source. Of other nodes it matters only
+ * whether there are such: struct pw_user counts them.
  */
 static void
 add_self_exit(const struct policy_world *w, struct pw_facts *f)
 {
-	const struct policy_world_private *p = w->_p;
-	const struct pw_user *u = map_find(&p->users, &f->user_id);
+	const struct pw_user *u = map_find(&w->_p->users, &f->user_id);
+	bool is_source;
 
-	for (uint32_t i = 0; i < p->n_self && !(f->self_exit4 && f->self_exit6); i++) {
-		const struct pw_source *s = p->sources[p->rules[p->self_rules[i]].source];
-		const struct policy_class_private *c;
-		bool is_in = pw_facts_in(f, s);
-
-		f->self_exit4 = f->self_exit4 || (is_in && f->has_ip4);
-		f->self_exit6 = f->self_exit6 || (is_in && f->has_ip6);
-		if (u == NULL || (f->self_exit4 && f->self_exit6))
-			continue;
-		TAILQ_FOREACH(c, &u->classes, user_link) {
-			bool counts = is_in || pw_facts_in(&c->facts, s);
-
-			f->self_exit4 = f->self_exit4 || (counts && c->facts.has_ip4);
-			f->self_exit6 = f->self_exit6 || (counts && c->facts.has_ip6);
-		}
-	}
+	f->self_exit4 = u != NULL && u->n_sources[0] > 0;
+	f->self_exit6 = u != NULL && u->n_sources[1] > 0;
+	if (f->self_exit4 && f->self_exit6)
+		return;
+	is_source = policy_world_is_self_source(w->_p, f);
+	f->self_exit4 |= is_source && (f->has_ip4 || (u != NULL && u->n_classes[0] > 0));
+	f->self_exit6 |= is_source && (f->has_ip6 || (u != NULL && u->n_classes[1] > 0));
 }
 
 /* --- what wide prefixes overlap --------------------------------------------------------------- */

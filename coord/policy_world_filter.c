@@ -445,32 +445,92 @@ program_build(struct policy_world *w, struct policy_class_private *c, struct buf
 	free(hits);
 }
 
-void
-policy_world_program_join(struct policy_world *w, struct policy_class_private *c)
+/* All of the class that program_build looks at; false: addresses of others, too. */
+static bool
+program_key_put(const struct policy_world *w, const struct policy_class_private *c, struct buf *out)
+{
+	const struct policy_world_private *p = w->_p;
+	const struct pw_facts *f = &c->facts;
+	const struct pw_list *lists[] = { &f->items, &f->route_items, &f->tags, &f->more_postures };
+	int64_t user_id = 0;
+
+	if (f->is_odd || f->user_id < 0)
+		return false;
+	for (uint32_t i = 0; i < f->sels.n; i++) {
+		const struct pw_sel *s = &p->sels[f->sels.v[i]];
+
+		if (s->is_hit)
+			buf_append(out, &f->sels.v[i], sizeof(f->sels.v[i]));
+		if (s->is_self_hit)
+			user_id = f->user_id;
+	}
+	for (size_t i = 0; i < COUNT_OF(lists); i++) {
+		uint32_t n = i == 2 && p->n_via == 0 ? 0 : lists[i]->n;	/* tags: of via rules */
+
+		buf_append(out, &(uint32_t){ PW_NONE }, sizeof(uint32_t));
+		if (n > 0)
+			buf_append(out, lists[i]->v, n * sizeof(*lists[i]->v));
+	}
+	buf_append(out, &f->postures, sizeof(f->postures));
+	buf_append(out, &user_id, sizeof(user_id));
+	buf_byte(out, (uint8_t)((f->has_ip4 ? 1 : 0) | (f->has_ip6 ? 2 : 0) | (f->has_exit ? 4 : 0) |
+	    (f->user_id > 0 ? 8 : 0)));
+	return true;
+}
+
+static struct pw_program *
+program_make(struct policy_world *w, struct policy_class_private *c)
 {
 	struct policy_world_private *p = w->_p;
 	struct buf b = { 0 };
-	struct pw_program *g;
 
 	if (c->facts.user_id >= 0)
 		program_build(w, c, &b);
-	g = (struct pw_program *)(void *)pw_intern_find(&p->programs, b.p, b.len);
+	struct pw_program *g = (struct pw_program *)(void *)pw_intern_find(&p->programs, b.p, b.len);
 	if (g == NULL) {
 		g = obj_alloc(sizeof(*g));
 		TAILQ_INIT(&g->classes);
+		TAILQ_INIT(&g->keys);
 		pw_intern_put(&p->programs, &g->intern, b.p, b.len);
 		policy_world_program_read(w, g);
 	}
-	TAILQ_INSERT_TAIL(&g->classes, c, program_link);
-	c->program = g;
+	buf_fini(&b);
+	return g;
+}
+
+void
+policy_world_program_join(struct policy_world *w, struct policy_class_private *c)
+{
+	struct map *keys = &w->_p->program_keys;
+	struct pw_program_key *key = NULL;
+	struct buf b = { 0 };
+	bool has_key = program_key_put(w, c, &b);
+
+	if (has_key)
+		key = (struct pw_program_key *)(void *)pw_intern_find(keys, b.p, b.len);
+	c->program = key != NULL ? key->program : program_make(w, c);
+	if (has_key && key == NULL) {
+		key = obj_alloc(sizeof(*key));
+		key->program = c->program;
+		pw_intern_put(keys, &key->intern, b.p, b.len);
+		TAILQ_INSERT_TAIL(&c->program->keys, key, link);
+	}
+	TAILQ_INSERT_TAIL(&c->program->classes, c, program_link);
 	buf_fini(&b);
 }
 
 static void
 drop_if_unused(struct policy_world *w, struct pw_program *g)
 {
+	struct pw_program_key *key;
+
 	if (!TAILQ_EMPTY(&g->classes))
 		return;
+	while ((key = TAILQ_FIRST(&g->keys)) != NULL) {
+		TAILQ_REMOVE(&g->keys, key, link);
+		pw_intern_remove(&w->_p->program_keys, &key->intern);
+		free(key);
+	}
 	for (uint32_t i = 0; i < g->sources.n; i++)
 		policy_world_source_use(w, g->sources.v[i], -1);
 	pw_intern_remove(&w->_p->programs, &g->intern);

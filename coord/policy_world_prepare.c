@@ -280,7 +280,13 @@ use_count(struct policy_world_private *p, uint32_t sel, struct pw_use u)
 static void
 use_put(struct policy_world_private *p, uint32_t sel, struct pw_use u)
 {
-	p->uses[p->sels[sel].first_use + p->sels[sel].n_uses++] = u;
+	const struct pw_rule *r = &p->rules[u.rule];
+	struct pw_sel *s = &p->sels[sel];
+
+	p->uses[s->first_use + s->n_uses++] = u;
+	/* As a source only what goes the other way, or to the user's own, is of interest. */
+	s->is_hit |= u.dst != PW_NONE || r->reverse != PW_NONE || r->self != PW_NONE;
+	s->is_self_hit |= u.dst == PW_NONE && r->self != PW_NONE;
 }
 
 static void

@@ -105,6 +105,7 @@ struct pw_sel {
 	uint32_t first_item, n_items;
 	uint32_t first_use, n_uses;
 	bool is_nodes;		/* user, group, tag, …: */
+	bool is_hit, is_self_hit;	/* some use has something for the filters of who is in it; names the user */
 	uint32_t n_sources;	/* sources in use that name it */
 	bool is_ssh;		/* a source of an ssh rule */
 	uint32_t first_via;	/* of its items as via rules name them, in a row; or PW_NONE */
@@ -208,6 +209,7 @@ struct policy_class_private {
 	uint64_t ssh;
 	bool is_ipv4_off, is_exit_suggested;
 	bool is_ssh_wanted;		/* an ssh rule concerns it */
+	bool is_self_source;		/* of a rule with autogroup:self */
 };
 TAILQ_HEAD(pw_class_list, policy_class_private);
 
@@ -215,11 +217,19 @@ TAILQ_HEAD(pw_class_list, policy_class_private);
 struct pw_user {
 	int64_t id;
 	struct pw_class_list classes;
+	unsigned n_classes[2], n_sources[2];	/* with IPv4, with IPv6 addresses; that are is_self_source */
 	bool is_touched;		/* in touched_users */
 	TAILQ_ENTRY(pw_user) touched_link;
 };
 
 /* --- filters ---------------------------------------------------------------------------------- */
+
+/* What a program is made of, so that it is made once for classes that differ elsewhere. */
+struct pw_program_key {
+	struct pw_intern intern;
+	struct pw_program *program;
+	TAILQ_ENTRY(pw_program_key) link;
+};
 
 /* The filter of classes: see policy_world_filter.c. */
 struct pw_program {
@@ -228,6 +238,8 @@ struct pw_program {
 	struct shbuf *text;		/* NULL: not made yet */
 	struct pw_list sources;		/* that it names */
 	int64_t user_id;		/* whose own nodes it names, or 0 */
+	TAILQ_HEAD(, pw_program_key) keys;
+	uint64_t refreshed;		/* in which refresh */
 };
 
 /* --- rows ------------------------------------------------------------------------------------- */
@@ -250,8 +262,11 @@ struct pw_view {
 	struct policy_view *view;	/* owned */
 };
 
+#define PW_PAIR_VIEWS (1u << 16)	/* kept; pairs of rows can be a hundred million */
+
+/* What policy_world_view said; viewer POLICY_ROW_WAITING: of nothing. */
 struct pw_pair_view {
-	struct { uint32_t viewer, row; } key;
+	uint32_t viewer, row;
 	const struct policy_view *view;
 };
 
@@ -283,7 +298,9 @@ struct policy_world_private {
 	uint32_t open_sels[2];		/* whoever is in one of these, or PW_NONE */
 	struct pw_layout layout;
 
-	struct map nodes, prefixes, classes, users, rows, views, pair_views, programs, caps;
+	struct map nodes, prefixes, classes, users, rows, views, programs, program_keys, caps;
+	struct pw_pair_view *pair_views;	/* owned; by a hash of the pair, the latest of each; NULL: none yet */
+	uint64_t n_refreshes;
 	struct pw_use *attr_uses;	/* owned, sorted: rule is the selector, dst the entry of nodeAttrs */
 	size_t n_attr_uses;
 	struct pw_row **row_list;
@@ -350,6 +367,8 @@ void policy_world_key_make(const struct policy_world *w, const struct policy_nod
 void policy_world_key_fini(struct pw_key *key);
 /* Fills f->sels out of the rest. */
 void policy_world_facts_sels(const struct policy_world_private *p, struct pw_facts *f);
+/* Is it among the sources of a rule with autogroup:self? f->sels is filled. */
+bool policy_world_is_self_source(const struct policy_world_private *p, const struct pw_facts *f);
 /* The first node of a new class came, or the last one went: what wide prefixes overlap may
  * change. */
 void policy_world_count(struct policy_world *w, const struct pw_facts *f, int by);

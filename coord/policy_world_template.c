@@ -70,12 +70,10 @@ hit_add(struct hits *h, struct pw_use u)
 static void
 sel_hits(const struct policy_world_private *p, uint32_t sel, struct hits *h)
 {
-	for (uint32_t i = 0; i < p->sels[sel].n_uses; i++) {
+	for (uint32_t i = 0; p->sels[sel].is_hit && i < p->sels[sel].n_uses; i++) {
 		const struct pw_use *u = &p->uses[p->sels[sel].first_use + i];
 		const struct pw_rule *r = &p->rules[u->rule];
 
-		/* As a source only what goes the other way, or to the user's own, is of
-		 * interest. */
 		if (u->dst != PW_NONE || r->reverse != PW_NONE || r->self != PW_NONE)
 			hit_add(h, *u);
 	}

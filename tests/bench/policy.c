@@ -38,7 +38,9 @@ usage(FILE *to)
 	    "              nodes belong to users and two in a hundred route a subnet; fleets: the same, but\n"
 	    "              nodes of a tag joined one after the other, so that their addresses are few\n"
 	    "              ranges; self: each user's own nodes and some tags; ssh: everybody is let in at\n"
-	    "              everybody's and at their own nodes; open: no rules\n",
+	    "              everybody's and at their own nodes; one: autogroup:self, all nodes\n"
+	    "              are the first user's, each with its own subnet; each: a rule of each user's own, by\n"
+	    "              which all reach all; open: no rules\n",
 	    to);
 }
 
@@ -77,6 +79,15 @@ put_policy(struct fleet *f, struct buf *b)
 	if (strcmp(f->shape.kind, "ssh") == 0) {
 		buf_str(b, ",\"ssh\":[{\"action\":\"accept\",\"src\":[\"autogroup:member\"],\"dst\":["
 		    "\"autogroup:member\",\"autogroup:self\"],\"users\":[\"root\",\"autogroup:nonroot\"]}]");
+	} else if (strcmp(f->shape.kind, "one") == 0) {
+		buf_str(b, ",\"grants\":[{\"src\":[\"autogroup:member\"],\"dst\":[\"autogroup:self\"],"
+		    "\"ip\":[\"*\"]}]");
+	} else if (strcmp(f->shape.kind, "each") == 0) {
+		buf_str(b, ",\"acls\":[");
+		for (long i = 0; i < f->shape.n_users; i++)
+			buf_printf(b, "%s{\"action\":\"accept\",\"src\":[\"user%ld@example.com\"],"
+			    "\"dst\":[\"*:%ld\"]}", i > 0 ? "," : "", i + 1, 1 + i % 60000);
+		buf_byte(b, ']');
 	} else if (strcmp(f->shape.kind, "open") != 0) {
 		buf_str(b, ",\"acls\":[");
 		for (long i = 0; i < f->shape.n_rules; i++) {
@@ -97,6 +108,7 @@ fleet_make(struct fleet *f)
 	size_t n = (size_t)f->shape.n_nodes + 1;
 	bool is_ssh = strcmp(f->shape.kind, "ssh") == 0;
 	bool is_self = is_ssh || strcmp(f->shape.kind, "self") == 0;
+	bool is_one = strcmp(f->shape.kind, "one") == 0, is_each = strcmp(f->shape.kind, "each") == 0;
 	bool is_fleets = strcmp(f->shape.kind, "fleets") == 0;
 
 	f->nodes = obj_alloc(n * sizeof(*f->nodes));
@@ -111,6 +123,14 @@ fleet_make(struct fleet *f)
 		    (uint8_t)(i >> 8), (uint8_t)i });
 		p->ip6 = net_ip_from_v6((uint8_t[16]){ 0xfd, 0x7a, 0x11, 0x5c, 0xa1, 0xe0,
 		    [14] = (uint8_t)(i >> 8), [15] = (uint8_t)i });
+		if (is_each || is_one) {
+			p->user_id = is_one ? 1 : 1 + (int64_t)(i % (size_t)f->shape.n_users);
+			f->routes[i].prefix = (struct net_prefix){ net_ip_from_v4((uint8_t[]){ 10, (uint8_t)(i >> 8),
+			    (uint8_t)i, 0 }), 24 };
+			p->routes = &f->routes[i];
+			p->n_routes = is_one;
+			continue;
+		}
 		if (dice(f, is_fleets ? 1000 : 10) < (is_self ? 9u : 1u)) {
 			p->user_id = 1 + (int64_t)dice(f, (uint64_t)f->shape.n_users);
 			continue;
