@@ -64,15 +64,24 @@ put_dns(struct json_writer *jw, const struct map_sent *sent)
 		json_w_raw(jw, "DNSConfig", sent->dns->bytes, sent->dns->len);
 }
 
+/* had: what the client has, but for the addresses; NULL: nothing. */
 static void
-put_filter(struct map_world *w, struct json_writer *jw, const struct node *n, struct map_segs *out)
+put_filter(struct map_world *w, struct json_writer *jw, const struct node *n, struct policy_bundle *had,
+	bool is_moved, struct map_segs *out)
 {
+	struct policy_bundle *now = n->map->class->bundle;
 	struct policy_node pn = policy_node_of(n);
 
-	json_w_obj_open(jw, "PacketFilters");
-	json_w_raw(jw, "base", "", 0);
-	map_filter_put(w, n->map->class->bundle->filter, &pn, out);
-	json_w_obj_close(jw);
+	json_w_raw(jw, "PacketFilters", "", 0);
+	if (now->parts == NULL && (had == NULL || had->parts == NULL)) {
+		buf_str(jw->b, "{\"base\":");
+		map_filter_put(w, now->filter, &pn, out);
+		buf_byte(jw->b, '}');
+		return;
+	}
+	bool is_whole = had == NULL || is_moved || now->parts == NULL || had->parts == NULL;
+	map_filter_put(w, map_filter_named(w, now, is_whole ? NULL : had, is_whole && had != NULL), &pn, out);
+	buf_byte(jw->b, '}');
 }
 
 /* The frame of a text that many get; borrowed. */
@@ -143,13 +152,13 @@ map_private_full_put(struct map_world *w, struct json_writer *jw, const struct n
 	struct map_sent *sent, struct map_segs *out)
 {
 	map_world_ready(w);
+	put_filter(w, jw, viewer, sent->bundle, true, out);
 	bundle_note(sent, viewer);
 	text_take(&sent->dns, dns_of(w, viewer));
 	text_take(&sent->health, health_of(viewer));
 	sent->addresses = addresses_digest(viewer);
 	map_peer_self_put(jw, "Node", viewer->map, &w->own, viewer->key_expiry_unix_s);
 	put_dns(jw, sent);
-	put_filter(w, jw, viewer, out);
 	put_ssh(w, jw, viewer, out);
 	put_health(jw, sent);
 }
@@ -174,7 +183,7 @@ map_private_delta_put(struct map_world *w, struct json_writer *jw, const struct 
 	if ((own & BITS_SELF) || (now != had && !self_eq(now, had)))
 		map_peer_self_put(jw, "Node", mn, &w->own, viewer->key_expiry_unix_s);
 	if (addresses != sent->addresses || (now != had && !shbuf_eq(now->filter, had->filter)))
-		put_filter(w, jw, viewer, out);
+		put_filter(w, jw, viewer, had, addresses != sent->addresses, out);
 	if (now != had && now->ssh != had->ssh)
 		put_ssh(w, jw, viewer, out);
 	if ((own != 0 || now != had || w->dns_seq > from) && text_take(&sent->dns, dns_of(w, viewer)))

@@ -434,6 +434,7 @@ map_world_publish(struct map_world *w)
 {
 	map_world_refresh(w);
 	w->published = w->seq;
+	map_filter_round(&w->filters);
 	map_delta_cache_clear(w);
 }
 

@@ -146,8 +146,8 @@ policy_world_free(struct policy_world *w)
 
 /* --- classes ---------------------------------------------------------------------------------- */
 
-/* Counts c (by 1 or -1). Whether there is one of that sort at all is another now: exit routes may be seen by
- * autogroup:self where they were not at others of its user, or no longer. */
+/* Counts c (by 1 or -1). true: whether there is one of that sort at all is another now. Then exit routes may be
+ * seen by autogroup:self where they were not at others of its user, or no longer. */
 static bool
 user_count(struct pw_user *u, const struct policy_class_private *c, int by)
 {
@@ -158,7 +158,8 @@ user_count(struct pw_user *u, const struct policy_class_private *c, int by)
 
 		u->n_classes[i] += has_ip[i] ? (unsigned)by : 0;
 		u->n_sources[i] += has_ip[i] && c->is_self_source ? (unsigned)by : 0;
-		is_other = is_other || before != (u->n_classes[i] > 0) || before_source != (u->n_sources[i] > 0);
+		is_other = is_other || before != (u->n_classes[i] > 0) ||
+		    before_source != (u->n_sources[i] > 0);
 	}
 	return is_other;
 }

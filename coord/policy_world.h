@@ -47,10 +47,19 @@ struct policy_node {
 /* The node's record as the policy sees it. */
 struct policy_node policy_node_of(const struct node *n);
 
+/* One FilterRule of a long filter, so that what differs can be told alone. Sorted by name, of which no two are
+ * equal. A policy gives a name to the same sources always, another policy may give it to others. */
+struct policy_filter_part {
+	uint64_t name;
+	uint32_t begin, end;		/* in the text */
+};
+#define POLICY_FILTER_PARTS_MIN_BYTES 4096
+
 /* What nodes of a class are told. Immutable, counted; texts compare by shbuf_eq. */
 struct policy_bundle {
 	unsigned refs;
 	struct shbuf *filter;		/* FilterRules: JSON array with holes, see policy_filter_put */
+	struct shbuf *parts;		/* struct policy_filter_part of a long filter; NULL: it is short */
 	uint64_t ssh;			/* digest of their SSHPolicy, which policy_ssh_maker_put makes */
 	/* members of the self view's CapMap, "\"a\":null,\"b\":[…]"; may be empty */
 	struct shbuf *caps;
@@ -125,6 +134,8 @@ unsigned policy_world_kind(const struct policy_world *w, const struct policy_cla
 	const struct policy_node *n, unsigned i);
 /* Appends the filter of the node: the template with its addresses in the holes. */
 void policy_filter_put(struct buf *b, const struct shbuf *template, const struct policy_node *n);
+/* How many parts there are: *v, borrowed. */
+size_t policy_filter_parts(const struct policy_bundle *b, const struct policy_filter_part **v);
 
 /* Makes SSH policies as of now; coord/policy_ssh. Borrowed until somebody joins or leaves. */
 struct policy_ssh_maker *policy_world_ssh(struct policy_world *w) MUST_USE;

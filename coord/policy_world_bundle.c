@@ -15,6 +15,7 @@ policy_bundle_drop(struct policy_bundle *b)
 	if (b == NULL || --b->refs > 0)
 		return;
 	shbuf_drop(b->filter);
+	shbuf_drop(b->parts);
 	shbuf_drop(b->caps);
 	free(b);
 }
@@ -50,6 +51,7 @@ bundle_make(struct policy_class_private *c)
 	b = obj_alloc(sizeof(*b));
 	b->refs = 1;
 	b->filter = shbuf_hold(c->program->text);
+	b->parts = c->program->parts == NULL ? NULL : shbuf_hold(c->program->parts);
 	b->ssh = c->ssh;
 	b->caps = shbuf_hold(c->caps);
 	b->is_ipv4_off = c->is_ipv4_off;

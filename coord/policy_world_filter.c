@@ -535,6 +535,7 @@ drop_if_unused(struct policy_world *w, struct pw_program *g)
 		policy_world_source_use(w, g->sources.v[i], -1);
 	pw_intern_remove(&w->_p->programs, &g->intern);
 	shbuf_drop(g->text);
+	shbuf_drop(g->parts);
 	pw_list_fini(&g->sources);
 	free(g);
 }

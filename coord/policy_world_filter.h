@@ -32,8 +32,9 @@ void policy_world_program_read(struct policy_world *w, struct pw_program *g);
 void policy_world_capmap_put(struct buf *b, const struct policy_rule *r, bool is_companion);
 bool policy_world_has_companion(const struct policy_rule *r);	/* has it such capabilities? */
 
-/* Makes the text of a program; policy_world_text.c. One reference. */
-struct shbuf *policy_world_text_make(const struct policy_world *w, const struct pw_program *g) MUST_USE;
+/* Makes the text of a program; policy_world_text.c. One reference, and one to *parts or NULL. */
+struct shbuf *policy_world_text_make(const struct policy_world *w, const struct pw_program *g,
+	struct shbuf **parts) MUST_USE;
 /* The group at *at, whose text is returned; *at is behind it. */
 const uint8_t *policy_world_group_next(const struct pw_program *g, size_t *at, struct pw_group_head *head);
 

@@ -105,7 +105,8 @@ struct pw_sel {
 	uint32_t first_item, n_items;
 	uint32_t first_use, n_uses;
 	bool is_nodes;		/* user, group, tag, …: */
-	bool is_hit, is_self_hit;	/* some use has something for the filters of who is in it; names the user */
+	bool is_hit;		/* some use has something for the filters of who is in it */
+	bool is_self_hit;	/* and names the user */
 	uint32_t n_sources;	/* sources in use that name it */
 	bool is_ssh;		/* a source of an ssh rule */
 	uint32_t first_via;	/* of its items as via rules name them, in a row; or PW_NONE */
@@ -236,6 +237,7 @@ struct pw_program {
 	struct pw_intern intern;
 	struct pw_class_list classes;
 	struct shbuf *text;		/* NULL: not made yet */
+	struct shbuf *parts;		/* see policy_bundle */
 	struct pw_list sources;		/* that it names */
 	int64_t user_id;		/* whose own nodes it names, or 0 */
 	TAILQ_HEAD(, pw_program_key) keys;
@@ -299,7 +301,7 @@ struct policy_world_private {
 	struct pw_layout layout;
 
 	struct map nodes, prefixes, classes, users, rows, views, programs, program_keys, caps;
-	struct pw_pair_view *pair_views;	/* owned; by a hash of the pair, the latest of each; NULL: none yet */
+	struct pw_pair_view *pair_views;	/* owned; the latest by a hash of the pair; NULL: none yet */
 	uint64_t n_refreshes;
 	struct pw_use *attr_uses;	/* owned, sorted: rule is the selector, dst the entry of nodeAttrs */
 	size_t n_attr_uses;

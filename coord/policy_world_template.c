@@ -172,17 +172,20 @@ is_due(const struct policy_world *w, const struct pw_program *g)
 bool
 policy_world_program_refresh(struct policy_world *w, struct pw_program *g)
 {
-	struct shbuf *old = g->text, *text;
+	struct shbuf *old = g->text, *text, *parts;
 
 	if (!is_due(w, g))
 		return false;
-	text = policy_world_text_make(w, g);
+	text = policy_world_text_make(w, g, &parts);
 	if (shbuf_eq(old, text)) {
 		shbuf_drop(text);
+		shbuf_drop(parts);
 		return false;
 	}
 	g->text = text;
 	shbuf_drop(old);
+	shbuf_drop(g->parts);
+	g->parts = parts;
 	return true;
 }
 
@@ -209,4 +212,11 @@ policy_filter_put(struct buf *b, const struct shbuf *template, const struct poli
 		buf_str(b, text[is_v6]);
 		at = hole + 1;
 	}
+}
+
+size_t
+policy_filter_parts(const struct policy_bundle *b, const struct policy_filter_part **v)
+{
+	*v = b->parts == NULL ? NULL : (const void *)b->parts->bytes;
+	return b->parts == NULL ? 0 : b->parts->len / sizeof(**v);
 }

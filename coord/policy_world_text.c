@@ -38,6 +38,7 @@ struct writer {
 	const struct pw_program *g;
 	uint8_t *at;		/* NULL: only count */
 	size_t n;
+	struct buf *parts;	/* NULL: nobody wants them */
 };
 
 static void
@@ -123,6 +124,23 @@ goes_with(const struct part *a, const struct part *b)
 	    a->head.is_cap == b->head.is_cap && a->head.proto == b->head.proto;
 }
 
+/* In the order of compare_parts. */
+static uint64_t
+name_of(const struct part *p)
+{
+	return (uint64_t)p->unit << 60 | (uint64_t)p->id << 16 | (uint64_t)(p->head.kind & 3) << 14 |
+	    (uint64_t)(p->head.is_cap & 1) << 13 | (uint64_t)((p->head.proto + 1) & 0x1ff);
+}
+
+static void
+part_note(struct writer *o, const struct part *p, size_t begin)
+{
+	struct policy_filter_part part = { name_of(p), (uint32_t)begin + (begin > 1), (uint32_t)o->n };
+
+	if (o->parts != NULL)
+		buf_append(o->parts, &part, sizeof(part));
+}
+
 /* The first n parts, which go with the same sources: one FilterRule. */
 static void
 write_rule(struct writer *o, const struct part *p, size_t n)
@@ -149,6 +167,7 @@ write_rule(struct writer *o, const struct part *p, size_t n)
 		write_text(o, proto);
 	}
 	write_text(o, "}");
+	part_note(o, p, begin);
 }
 
 static void
@@ -236,9 +255,37 @@ count(const struct policy_world *w, const struct pw_program *g, const struct par
 	return o.n;
 }
 
-struct shbuf *
-policy_world_text_make(const struct policy_world *w, const struct pw_program *g)
+static int
+compare_names(const void *pa, const void *pb)
 {
+	const struct policy_filter_part *a = pa, *b = pb;
+
+	return (a->name > b->name) - (a->name < b->name);
+}
+
+/* Those in b, by name; NULL: a name is there twice. */
+static struct shbuf *
+parts_sorted(struct buf *b)
+{
+	size_t n = b->len / sizeof(struct policy_filter_part);
+	struct shbuf *out = shbuf_new(b->p, b->len);
+	struct policy_filter_part *v = (void *)out->bytes;
+
+	if (n > 1)
+		qsort(v, n, sizeof(*v), compare_names);
+	for (size_t i = 1; i < n; i++) {
+		if (v[i].name == v[i - 1].name) {
+			shbuf_drop(out);
+			return NULL;
+		}
+	}
+	return out;
+}
+
+struct shbuf *
+policy_world_text_make(const struct policy_world *w, const struct pw_program *g, struct shbuf **parts)
+{
+	struct buf noted = { 0 };
 	struct parts whole = { 0 }, by_sel = { 0 }, *best = &whole;
 	size_t n, n_by_sel;
 
@@ -254,10 +301,12 @@ policy_world_text_make(const struct policy_world *w, const struct pw_program *g)
 	}
 	/* What comes out empty is taken back, but for a few bytes that were written. */
 	struct shbuf *out = shbuf_alloc(n + TAKEN_BACK_BYTES);
-	struct writer o = { .w = w, .g = g, .at = out->bytes };
+	struct writer o = { .w = w, .g = g, .at = out->bytes, .parts = &noted };
 
 	write_all(&o, best);
 	out->len = o.n;
+	*parts = o.n < POLICY_FILTER_PARTS_MIN_BYTES ? NULL : parts_sorted(&noted);
+	buf_fini(&noted);
 	free(whole.v);
 	free(by_sel.v);
 	return out;

@@ -257,7 +257,8 @@ tailnet_policy_due(struct tailnet *t)
 {
 	struct tailnet_policy *s = t->policies;
 
-	if (!s->_is_busy && s->_n_confirms == 0 && s->now.confirm_by_unix_s != 0 && s->now.confirm_by_unix_s <= clock_wall_s())
+	if (!s->_is_busy && s->_n_confirms == 0 && s->now.confirm_by_unix_s != 0 &&
+	    s->now.confirm_by_unix_s <= clock_wall_s())
 		revert(t);
 }
 

@@ -39,8 +39,8 @@ usage(FILE *to)
 	    "              nodes of a tag joined one after the other, so that their addresses are few\n"
 	    "              ranges; self: each user's own nodes and some tags; ssh: everybody is let in at\n"
 	    "              everybody's and at their own nodes; one: autogroup:self, all nodes\n"
-	    "              are the first user's, each with its own subnet; each: a rule of each user's own, by\n"
-	    "              which all reach all; open: no rules\n",
+	    "              are the first user's, each with its own subnet; each: a rule of each user's own,\n"
+	    "              by which all reach all; open: no rules\n",
 	    to);
 }
 
@@ -125,8 +125,8 @@ fleet_make(struct fleet *f)
 		    [14] = (uint8_t)(i >> 8), [15] = (uint8_t)i });
 		if (is_each || is_one) {
 			p->user_id = is_one ? 1 : 1 + (int64_t)(i % (size_t)f->shape.n_users);
-			f->routes[i].prefix = (struct net_prefix){ net_ip_from_v4((uint8_t[]){ 10, (uint8_t)(i >> 8),
-			    (uint8_t)i, 0 }), 24 };
+			f->routes[i].prefix = (struct net_prefix){ net_ip_from_v4((uint8_t[]){ 10,
+			    (uint8_t)(i >> 8), (uint8_t)i, 0 }), 24 };
 			p->routes = &f->routes[i];
 			p->n_routes = is_one;
 			continue;
@@ -212,6 +212,54 @@ bench_events(struct policy_world *w, const struct fleet *f)
 	bench_samples_fini(&leaves);
 }
 
+/* Text of the parts that had lacks or has otherwise. */
+static size_t
+bytes_of_difference(const struct policy_bundle *now, const struct policy_bundle *had)
+{
+	const struct policy_filter_part *a, *b;
+	size_t n_a = policy_filter_parts(now, &a), n_b = policy_filter_parts(had, &b), n = 0, k = 0;
+
+	if (n_a == 0 || n_b == 0)
+		return now->filter->len;
+	for (size_t i = 0; i < n_a; i++) {
+		size_t len = a[i].end - a[i].begin;
+
+		while (k < n_b && b[k].name < a[i].name)
+			k++;
+		if (k == n_b || b[k].name != a[i].name || b[k].end - b[k].begin != len ||
+		    memcmp(now->filter->bytes + a[i].begin, had->filter->bytes + b[k].begin, len) != 0)
+			n += len;
+	}
+	return n;
+}
+
+/* What all other nodes together are told of their filters when the last node joins. */
+static void
+bench_told(struct policy_world *w, const struct fleet *f)
+{
+	size_t n = (size_t)f->shape.n_nodes, whole = 0, parts = 0;
+	struct policy_bundle **had = obj_alloc((n + 1) * sizeof(struct policy_bundle *));
+
+	for (size_t i = 0; i < n; i++)
+		had[i] = policy_bundle_hold(policy_world_class_of(w, (int64_t)i + 1)->bundle);
+	join(w, &f->nodes[n]);
+	policy_world_refresh(w);
+	for (size_t i = 0; i < n; i++) {
+		const struct policy_bundle *now = policy_world_class_of(w, (int64_t)i + 1)->bundle;
+
+		if (now != had[i] && !shbuf_eq(now->filter, had[i]->filter)) {
+			whole += now->filter->len;
+			parts += bytes_of_difference(now, had[i]);
+		}
+		policy_bundle_drop(had[i]);
+	}
+	policy_world_leave(w, f->nodes[n].id);
+	policy_world_refresh(w);
+	bench_say("filters that one join changes", (double)whole / 1024, 0, "KiB");
+	bench_say("of that other", (double)parts / 1024, 0, "KiB");
+	free(had);
+}
+
 static void
 bench_views(struct policy_world *w)
 {
@@ -292,6 +340,7 @@ bench_world(struct fleet *f, struct policy *policy, const struct map *users)
 	bench_ssh(w);
 	bench_say("filters of all classes", (double)filter_bytes / 1024, 0, "KiB");
 	bench_views(w);
+	bench_told(w, f);
 	bench_events(w, f);
 	policy_world_free(w);
 }

@@ -244,18 +244,87 @@ fx_client_patch(json_t *peer, const json_t *patch)
 	assert_int_equal(n_known, json_object_size(patch));
 }
 
+/* Filters by name, as clients keep them (control/controlclient/map.go): "*" first, then null deletes and others
+ * replace. */
+static inline void
+fx_filters_apply(json_t *named, json_t *filters)
+{
+	const char *name;
+	json_t *v;
+
+	if (json_object_get(filters, "*") != NULL) {
+		assert_true(json_is_null(json_object_get(filters, "*")));
+		json_object_clear(named);
+	}
+	json_object_foreach(filters, name, v) {
+		if (json_is_null(v))
+			json_object_del(named, name);
+		else
+			json_object_set(named, name, v);
+	}
+}
+
+
+static inline int
+fx_text_cmp(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* The rules in a text that does not depend on their order. */
+static inline void
+fx_rules_put(struct buf *b, json_t *rules)
+{
+	size_t n = json_array_size(rules), i;
+	char **texts = obj_alloc((n + 1) * sizeof(*texts));
+	json_t *v;
+
+	json_array_foreach(rules, i, v)
+		texts[i] = json_dumps(v, JSON_COMPACT | JSON_SORT_KEYS);
+	qsort(texts, n, sizeof(*texts), fx_text_cmp);
+	for (i = 0; i < n; i++) {
+		buf_str(b, texts[i]);
+		buf_byte(b, '\n');
+		free(texts[i]);
+	}
+	free(texts);
+}
+
+/* Do the filters of these names have the rules of want? */
+static inline void
+fx_filters_check(json_t *named, json_t *want)
+{
+	struct buf a = { 0 }, b = { 0 };
+	json_t *all = json_array(), *v;
+	const char *name;
+
+	json_object_foreach(named, name, v)
+		if (!json_is_null(v))
+			json_array_extend(all, v);
+	fx_rules_put(&a, all);
+	fx_rules_put(&b, want);
+	assert_string_equal(buf_cstr(&a), buf_cstr(&b));
+	json_decref(all);
+	buf_fini(&a);
+	buf_fini(&b);
+}
+
+
 /* Takes msg. */
 static inline void
 fx_client_apply(struct fx_client *c, json_t *msg)
 {
 	static const char *const plain[] = { "Node", "DERPMap", "DNSConfig", "Domain",
-		"PacketFilters", "SSHPolicy", "Health" };
+		"SSHPolicy", "Health" };
 	json_t *peers = json_object_get(msg, "Peers"), *v;
 	size_t i;
 
 	for (i = 0; i < sizeof(plain) / sizeof(plain[0]); i++)
 		if ((v = json_object_get(msg, plain[i])) != NULL)
 			json_object_set(c->rest, plain[i], v);
+	if (json_object_get(c->rest, "PacketFilters") == NULL)
+		json_object_set_new(c->rest, "PacketFilters", json_object());
+	fx_filters_apply(json_object_get(c->rest, "PacketFilters"), json_object_get(msg, "PacketFilters"));
 	json_array_foreach(json_object_get(msg, "UserProfiles"), i, v)
 		json_object_set(c->profiles, fx_id(json_object_get(v, "ID")), v);
 	if (json_array_size(peers) > 0) {

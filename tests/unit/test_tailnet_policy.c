@@ -543,7 +543,8 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_versions), TEST(test_refused), TEST(test_users), TEST(test_checked_only),
-		TEST(test_expectations), TEST(test_at_once), TEST(test_confirm), TEST(test_confirm_slow), TEST(test_revert),
+		TEST(test_expectations), TEST(test_at_once), TEST(test_confirm), TEST(test_revert),
+		TEST(test_confirm_slow),
 		TEST(test_revert_restart), TEST(test_disk_full), TEST(test_broken_newest),
 		TEST(test_broken_all), TEST(test_failing_tests_stored), TEST(test_history), TEST(test_file),
 		TEST(test_stop),
