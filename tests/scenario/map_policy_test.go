@@ -100,3 +100,31 @@ func hasTag(st *ipnstate.Status, host, tag string) bool {
 	}
 	return false
 }
+
+// Who gets a tag belongs to nobody and does not expire, by command and by API, and its client and peers know at once.
+func TestTagMovesOwnership(t *testing.T) {
+	s := startServer(t)
+	k := s.newKey("--reusable").Key
+	a, b := joinedNode(t, s, "a", k), joinedNode(t, s, "b", k)
+	person := a.status().Self.UserID
+	if a.status().Self.KeyExpiry == nil || b.peer("a").UserID != person {
+		t.Fatalf("%+v", a.status().Self)
+	}
+	owned := func() bool {
+		self, peer := a.status().Self, b.peer("a")
+		return self.KeyExpiry == nil && self.UserID != person && peer != nil && peer.UserID == self.UserID
+	}
+	s.cli("nodes", "tag", "a", "tag:x")
+	eventually(t, inForceWithin, "a is nobody's", func() bool { return owned() && hasTag(b.status(), "a", "tag:x") })
+	c := s.apiClient(t)
+	c.APIKey = s.apiKey()
+	if err := c.Devices().SetTags(ctxFor(t, 5*time.Second), s.nodeNamed("a").ID, []string{"tag:y"}); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, inForceWithin, "a has the other tag", func() bool {
+		return owned() && hasTag(b.status(), "a", "tag:y") && !hasTag(b.status(), "a", "tag:x")
+	})
+	if n := s.nodeNamed("b"); n == nil || len(n.Tags) != 0 || b.status().Self.UserID != person {
+		t.Errorf("b: %+v", n)
+	}
+}
