@@ -140,7 +140,8 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_by_address), cmocka_unit_test(test_unix), cmocka_unit_test(test_no_socket),
+		cmocka_unit_test(test_by_address), cmocka_unit_test(test_unix),
+		cmocka_unit_test(test_no_socket),
 		cmocka_unit_test(test_environment),
 	};
 
