@@ -10,6 +10,7 @@
 #define METRICS_TABLE(X) \
 	X(DOOR_ACCEPTS, "fairlead_door_accepts_total", "counter", "connections accepted") \
 	X(DOOR_REFUSED, "fairlead_door_refused_total", "counter", "connections refused by a limit") \
+	X(DOOR_LATE, "fairlead_door_late_total", "counter", "TLS handshakes not begun: too late") \
 	X(DOOR_OPEN, "fairlead_door_connections", "gauge", "connections open") \
 	X(DOOR_BAD_REQUESTS, "fairlead_door_bad_requests_total", "counter", "bad first requests") \
 	X(TLS_FAILED, "fairlead_tls_handshake_failures_total", "counter", "TLS handshakes failed") \
@@ -23,6 +24,7 @@
 	X(CTL_CONNS, "fairlead_control_connections", "gauge", "control connections open") \
 	X(REGISTER_OK, "fairlead_registrations_total", "counter", "registrations answered with success") \
 	X(REGISTER_REFUSED, "fairlead_registrations_refused_total", "counter", "registrations refused") \
+	X(REGISTER_LATER, "fairlead_registrations_put_off_total", "counter", "registrations answered 429") \
 	X(MAP_STREAMS, "fairlead_map_streams", "gauge", "map streams open") \
 	X(MAP_FULL, "fairlead_map_full_total", "counter", "full maps sent") \
 	X(MAP_DELTA, "fairlead_map_delta_total", "counter", "map deltas sent") \

@@ -51,6 +51,7 @@ tailnet_new(int64_t id, const char *name, const struct tailnet_deps *deps)
 	MAP_INIT(&t->priv->names_held, struct name_hold, name);
 	MAP_INIT(&t->priv->node_keys_held, struct registration, node_key);
 	MAP_INIT(&t->priv->waiting, struct registration, wait);
+	TAILQ_INIT(&t->priv->at_store);
 	TAILQ_INIT(&t->priv->dirty);
 	if (per_min > 0)
 		t->priv->refusals = ratelimit_new(per_min / 60.0, per_min, REFUSAL_SOURCES_MAX);

@@ -37,6 +37,7 @@ struct tailnet_private {
 	struct map names_held;			/* struct name_hold */
 	struct map node_keys_held;		/* struct registration by node_key */
 	struct map waiting;		/* struct registration by wait: in a queue of its machine */
+	TAILQ_HEAD(, registration) at_store;	/* requests whose transactions are under way, oldest first */
 	struct ratelimit *refusals;		/* refused registrations by source address; NULL: any number */
 	struct event *due_timer, *soft_timer;	/* NULL before start */
 	int64_t due_unix_s;			/* when due_timer fires; 0: not armed */
@@ -131,7 +132,8 @@ struct registration {
 	struct ctl_peer from;
 	struct register_req *req;		/* owned */
 	struct machine *machine;
-	TAILQ_ENTRY(registration) link;		/* while it waits: of its machine, or of its login */
+	TAILQ_ENTRY(registration) link;		/* while it waits: of its machine, or of its login; at_store */
+	int64_t at_store_ms;			/* since when it is in at_store */
 	/* its stream: the key in waiting, login_waiters */
 	struct wait_key { uint32_t worker, slot, generation, stream; } wait;
 	struct login *login;			/* that it waits for, or whose approval it is; or NULL */

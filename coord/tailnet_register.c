@@ -5,14 +5,19 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/metrics.h"
+#include "base/rand.h"
 #include "coord/session.h"
 #include "coord/store.h"
 #include "coord/tailnet_login.h"
 #include "coord/tailnet_private.h"
 
-#define RETRY_BUSY_S	2
+#define RETRY_BUSY_S	2	/* and up to RETRY_SPREAD_S more, so that not all come back at once */
+#define RETRY_SPREAD_S	6
 #define RETRY_REFUSED_S	10	/* after too many refusals */
 #define RETRY_FULL_S	30	/* somebody must make room on the disk first */
+/* While the oldest has waited so long for the disk, new ones are put off: K3s gives a join 30 s in all,
+ * and who waits in vain comes again beside the one of before. */
+#define LATE_MS		5000
 
 void
 tailnet_registration_free(struct registration *r)
@@ -84,12 +89,20 @@ reply_ok(const struct registration *r, struct node *n)
 }
 
 static void
+reply_busy(const struct registration *r)
+{
+	metric_add(METRIC_REGISTER_LATER, 1);
+	reply_later(r, 429, RETRY_BUSY_S + (int)rand_below(RETRY_SPREAD_S + 1),
+	    "the server is busy: it works again in a moment");
+}
+
+static void
 reply_failed(const struct registration *r, enum err rc, const struct err_text *why)
 {
 	if (rc == ERR_DENIED)
 		reply_refused(r, why);
 	else if (rc == ERR_NOTFOUND || rc == ERR_BUSY)	/* changed under us: look at it anew */
-		reply_later(r, 429, RETRY_BUSY_S, "the server is busy: it works again in a moment");
+		reply_busy(r);
 	else if (rc == ERR_EXISTS)	/* in the database and not in memory: somebody edited it */
 		reply_later(r, 503, RETRY_FULL_S, "the server could not store this machine: its log "
 		    "says why");
@@ -115,6 +128,23 @@ tailnet_register_put_off_take(struct registration *r, const char *text)
 	tailnet_registration_free(r);
 }
 
+/* ERR_BUSY: *x is still the caller's. */
+static enum err
+send_off(struct registration *r, struct txn **x)
+{
+	const struct registration *oldest = TAILQ_FIRST(&r->t->priv->at_store);
+	int64_t now_ms = clock_mono_ms();
+	enum err rc;
+
+	if (oldest != NULL && now_ms - oldest->at_store_ms >= LATE_MS)
+		return ERR_BUSY;
+	if ((rc = store_submit_take(r->t->deps.store, x)) != ERR_OK)
+		return rc;
+	r->at_store_ms = now_ms;
+	TAILQ_INSERT_TAIL(&r->t->priv->at_store, r, link);
+	return ERR_OK;
+}
+
 /* Runs it: answered here, or its transaction is under way afterwards (machine->running). */
 static void
 run_take(struct registration *r)
@@ -126,7 +156,7 @@ run_take(struct registration *r)
 	switch (tailnet_join_decide(r, &x, &why)) {
 	case JOIN_TXN:
 		r->machine->running = r;
-		if (store_submit_take(r->t->deps.store, &x) == ERR_OK)
+		if (send_off(r, &x) == ERR_OK)
 			return;
 		txn_free(x);
 		r->machine->running = NULL;
@@ -230,6 +260,7 @@ tailnet_register_done(void *arg, enum err rc, const struct err_text *why)
 	OBJ_CHECK(t, TAILNET_MAGIC);
 	ASSERT(m->running == r);
 	m->running = NULL;
+	TAILQ_REMOVE(&t->priv->at_store, r, link);
 	tailnet_join_release(r, rc == ERR_OK);
 	if (rc != ERR_OK) {
 		reply_failed(r, rc, why);

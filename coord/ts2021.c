@@ -278,7 +278,9 @@ close_all(struct worker *w, void *arg)
 static void
 on_turn_end(struct worker_flush *f)
 {
-	CONTAINER_OF(f, struct ts2021_worker, turn_end)->read_us = 0;
+	struct ts2021_worker *tw = CONTAINER_OF(f, struct ts2021_worker, turn_end);
+
+	tw->rations[false].read_us = tw->rations[true].read_us = 0;
 }
 
 static void

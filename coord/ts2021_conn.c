@@ -20,7 +20,7 @@
 #include "base/rand.h"
 
 #define READ_BYTES_TURN	(128u << 10)	/* of one connection; then others get their turn */
-#define READ_US_TURN	3000		/* of all; a request may take 10 ms to parse */
+#define READ_US_TURN	3000		/* of all of a ration; a request may take 10 ms to parse */
 #define PREFACE_MS	10000		/* until HTTP/2 has begun */
 #define REQUEST_MS	30000		/* until the first request, and for the body of any */
 #define IDLE_MS		120000		/* without an open stream */
@@ -47,6 +47,20 @@ conn_free(struct worker_limbo *l)
 	free(c);
 }
 
+static struct ts2021_ration *
+conn_ration(const struct ts2021_conn *c)
+{
+	return &c->tw->rations[c->is_known];
+}
+
+static void
+conn_undefer(struct ts2021_conn *c)
+{
+	if (c->is_deferred)
+		conn_ration(c)->n_deferred--;
+	c->is_deferred = false;
+}
+
 void
 ts2021_conn_close(struct ts2021_conn *c, const char *why)
 {
@@ -63,7 +77,7 @@ ts2021_conn_close(struct ts2021_conn *c, const char *why)
 	}
 	worker_flush_cancel(tw->w, &c->flush);
 	worker_flush_cancel(tw->w, &c->again);
-	tw->n_deferred -= c->is_deferred;
+	conn_undefer(c);
 	h2_free(c->h2);
 	c->h2 = NULL;
 	free(c->carry);
@@ -272,17 +286,9 @@ static void
 conn_defer(struct ts2021_conn *c)
 {
 	if (!c->is_deferred)
-		c->tw->n_deferred++;
+		conn_ration(c)->n_deferred++;
 	c->is_deferred = true;
 	worker_again(c->tw->w, &c->again);
-}
-
-static void
-conn_undefer(struct ts2021_conn *c)
-{
-	if (c->is_deferred)
-		c->tw->n_deferred--;
-	c->is_deferred = false;
 }
 
 /* Reads if there is time in this turn: hundreds of requests that end at once must not delay the packets
@@ -291,17 +297,29 @@ static void
 conn_read_rationed(struct ts2021_conn *c)
 {
 	struct ts2021_worker *tw = c->tw;
+	struct ts2021_ration *ration = conn_ration(c);
 	int64_t begin_us;
 
-	if (tw->read_us >= READ_US_TURN) {
+	if (ration->read_us >= READ_US_TURN) {
 		conn_defer(c);
 		return;
 	}
 	conn_undefer(c);
 	begin_us = clock_mono_us();
 	conn_read(c);
-	tw->read_us += clock_mono_us() - begin_us;
+	ration->read_us += clock_mono_us() - begin_us;
 	worker_flush_ask(tw->w, &tw->turn_end);
+}
+
+void
+ts2021_conn_known(struct ts2021_conn *c)
+{
+	bool is_deferred = c->is_deferred;
+
+	conn_undefer(c);
+	c->is_known = true;
+	if (is_deferred)
+		conn_defer(c);
 }
 
 static void
@@ -329,7 +347,7 @@ conn_on_event(evutil_socket_t fd, short what, void *arg)
 		return;
 	if (what & EV_WRITE)
 		worker_flush_ask(c->tw->w, &c->flush);
-	else if (c->tw->n_deferred == 0)
+	else if (conn_ration(c)->n_deferred == 0)
 		conn_read_rationed(c);
 	else if (!c->is_deferred)
 		conn_defer(c);

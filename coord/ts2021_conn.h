@@ -47,9 +47,12 @@ struct ts2021_worker {
 	struct ts2021_conns wheel[TS2021_WHEEL];	/* by the second of their next check */
 	int64_t ticked_s;		/* the wheel has been turned to here */
 	unsigned n_waiting, n_conns;
-	/* Time for reading requests, rationed: parsing may take milliseconds. */
-	unsigned n_deferred;		/* connections that read in a later turn, in order */
-	int64_t read_us;		/* spent in this turn */
+	/* Time for reading requests, rationed: parsing may take milliseconds. Nodes that have a map do not
+	 * wait behind those that join: each kind has its own. */
+	struct ts2021_ration {
+		unsigned n_deferred;	/* connections that read in a later turn, in order */
+		int64_t read_us;	/* spent in this turn */
+	} rations[2];			/* [is_known] */
 	struct worker_flush turn_end;	/* begins the next ration */
 };
 
@@ -60,6 +63,7 @@ struct ts2021_conn {
 	bool is_writing;		/* the event is EV_WRITE: the socket is full */
 	bool is_finishing;		/* GOAWAY was sent because it was idle */
 	bool has_asked;			/* a request arrived */
+	bool is_known;			/* was sent a map */
 	bool is_deferred;		/* waits in the worker's next turns to read */
 	uint8_t wheel_slot;
 	uint16_t n_carry;
@@ -87,6 +91,8 @@ struct ts2021_conn *ts2021_conn_new(struct ts2021_worker *tw, struct io *io,
 	const uint8_t hello[NOISE_HELLO_BYTES]);
 /* The handshake of one taken out of tw->waiting: opens or closes it. */
 void ts2021_conn_open(struct ts2021_conn *c);
+/* It is a node's that gets a map. */
+void ts2021_conn_known(struct ts2021_conn *c);
 /* Ends it with all its streams; it is freed at the end of the turn. Once. */
 void ts2021_conn_close(struct ts2021_conn *c, const char *why);
 /* Deadlines, stalls and keep-alives. Returns when to look again (mono ms), or -1: it has been

@@ -229,6 +229,7 @@ ts2021_conn_map_send(struct ts2021_conn *c, int32_t stream, struct h2_part *part
 		return;
 	}
 	io_known(c->io);	/* a map is for nodes of ours only */
+	ts2021_conn_known(c);
 	for (unsigned i = 0; i < part->n; i++)
 		n_bytes += part->segs[i]->len;
 	if (n_bytes > 0) {

@@ -121,7 +121,10 @@ door_later_ask(struct door_worker *dw, struct door_later *l)
 	if (l->is_queued)
 		return;
 	l->is_queued = true;
-	TAILQ_INSERT_TAIL(&dw->later, l, _link);
+	if (l->is_begun)
+		TAILQ_INSERT_HEAD(&dw->later, l, _link);
+	else
+		TAILQ_INSERT_TAIL(&dw->later, l, _link);
 	dw->n_later++;
 	worker_again(dw->w, &dw->again);
 }

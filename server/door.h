@@ -28,7 +28,7 @@ typedef void door_answer_fn(void *arg, const struct io *io, const struct door_he
 /* Takes the connection (unread bytes behind the head are in it already) and answers the upgrade
  * itself. On the worker's thread. ERR_OK: io is taken, and no longer counted: the taker calls
  * worker_conns_add for as long as it has it. Otherwise io is still the door's, which answers 400
- * with *why and closes. head is valid during the call. */
+ * (ERR_BUSY: 503) with *why and closes. head is valid during the call. */
 typedef enum err door_upgrade_fn(void *arg, struct io *io, const struct door_head *head,
 	struct err_text *why);
 /* A plain stream for libmicrohttpd: fd is taken. Called on any worker's thread. peer: without

@@ -238,6 +238,7 @@ conn_upgrade(struct door_conn *c, const struct door_route *r, const struct door_
 {
 	struct err_text why = { "" };
 	struct io *io = c->io;
+	enum err rc;
 
 	if (h->content_length > 0 || h->is_chunked) {
 		conn_refuse(c, h, 400, "an upgrade request has no body");
@@ -245,13 +246,13 @@ conn_upgrade(struct door_conn *c, const struct door_route *r, const struct door_
 	}
 	conn_disarm(c);
 	io_unread(io, c->in.p + h->head_bytes, c->in.len - h->head_bytes);
-	if (r->upgrade(r->arg, io, h, &why) == ERR_OK) {
+	if ((rc = r->upgrade(r->arg, io, h, &why)) == ERR_OK) {
 		(void)conn_release_io(c);
 		door_count(c->dw->w, -1);
 		door_conn_free(c);
 		return;
 	}
-	conn_refuse(c, h, 400, why.s[0] != '\0' ? why.s : "the upgrade failed");
+	conn_refuse(c, h, rc == ERR_BUSY ? 503 : 400, why.s[0] != '\0' ? why.s : "the upgrade failed");
 }
 
 static void
@@ -467,15 +468,20 @@ conn_read(struct door_conn *c)
 static void
 conn_shake(struct door_conn *c)
 {
-	switch (io_tls_handshake(c->io)) {
-	case ERR_OK:
+	int64_t left_ms = c->deadline_ms - worker_now_ms(c->dw->w);
+	enum err rc = ERR_CLOSED;
+
+	if (c->later.is_begun || left_ms >= c->dw->wait_ms[DOOR_WAIT_HEAD] / DOOR_LATE_PART)
+		rc = io_tls_handshake(c->io);
+	else
+		metric_add(METRIC_DOOR_LATE, 1);
+	c->later.is_begun = rc == ERR_AGAIN;
+	if (rc == ERR_AGAIN) {
+		conn_arm(c, io_wants(c->io));
+	} else if (rc == ERR_OK) {
 		c->state = CONN_HEAD;
 		conn_read(c);
-		break;
-	case ERR_AGAIN:
-		conn_arm(c, io_wants(c->io));
-		break;
-	default:
+	} else {
 		metric_add(METRIC_TLS_FAILED, 1);
 		door_conn_free(c);
 	}
@@ -497,6 +503,7 @@ static void
 conn_on_event(evutil_socket_t fd, short what, void *arg)
 {
 	struct door_conn *c = arg;
+	enum err rc;
 
 	(void)fd;
 	OBJ_CHECK(c, DOOR_CONN_MAGIC);
@@ -519,15 +526,10 @@ conn_on_event(evutil_socket_t fd, short what, void *arg)
 	}
 	if (c->later.is_queued)
 		return;
-	if ((what & EV_WRITE) != 0) {	/* the end of the handshake's last flight */
-		enum err rc = io_flush(c->io);
-
-		if (rc != ERR_OK && rc != ERR_AGAIN) {
-			door_conn_free(c);
-			return;
-		}
-	}
-	conn_read(c);
+	if ((what & EV_WRITE) != 0 && (rc = io_flush(c->io)) != ERR_OK && rc != ERR_AGAIN)
+		door_conn_free(c);	/* the end of the handshake's last flight */
+	else
+		conn_read(c);
 }
 
 /* --- birth and return ------------------------------------------------------------------------- */

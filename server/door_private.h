@@ -27,6 +27,9 @@
 /* Handshake steps and further pipelined requests that one turn of the loop may run; a handshake's
  * signature costs 0.1-0.4 ms, during which no packet is relayed. The rest waits for later turns. */
 #define DOOR_LATER_PER_TURN	4
+/* A handshake whose turn comes when less than this part of head_ms is left is not begun: its client,
+ * who waits 10 s for everything, would be gone when it is done, and in a storm all would. */
+#define DOOR_LATE_PART		5
 
 #define DOOR_IDLE_MS		60000	/* no request, or an answer that nobody reads */
 #define DOOR_LINGER_MS		2000	/* after a refusal, until the client has closed */
@@ -82,6 +85,7 @@ struct door {
 struct door_later {
 	TAILQ_ENTRY(door_later) _link;
 	bool is_queued;
+	bool is_begun;		/* before those that are not: what was spent on it shall not be in vain */
 	void (*fn)(struct door_later *l);
 };
 

@@ -39,12 +39,14 @@ usage(FILE *to)
 	    "  --at-once N         handshakes under way (200); --register-at-once N: (50)\n"
 	    "  --hubs N            the last N nodes: they alone have the last key (0)\n"
 	    "  --seed TEXT         keys of the nodes follow from it (default: random)\n"
+	    "  --settle MS         a phase ends when no message came for 400 ms, at the latest then (60000)\n"
 	    "  --timeout S         for each phase (180)\n", to);
 }
 
 enum { OPT_SERVER = 256, OPT_KEY, OPT_TLS, OPT_SNI, OPT_NAME, OPT_PID, OPT_NODES, OPT_PHASES,
 	OPT_IDLE, OPT_CHANGES, OPT_JOINS, OPT_FLAPS, OPT_GRACE, OPT_COMMAND, OPT_AT_ONCE,
-	OPT_REGISTER_AT_ONCE, OPT_HUBS, OPT_BURST, OPT_ROUNDS, OPT_EXPECT, OPT_SEED, OPT_TIMEOUT, OPT_HELP };
+	OPT_REGISTER_AT_ONCE, OPT_HUBS, OPT_BURST, OPT_ROUNDS, OPT_EXPECT, OPT_SEED, OPT_SETTLE,
+	OPT_TIMEOUT, OPT_HELP };
 
 static const struct option options[] = {
 	{ "server", required_argument, NULL, OPT_SERVER }, { "key", required_argument, NULL, OPT_KEY },
@@ -65,6 +67,7 @@ static const struct option options[] = {
 	{ "rounds", required_argument, NULL, OPT_ROUNDS },
 	{ "expect", required_argument, NULL, OPT_EXPECT },
 	{ "seed", required_argument, NULL, OPT_SEED },
+	{ "settle", required_argument, NULL, OPT_SETTLE },
 	{ "timeout", required_argument, NULL, OPT_TIMEOUT },
 	{ "help", no_argument, NULL, OPT_HELP }, { NULL, 0, NULL, 0 },
 };
@@ -80,6 +83,7 @@ set_number(struct nodes_options *o, int opt, const char *name, const char *text)
 		{ OPT_REGISTER_AT_ONCE, &o->register_at_once, 1, 1000000 },
 		{ OPT_HUBS, &o->hubs, 0, 1000000 }, { OPT_BURST, &o->burst, 1, 1000000 },
 		{ OPT_ROUNDS, &o->rounds, 1, 1000 }, { OPT_TIMEOUT, &o->timeout_s, 1, 86400 },
+		{ OPT_SETTLE, &o->settle_ms, 0, 3600000 },
 	};
 
 	for (size_t i = 0; i < COUNT_OF(numbers); i++)
@@ -168,7 +172,8 @@ main(int argc, char **argv)
 	struct nodes_options o = {
 		.name = "nodes", .pid = -1, .keys = keys, .phases = PHASES, .nodes = 100,
 		.at_once = 200, .register_at_once = 50, .joins = 5, .changes = 20, .flaps = 20,
-		.burst = 50, .rounds = 1, .idle_s = 3, .timeout_s = 180, .leave_ms = 15000, .seed = seed,
+		.burst = 50, .rounds = 1, .idle_s = 3, .timeout_s = 180, .settle_ms = 60000,
+		.leave_ms = 15000, .seed = seed,
 	};
 
 	signal(SIGPIPE, SIG_IGN);

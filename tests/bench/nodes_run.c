@@ -14,7 +14,6 @@
 #define EVENTS_MAX	1024
 #define RETRY_MS	300		/* after a refusal; real clients wait longer and longer */
 #define SETTLE_MS	400
-#define SETTLE_MAX_MS	60000
 #define KEEPALIVE_BYTES	40		/* a message of at most so many bytes carries nothing */
 #define BODY_BYTES	4096
 #define KEY_TIMEOUT_NS	(10 * BENCH_NS_PER_S)
@@ -415,7 +414,7 @@ nodes_run_settle(void)
 
 	run.message_ns = begin_ns;
 	while (run.now_ns - run.message_ns < SETTLE_MS * BENCH_NS_PER_MS &&
-	    run.now_ns - begin_ns < SETTLE_MAX_MS * BENCH_NS_PER_MS)
+	    run.now_ns - begin_ns < run.o->settle_ms * BENCH_NS_PER_MS)
 		nodes_run_turn(10);
 }
 

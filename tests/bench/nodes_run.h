@@ -24,6 +24,7 @@ struct nodes_options {
 	unsigned n_keys;
 	const char *phases, *command, *expect;
 	unsigned nodes, at_once, register_at_once, joins, changes, flaps, idle_s, timeout_s;
+	unsigned settle_ms;		/* of nodes_run_settle, at most */
 	unsigned rounds;		/* of the command */
 	unsigned burst;			/* changes at once */
 	unsigned hubs;			/* the last of the nodes: they have the last key */
@@ -73,7 +74,7 @@ void nodes_run_turn(int timeout_ms);
 /* Serves until the condition holds or timeout_ms are over; whether it held. */
 bool nodes_run_until(bool (*is_done)(void), int64_t timeout_ms);
 void nodes_run_wait(int64_t ms);
-/* Until no message came for 400 ms, at most 60 s. */
+/* Until no message came for 400 ms, at most options.settle_ms. */
 void nodes_run_settle(void);
 
 uint64_t nodes_run_wire_bytes(void);

@@ -46,6 +46,7 @@ type lightNode struct {
 	peers  map[tailcfg.NodeID]*tailcfg.Node
 	derp   *tailcfg.DERPMap
 	maps   int // messages of the stream, keep-alives not counted
+	alive  int // keep-alives
 	bytes  int
 	closed error
 
@@ -319,7 +320,9 @@ func (n *lightNode) follow(r io.Reader, dec *zstd.Decoder, first chan<- error) e
 		}
 		n.mu.Lock()
 		n.bytes += len(packed) + 4
-		if !m.KeepAlive {
+		if m.KeepAlive {
+			n.alive++
+		} else {
 			n.maps++
 		}
 		err = n.apply(&m)

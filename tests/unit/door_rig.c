@@ -86,6 +86,8 @@ upgrade_line(void *arg, struct io *io, const struct door_head *head, struct err_
 	(void)arg;
 	if (door_str_is(door_http_field(head, "X-Fail"), "1"))
 		return err_say(why, ERR_INVAL, "X-Fail is set");
+	if (door_str_is(door_http_field(head, "X-Fail"), "busy"))
+		return err_say(why, ERR_BUSY, "too many at once");
 	t = obj_alloc(sizeof(*t));
 	t->io = io;
 	t->ev = event_new(io_worker(io)->base, io_fd(io), EV_READ | EV_PERSIST, taker_on_event, t);

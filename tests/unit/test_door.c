@@ -7,6 +7,8 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include "base/metrics.h"
+
 /* --- tests ------------------------------------------------------------------------------------ */
 
 static void
@@ -94,6 +96,8 @@ answers_and_refusals(void **state)
 		  "Sec-WebSocket-Protocol: derp\r\n\r\n", "HTTP/1.1 426", "", true },
 		{ "GET /derp HTTP/1.1\r\nHost: h\r\nConnection: upgrade\r\nUpgrade: DERP\r\nX-Fail: 1\r\n\r\n",
 		    "HTTP/1.1 400", "X-Fail is set", true },
+		{ "GET /derp HTTP/1.1\r\nHost: h\r\nConnection: upgrade\r\nUpgrade: DERP\r\n"
+		  "X-Fail: busy\r\n\r\n", "HTTP/1.1 503", "too many at once", true },
 		{ "GET /derp HTTP/1.1\r\nHost: h\r\nConnection: upgrade\r\nUpgrade: DERP\r\n"
 		  "Content-Length: 1\r\n\r\nx", "HTTP/1.1 400", "no body", true },
 		{ "GET /both HTTP/1.1\r\nHost: h\r\n\r\n", "HTTP/1.1 200", "GET", false },
@@ -185,7 +189,7 @@ slow_clients_are_ended(void **state)
 	struct door_rig *f = *state;
 	char text[8192];
 
-	f->cfg.limits.head_ms = 120;
+	f->cfg.limits.head_ms = 300;
 	door_rig_start(f);
 	for (size_t i = 0; i < COUNT_OF(cases); i++) {
 		struct client c = client_open(f, f->https_port, false);
@@ -217,6 +221,27 @@ slow_clients_are_ended(void **state)
 	client_until(&c, "127.0.0.1 plain", text);
 	client_close(&c);
 	door_rig_expect_conns(f, 0);
+}
+
+/* Who would be served when its client has given up is not begun with. */
+static void
+late_handshakes_are_not_begun(void **state)
+{
+	struct door_rig *f = *state;
+	int64_t before = metric_get(METRIC_DOOR_LATE);
+	char text[8192];
+
+	f->cfg.limits.head_ms = 2000;
+	door_rig_start(f);
+	struct client c = client_open(f, f->https_port, false);
+	struct pollfd p = { c.fd, POLLIN, 0 };
+	assert_int_equal(poll(&p, 1, 1700), 0);
+	client_send(&c, "\x16\x03\x01", 3);
+	client_until(&c, NULL, text);
+	assert_string_equal(text, "");
+	client_close(&c);
+	door_rig_expect_conns(f, 0);
+	assert_int_equal(metric_get(METRIC_DOOR_LATE), before + 1);
 }
 
 static void
@@ -438,6 +463,7 @@ main(void)
 		STARTED(beside_a_route_is_passed),
 		STARTED(upgrades_get_what_followed),
 		CONFIGURED(slow_clients_are_ended),
+		CONFIGURED(late_handshakes_are_not_begun),
 		STARTED(large_heads_are_refused),
 		CONFIGURED(half_open_connections_are_bounded),
 		CONFIGURED(guests_are_bounded),

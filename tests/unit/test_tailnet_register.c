@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "base/metrics.h"
 #include "coord/ipam.h"
 #include "fake_tailnet.h"
 
@@ -303,6 +304,37 @@ test_single_use(void **state)
 	assert_int_equal(fake.t->nodes.count, 1);
 }
 
+/* Behind one that has waited for the disk for 5 s nobody else is made to wait; who is known is not put off. */
+static void
+test_slow_disk_puts_off(void **state)
+{
+	int64_t put_off = metric_get(METRIC_REGISTER_LATER);
+	size_t n_free;
+
+	(void)state;
+	fake_register(&(struct fake_req){ .machine = 1, .key = 11, .auth = keys[R] });
+	fake_commit();
+	clock_test_set(1000, T0);
+	fake_register(&(struct fake_req){ .machine = 2, .key = 12, .auth = keys[R] });
+	clock_test_set(5999, T0);
+	fake_register(&(struct fake_req){ .machine = 3, .key = 13, .auth = keys[R] });
+	assert_int_equal(fake_queued, 2);
+	n_free = ipam_free_count(fake.t->ipam, 4);
+	clock_test_set(6000, T0);
+	fake_register(&(struct fake_req){ .machine = 4, .key = 14, .auth = keys[R] });
+	assert_int_equal(fake_reply()->status, 429);
+	assert_in_range(fake_reply()->retry_after_s, 2, 8);
+	assert_int_equal(metric_get(METRIC_REGISTER_LATER), put_off + 1);
+	assert_int_equal(ipam_free_count(fake.t->ipam, 4), n_free);
+	fake_register(&(struct fake_req){ .machine = 1, .key = 11 });
+	assert_int_equal(fake_reply()->status, 200);
+	fake_commit_one(ERR_OK, "");	/* the next has waited for a millisecond less */
+	fake_register(&(struct fake_req){ .machine = 4, .key = 14, .auth = keys[R] });
+	assert_int_equal(fake_queued, 2);
+	fake_commit();
+	assert_int_equal(fake.t->nodes.count, 4);
+}
+
 /* The database has the last word: revoked between our look and the commit. */
 static void
 test_refused_by_commit(void **state)
@@ -530,7 +562,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_table), TEST(test_profile_and_addresses), TEST(test_expiry),
 		TEST(test_rotation_keeps_everything), TEST(test_single_use),
-		TEST(test_refused_by_commit), TEST(test_commit_failure_undoes),
+		TEST(test_slow_disk_puts_off), TEST(test_refused_by_commit), TEST(test_commit_failure_undoes),
 		TEST(test_repeated_request), TEST(test_waiting), TEST(test_waiting_of_many),
 		TEST(test_node_key_race),
 		TEST(test_refusals_are_rationed), TEST(test_refusals_of_a_network),
