@@ -40,8 +40,8 @@ size_t derp_route_quota_take(struct derp_route *rt, const struct node_key *key, 
 	struct conn_ref **refs);
 /* A reference of it, or NULL. The entry is one that derp_route_add gave. */
 struct quota_set *derp_route_quota(struct derp_route *rt, struct derp_route_entry *e);
-/* No longer admitted, and without a quota. *refs: its connections, n of them, the caller's to close; the caller frees
- * the array (NULL when n is 0). */
+/* No longer admitted, and without a quota. *refs: its connections, n of them, the caller's to close; the
+ * caller frees the array (NULL when n is 0). */
 size_t derp_route_expel(struct derp_route *rt, const struct node_key *key, struct conn_ref **refs);
 
 /* A connection that comes. */
