@@ -421,10 +421,14 @@ derp_conn_refused(struct derp_conn *c, const struct node_key *key, const char *w
 
 /* Has it proved the mesh key? */
 static bool
-derp_conn_is_mesh(const struct derp_shared *shared, const struct derp_hello_info *info)
+derp_conn_is_mesh(struct derp_shared *shared, const struct derp_hello_info *info)
 {
-	return shared->has_mesh_key && info->has_mesh_key &&
-	    sodium_memcmp(shared->mesh_key, info->mesh_key, KEY_BYTES) == 0;
+	uint8_t key[KEY_BYTES];
+	bool is_mesh = info->has_mesh_key && derp_mesh_key(shared, key) &&
+	    sodium_memcmp(key, info->mesh_key, KEY_BYTES) == 0;
+
+	sodium_memzero(key, sizeof key);
+	return is_mesh;
 }
 
 /* Into the table of routes; mesh peers need no admission. */
@@ -434,7 +438,7 @@ derp_conn_join(struct derp_conn *c, const struct derp_hello_info *info)
 	struct derp_shared *shared = c->dw->shared;
 	struct derp_route_join join = {
 		.key = info->key, .ref = c->ref, .addr = *io_peer(c->io),
-		.must_be_admitted = shared->cfg->derp.verify_clients,
+		.must_be_admitted = shared->cfg->derp.verify_clients && !atomic_load(&shared->admits_all),
 	};
 
 	if (derp_conn_is_mesh(shared, info)) {

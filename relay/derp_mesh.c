@@ -2,64 +2,23 @@
  * Dialling other relays, and what they say. WAITING -> RESOLVING -> CONNECTING -> SHAKING (TLS) ->
  * ASKING (HTTP) -> UP, and from anywhere back to WAITING; OURSELVES is the end.
  */
-#include "relay/derp_mesh.h"
+#include "relay/derp_mesh_private.h"
 
 #include <errno.h>
 #include <event2/event.h>
-#include <event2/event_struct.h>
 #include <netdb.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 #include <sodium.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "base/io.h"
-#include "base/log.h"
-#include "base/lookup.h"
 #include "base/metrics.h"
-#include "base/obj.h"
-#include "relay/derp_conn.h"
 #include "relay/derp_hello.h"
-#include "relay/derp_mesh_target.h"
 #include "relay/derp_peers.h"
 
-#define LINK_MAGIC	0xde49113cu
-#define KEY_FILE_MAX	256		/* 64 digits and white space */
 #define ANSWER_BYTES	4096
-
-enum link_state {
-	LINK_WAITING, LINK_RESOLVING, LINK_CONNECTING, LINK_SHAKING, LINK_ASKING, LINK_UP,
-	LINK_OURSELVES,
-};
-
-/* A key that the other relay has. */
-struct link_key {
-	struct node_key key;
-};
-
-struct derp_link {
-	uint32_t magic;
-	enum link_state state;
-	struct derp_worker *dw;		/* borrowed */
-	struct derp_mesh_target target;
-	char name[264];			/* for the log */
-	bool has_failed;		/* and it was said */
-	unsigned attempt;		/* takes the name's addresses in turns */
-	int64_t due_ms;			/* WAITING: dial; else: give up */
-	int64_t heard_ms;
-	struct lookup *lookup;	/* RESOLVING; owned */
-	int fd;				/* CONNECTING; -1: none */
-	struct io *io;			/* SHAKING, ASKING; owned */
-	struct derp_conn *conn;		/* UP; it owns io then */
-	bool is_watched;		/* ev is added */
-	struct event ev;
-	struct conn_ref ref;		/* UP, once the other relay has said its key */
-	struct map keys;		/* struct link_key, owned */
-	LIST_ENTRY(derp_link) link;
-};
 
 /* --- the end of an attempt -------------------------------------------------------------------- */
 
@@ -71,9 +30,8 @@ link_unwatch(struct derp_link *l)
 	l->is_watched = false;
 }
 
-/* Lets go of everything but the conn. */
-static void
-link_drop(struct derp_link *l)
+void
+derp_mesh_drop(struct derp_link *l)
 {
 	link_unwatch(l);
 	lookup_drop(l->lookup);
@@ -89,7 +47,7 @@ link_drop(struct derp_link *l)
 static void
 link_fail(struct derp_link *l, const char *why)
 {
-	link_drop(l);
+	derp_mesh_drop(l);
 	if (!l->has_failed)
 		log_warn(LOG_RELAY, "no link to a relay of the region", "relay", l->name, "why", why);
 	l->has_failed = true;
@@ -349,7 +307,7 @@ derp_mesh_stop(struct derp_worker *dw)
 	struct derp_link *l;
 
 	LIST_FOREACH(l, &dw->links, link) {
-		link_drop(l);
+		derp_mesh_drop(l);
 		if (l->state != LINK_UP)
 			l->state = LINK_OURSELVES;
 	}
@@ -373,7 +331,7 @@ static enum err
 link_hello(struct derp_link *l, struct derp_conn *c, const uint8_t *payload, size_t n)
 {
 	struct derp_shared *shared = l->dw->shared;
-	uint8_t frame[DERP_HELLO_CLIENT_MAX_BYTES + DERP_FRAME_HDR_BYTES];
+	uint8_t frame[DERP_HELLO_CLIENT_MAX_BYTES + DERP_FRAME_HDR_BYTES], mesh_key[KEY_BYTES];
 	size_t n_frame;
 	enum err rc;
 
@@ -384,7 +342,10 @@ link_hello(struct derp_link *l, struct derp_conn *c, const uint8_t *payload, siz
 		log_info(LOG_RELAY, "derp.mesh_with names this relay itself: left out", "relay", l->name);
 		return ERR_EXISTS;
 	}
-	rc = derp_hello_client_put(c->key.b, &shared->key, shared->mesh_key, frame, &n_frame);
+	if (!derp_mesh_key(shared, mesh_key))
+		return ERR_DENIED;
+	rc = derp_hello_client_put(c->key.b, &shared->key, mesh_key, frame, &n_frame);
+	sodium_memzero(mesh_key, sizeof mesh_key);
 	if (rc != ERR_OK)
 		return rc;
 	n_frame += derp_frame_put_hdr(frame + n_frame, DERP_FRAME_WATCH_CONNS, 0);
@@ -462,98 +423,4 @@ derp_mesh_down(struct derp_link *l, struct derp_worker *dw, const char *why)
 	l->ref = (struct conn_ref){ .generation = 0 };
 	if (l->state == LINK_UP && !dw->is_stopping)
 		link_fail(l, why);
-}
-
-/* --- birth and death -------------------------------------------------------------------------- */
-
-static enum err
-mesh_key_read(struct derp_shared *shared, const char *path, struct err_text *why)
-{
-	char text[KEY_FILE_MAX + 1], *p = text;
-	FILE *f = fopen(path, "re");
-	enum err rc;
-	size_t n;
-
-	if (f == NULL)
-		return err_say(why, ERR_IO, "derp.mesh_key_file: cannot read %s: %s", path,
-		    strerror(errno));
-	n = fread(text, 1, sizeof text - 1, f);
-	fclose(f);
-	text[n] = '\0';
-	p += strspn(p, " \t\r\n");
-	n = strlen(p);
-	while (n > 0 && strchr(" \t\r\n", p[n - 1]) != NULL)
-		n--;
-	rc = n == 2 * KEY_BYTES ? key_hex_parse(p, n, shared->mesh_key) : ERR_INVAL;
-	sodium_memzero(text, sizeof text);
-	if (rc != ERR_OK || sodium_is_zero(shared->mesh_key, KEY_BYTES))
-		return err_say(why, ERR_INVAL, "derp.mesh_key_file: %s does not hold 64 hex digits", path);
-	shared->has_mesh_key = true;
-	return ERR_OK;
-}
-
-static void
-link_new(struct derp_worker *dw, const struct derp_mesh_target *t)
-{
-	struct derp_link *l = obj_alloc(sizeof *l);
-
-	l->magic = LINK_MAGIC;
-	l->dw = dw;
-	l->target = *t;
-	l->fd = -1;
-	snprintf(l->name, sizeof l->name, "%s:%u", t->host, (unsigned)t->port);
-	MAP_INIT(&l->keys, struct link_key, key);
-	LIST_INSERT_HEAD(&dw->links, l, link);
-}
-
-enum err
-derp_mesh_open(struct derp_shared *shared, struct err_text *why)
-{
-	const struct config *cfg = shared->cfg;
-	const char *path = cfg->derp.mesh_key_file;
-	unsigned n_workers = worker_group_count(shared->group);
-	enum err rc;
-
-	if (path == NULL || *path == '\0') {
-		if (cfg->derp.mesh_with.n > 0)
-			return err_say(why, ERR_INVAL, "derp.mesh_with needs derp.mesh_key_file");
-		return ERR_OK;
-	}
-	if ((rc = mesh_key_read(shared, path, why)) != ERR_OK)
-		return rc;
-	shared->mesh_tls = SSL_CTX_new(TLS_client_method());
-	ASSERT(shared->mesh_tls != NULL);
-	io_tls_ctx_init(shared->mesh_tls);
-	if (SSL_CTX_set_default_verify_paths(shared->mesh_tls) != 1)
-		log_warn(LOG_RELAY, "no certificate authorities are known: links need sha256-raw pins");
-	for (unsigned i = 0; i < cfg->derp.mesh_with.n; i++) {
-		const char *text = cfg->derp.mesh_with.items[i];
-		struct derp_mesh_target t;
-
-		if (derp_mesh_target_parse(text, &t) != ERR_OK)
-			return err_say(why, ERR_INVAL, "derp.mesh_with: \"%s\" names no relay", text);
-		link_new(shared->workers[i % n_workers], &t);
-	}
-	return ERR_OK;
-}
-
-void
-derp_mesh_close(struct derp_shared *shared)
-{
-	for (unsigned i = 0; i < worker_group_count(shared->group); i++) {
-		struct derp_worker *dw = shared->workers[i];
-		struct derp_link *l;
-
-		while ((l = LIST_FIRST(&dw->links)) != NULL) {
-			OBJ_CHECK(l, LINK_MAGIC);
-			ASSERT(l->conn == NULL);
-			link_drop(l);
-			LIST_REMOVE(l, link);
-			map_fini(&l->keys);
-			l->magic = 0;
-			free(l);
-		}
-	}
-	SSL_CTX_free(shared->mesh_tls);
-	shared->mesh_tls = NULL;
 }

@@ -26,6 +26,11 @@ struct derp_worker;
 /* Reads config.derp.mesh_key_file and makes the links of mesh_with, which are dialled when the workers
  * run. ERR_IO or ERR_INVAL with *why. Main thread, before the workers start, once. */
 enum err derp_mesh_open(struct derp_shared *shared, struct err_text *why) MUST_USE;
+/* See relay_mesh_set. */
+void derp_mesh_set(struct derp_shared *shared, const uint8_t key[KEY_BYTES], const char *const *targets,
+	unsigned n);
+/* The key of the mesh, the caller's to wipe; false: there is none. Any thread. */
+bool derp_mesh_key(struct derp_shared *shared, uint8_t out[KEY_BYTES]);
 /* After the workers stopped. */
 void derp_mesh_close(struct derp_shared *shared);
 

@@ -6,9 +6,11 @@
 #include <stdatomic.h>
 #include <string.h>
 
+#include "base/buf.h"
 #include "base/map.h"
 #include "base/metrics.h"
 #include "base/obj.h"
+#include "relay/derp_frame.h"
 
 /* Many more than workers, so that two seldom meet. Whoever chooses keys to meet in one shard makes
  * locks wait, no more: the tables inside are keyed. */
@@ -203,6 +205,28 @@ derp_route_conns(struct derp_route *rt, const struct node_key *key, struct conn_
 	size_t n = entry_conns(map_find(&s->entries, key), refs);
 
 	shard_unlock(s);
+	return n;
+}
+
+size_t
+derp_route_strangers(struct derp_route *rt, struct conn_ref **refs)
+{
+	struct buf found = { .len = 0 };
+	size_t n;
+
+	for (unsigned i = 0; i < SHARDS; i++) {
+		struct derp_route_entry *e;
+		size_t cursor = 0;
+
+		pthread_mutex_lock(&rt->shards[i].lock);
+		while ((e = map_next(&rt->shards[i].entries, &cursor)) != NULL)
+			for (unsigned k = 0; !e->is_admitted && k < e->n; k++)
+				if ((e->members[k].flags & DERP_FRAME_PRESENT_MESH) == 0)
+					buf_append(&found, &e->members[k].ref, sizeof e->members[k].ref);
+		pthread_mutex_unlock(&rt->shards[i].lock);
+	}
+	n = found.len / sizeof **refs;
+	*refs = (struct conn_ref *)(void *)found.p;
 	return n;
 }
 

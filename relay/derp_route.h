@@ -44,6 +44,10 @@ struct quota_set *derp_route_quota(struct derp_route *rt, struct derp_route_entr
  * caller frees the array (NULL when n is 0). */
 size_t derp_route_expel(struct derp_route *rt, const struct node_key *key, struct conn_ref **refs);
 
+/* The connections of keys that are not admitted, mesh peers' left out; as derp_route_expel gives
+ * them. */
+size_t derp_route_strangers(struct derp_route *rt, struct conn_ref **refs);
+
 /* A connection that comes. */
 struct derp_route_join {
 	struct node_key key;

@@ -6,6 +6,7 @@
 #ifndef RELAY_DERP_WORKER_H
 #define RELAY_DERP_WORKER_H
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -40,9 +41,11 @@ struct derp_shared {
 	uint8_t public_key[KEY_BYTES];
 	struct derp_worker *workers[WORKER_MAX];
 	struct derp_watch_list watchers;	/* has its own lock */
+	pthread_mutex_t mesh_lock;		/* of the two below, which relay_mesh_set changes */
 	bool has_mesh_key;
 	uint8_t mesh_key[KEY_BYTES];
 	struct ssl_ctx_st *mesh_tls;		/* of links; NULL: none */
+	atomic_bool admits_all;			/* whatever routes say */
 	atomic_uint n_remote;			/* senders in the remote maps of all workers */
 };
 

@@ -34,6 +34,8 @@ relay_new(const struct config *cfg, struct worker_group *g, const struct private
 	r->shared.routes = derp_route_new();
 	derp_watch_list_init(&r->shared.watchers);
 	atomic_init(&r->shared.n_remote, 0);
+	atomic_init(&r->shared.admits_all, false);
+	ASSERT(pthread_mutex_init(&r->shared.mesh_lock, NULL) == 0);
 	private_key_public(key, r->shared.public_key);
 	for (unsigned i = 0; i < worker_group_count(g); i++)
 		r->shared.workers[i] = derp_worker_new(&r->shared, worker_group_at(g, i));
@@ -54,6 +56,7 @@ relay_free(struct relay *r)
 	derp_watch_list_fini(&r->shared.watchers);
 	sodium_memzero(&r->shared.key, sizeof r->shared.key);
 	sodium_memzero(r->shared.mesh_key, sizeof r->shared.mesh_key);
+	pthread_mutex_destroy(&r->shared.mesh_lock);
 	r->magic = 0;
 	free(r);
 }
@@ -120,6 +123,42 @@ relay_quota_take(struct relay *r, const struct node_key *key, struct quota_set *
 	n = derp_route_quota_take(r->shared.routes, key, quotas, &refs);
 	derp_conn_quota_all(&r->shared, refs, n);
 	free(refs);
+}
+
+void
+relay_retire(struct relay *r, const struct node_key *key)
+{
+	struct conn_ref *refs;
+
+	OBJ_CHECK(r, RELAY_MAGIC);
+	(void)derp_route_expel(r->shared.routes, key, &refs);
+	free(refs);
+}
+
+void
+relay_admit_all(struct relay *r, bool is_on)
+{
+	OBJ_CHECK(r, RELAY_MAGIC);
+	atomic_store(&r->shared.admits_all, is_on);
+}
+
+void
+relay_expel_strangers(struct relay *r)
+{
+	struct conn_ref *refs;
+	size_t n;
+
+	OBJ_CHECK(r, RELAY_MAGIC);
+	n = derp_route_strangers(r->shared.routes, &refs);
+	derp_conn_close_all(&r->shared, refs, n, "its node is not known");
+	free(refs);
+}
+
+void
+relay_mesh_set(struct relay *r, const uint8_t key[KEY_BYTES], const char *const *targets, unsigned n)
+{
+	OBJ_CHECK(r, RELAY_MAGIC);
+	derp_mesh_set(&r->shared, key, targets, n);
 }
 
 /* --- STUN ------------------------------------------------------------------------------------- */

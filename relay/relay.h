@@ -54,6 +54,18 @@ bool relay_has(struct relay *r, const struct node_key *key);
 /* What an admitted key may send from now on: one reference is taken over; NULL: as much as it likes.
  * Any thread, as above. */
 void relay_quota_take(struct relay *r, const struct node_key *key, struct quota_set *quotas);
+/* Not admitted any more, but its connections stay. Any thread. */
+void relay_retire(struct relay *r, const struct node_key *key);
+/* Everybody is admitted, until false. Any thread. */
+void relay_admit_all(struct relay *r, bool is_on);
+/* Closes connections whose key is not admitted: those that came meanwhile. Any thread. */
+void relay_expel_strangers(struct relay *r);
+
+/* The key of the region's mesh and the other relays, n of them in the form of
+ * relay/derp_mesh_target.h, from now on: links to others end, new ones are dialled. Not together with
+ * config.derp.mesh_key_file. What is none of that form is left out, and logged. Any thread, one at
+ * a time; takes effect once the workers run. */
+void relay_mesh_set(struct relay *r, const uint8_t key[KEY_BYTES], const char *const *targets, unsigned n);
 
 /* STUN on config.listen_stun: sockets polled by worker 0. ERR_IO with *why. Main thread, before
  * the workers start. */
