@@ -54,6 +54,9 @@ struct config {
 		bool verify_clients;
 		char *mesh_key_file;	/* "" = no mesh */
 		struct config_list mesh_with;	/* other relays of the region: see relay/derp_mesh_target.h */
+		struct config_list paths;	/* files with further regions, in the form of headscale */
+		unsigned relay_valid_hours;	/* relays go by what they were told last for so long */
+		unsigned relay_gone_hours;	/* away so long = out of the DERP map; 0: never */
 	} derp;
 	struct {
 		unsigned offline_grace_s;	/* peers hear "offline" so long after the stream's end */

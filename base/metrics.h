@@ -100,6 +100,8 @@
 	X(DERP_FWD_IN, "derp_packets_forwarded_in", "counter", "packets from other relays") \
 	X(DERP_FWD_OUT, "derp_packets_forwarded_out", "counter", "packets to other relays") \
 	X(DERP_WATCHERS, "derp_watchers", "gauge", "mesh peers that watch who is connected") \
+	X(RELAYS, "fairlead_relays", "gauge", "relays on other machines that have a credential") \
+	X(RELAYS_HERE, "fairlead_relays_connected", "gauge", "of these, connected to this server") \
 	X(DERP_LINKS, "fairlead_derp_mesh_links", "gauge", "links to other relays that are up") \
 	X(DERP_MULTI_CREATED, "derp_multiforwarder_created", "counter", "keys found at a second relay") \
 	X(DERP_MULTI_DELETED, "derp_multiforwarder_deleted", "counter", "keys left at one relay only") \

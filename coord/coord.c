@@ -25,6 +25,7 @@ struct coord {
 	struct store *store;		/* owned */
 	struct tailnet *tailnet;	/* owned: "default" */
 	char derp_pin[96];		/* "": none */
+	struct tailnet_deps outer;	/* whom we tell of admission, beside other relays */
 	struct audit_reader *audit;	/* owned */
 	struct policies_reader *policies;	/* owned */
 	struct jobs *jobs;		/* owned */
@@ -181,6 +182,26 @@ hook_gone(void *arg, struct conn_ref conn, int32_t stream, unsigned silent_ms)
 	mbox_post_always(m->coord->mbox, &m->msg);
 }
 
+/* --- admission: our own relay, and those on other machines ------------------------------------- */
+
+static void
+on_admit(void *arg, const struct node_key *key)
+{
+	struct coord *c = arg;
+
+	c->outer.admit(c->outer.arg, key);
+	tailnet_relay_note(c->tailnet, key, true);
+}
+
+static void
+on_expel(void *arg, const struct node_key *key)
+{
+	struct coord *c = arg;
+
+	c->outer.expel(c->outer.arg, key);
+	tailnet_relay_note(c->tailnet, key, false);
+}
+
 static const char *
 pin_keep(struct coord *c, const char *pin)
 {
@@ -203,6 +224,10 @@ load(struct coord *c, const struct coord_params *p, struct err_text *why)
 	    (rc = store_load_tailnet_id(c->store, "default", &id, why)) != ERR_OK ||
 	    (rc = jobs_new(p->mbox, &c->jobs, why)) != ERR_OK)
 		return rc;
+	c->outer = deps;
+	deps.arg = c;
+	deps.admit = on_admit;
+	deps.expel = on_expel;
 	deps.base = p->base;
 	deps.cfg = p->cfg;
 	deps.control = c->control;
@@ -212,6 +237,7 @@ load(struct coord *c, const struct coord_params *p, struct err_text *why)
 	c->tailnet = tailnet_new(id, "default", &deps);
 	if (p->is_held)
 		store_hold(c->store);
+	tailnet_relay_start(c->tailnet, p->noise_key);
 	if ((rc = store_load_tailnet(c->store, c->tailnet, why)) != ERR_OK ||
 	    (rc = store_start(c->store, why)) != ERR_OK)
 		return rc;
@@ -319,6 +345,7 @@ coord_free(struct coord *c)
 	OBJ_CHECK(c, COORD_MAGIC);
 	if (c->tailnet != NULL) {
 		tailnet_policy_file_stop(c->tailnet);
+		tailnet_relay_stop(c->tailnet);
 		tailnet_free(c->tailnet);
 	}
 	jobs_free(c->jobs);

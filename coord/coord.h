@@ -21,6 +21,7 @@
 #include "coord/tailnet_dns.h"
 #include "coord/tailnet_login.h"
 #include "coord/tailnet_region.h"
+#include "coord/tailnet_relay.h"
 #include "coord/tailnet_route.h"
 #include "coord/tailnet_policy_save.h"
 #include "coord/tailnet_ssh.h"

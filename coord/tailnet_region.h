@@ -25,6 +25,7 @@ struct tailnet_relay {
 	struct region_relay r;		/* first: key of the map is its name */
 	uint32_t magic;
 	/* of tailnet_relay.c */
+	struct tailnet *t;		/* once it came */
 	struct relay_feed *feed;	/* borrowed; NULL: it is away */
 	struct relay_probe *probe;	/* under way, or NULL */
 	struct region_node reported;	/* by the relay, since it came */

@@ -183,8 +183,8 @@ apply(struct derp_admit *a, const struct admit_record *r, int64_t now_unix_s, st
 		return ERR_OK;
 	}
 	if (r->issued_unix_s < a->issued_unix_s - BACK_MAX_S)
-		return err_say(why, ERR_PROTO, "the coordinator says what it said before: its clock, or somebody "
-		    "between, is wrong");
+		return err_say(why, ERR_PROTO, "the coordinator says what it said before: its clock is "
+		    "wrong, or somebody is between");
 	if (r->kind != ADMIT_SNAPSHOT && !is_next)
 		return err_say(why, ERR_PROTO, "a part of what the coordinator said is missing");
 	if (r->kind == ADMIT_SNAPSHOT)

@@ -11,10 +11,10 @@
 #include "server/suggest.h"
 
 static const struct cmd *const cmds[] = {
-	&cmd_serve, &cmd_console, &cmd_users, &cmd_keys, &cmd_nodes, &cmd_routes, &cmd_regions, &cmd_policy,
-	&cmd_auth, &cmd_ssh, &cmd_apikeys, &cmd_oauth_clients, &cmd_clusters, &cmd_settings, &cmd_dns,
-	&cmd_audit, &cmd_status, &cmd_health, &cmd_doctor, &cmd_restart, &cmd_backup,
-	&cmd_restore, &cmd_config, &cmd_version,
+	&cmd_serve, &cmd_console, &cmd_users, &cmd_keys, &cmd_nodes, &cmd_routes, &cmd_regions,
+	&cmd_relays, &cmd_policy, &cmd_auth, &cmd_ssh, &cmd_apikeys, &cmd_oauth_clients,
+	&cmd_clusters, &cmd_settings, &cmd_dns, &cmd_relay, &cmd_audit, &cmd_status, &cmd_health,
+	&cmd_doctor, &cmd_restart, &cmd_backup, &cmd_restore, &cmd_config, &cmd_version,
 };
 
 /* Words of other control servers' commands. */

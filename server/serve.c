@@ -16,8 +16,8 @@
 #include "server/serve_private.h"
 
 /* Every connection is a descriptor (two when passed to libmicrohttpd). */
-static void
-raise_descriptor_limit(void)
+void
+serve_descriptors(void)
 {
 	struct rlimit r;
 
@@ -173,21 +173,13 @@ make_coord(struct serve *s, struct err_text *why)
 	return coord_new(&p, &s->coord, why);
 }
 
-/* Everything up to the bound sockets: what a second server or a wrong path fails at. */
-static enum err
-make_front(struct serve *s, struct err_text *why)
+enum err
+serve_open(struct serve *s, struct err_text *why)
 {
 	enum err rc;
 	uint8_t derp_public[KEY_BYTES];
 
-	rc = s->options.takes_over ?
-	    takeover_begin(s->cfg->data_dir, &s->takeover, &s->lock_fd, why) :
-	    datadir_open(s->cfg->data_dir, &s->lock_fd, why);
-	if (rc != ERR_OK ||
-	    (rc = datadir_check(s->cfg->data_dir, why)) != ERR_OK ||
-	    (rc = load_keys(s, why)) != ERR_OK ||
-	    (rc = find_host(s, why)) != ERR_OK ||
-	    (rc = coordinator_new(&s->coordinator, why)) != ERR_OK ||
+	if ((rc = coordinator_new(&s->coordinator, why)) != ERR_OK ||
 	    (rc = serve_cert_open(s, why)) != ERR_OK ||
 	    (rc = worker_group_new(s->cfg->workers, &s->workers, why)) != ERR_OK)
 		return rc;
@@ -198,15 +190,32 @@ make_front(struct serve *s, struct err_text *why)
 	relay_public_key(s->relay, derp_public);
 	if ((rc = tls_add_derp_meta(s->tls, derp_public, why)) != ERR_OK ||
 	    (rc = door_new(s->cfg, s->workers, s->tls, &s->door, why)) != ERR_OK ||
-	    (rc = door_listen(s->door, why)) != ERR_OK ||
-	    (rc = relay_stun_listen(s->relay, why)) != ERR_OK)
+	    (rc = door_listen(s->door, why)) != ERR_OK)
+		return rc;
+	return relay_stun_listen(s->relay, why);
+}
+
+/* Everything up to the bound sockets: what a second server or a wrong path fails at. */
+static enum err
+make_front(struct serve *s, struct err_text *why)
+{
+	enum err rc;
+
+	rc = s->options.takes_over ?
+	    takeover_begin(s->cfg->data_dir, &s->takeover, &s->lock_fd, why) :
+	    datadir_open(s->cfg->data_dir, &s->lock_fd, why);
+	if (rc != ERR_OK ||
+	    (rc = datadir_check(s->cfg->data_dir, why)) != ERR_OK ||
+	    (rc = load_keys(s, why)) != ERR_OK ||
+	    (rc = find_host(s, why)) != ERR_OK ||
+	    (rc = serve_open(s, why)) != ERR_OK)
 		return rc;
 	return find_url(s, why);
 }
 
 /* Monitoring that cannot begin is no reason to serve nobody. */
-static void
-open_metrics(struct serve *s)
+void
+serve_metrics(struct serve *s)
 {
 	struct err_text why;
 
@@ -226,7 +235,7 @@ serve_new(const struct config *cfg, const struct serve_options *options, struct 
 	s->cfg = cfg;
 	s->options = *options;
 	s->lock_fd = -1;
-	raise_descriptor_limit();
+	serve_descriptors();
 	if ((rc = make_front(s, why)) != ERR_OK ||
 	    (rc = privileges_drop(cfg, why)) != ERR_OK ||
 	    (rc = serve_handover_database(s, why)) != ERR_OK ||
@@ -244,7 +253,7 @@ serve_new(const struct config *cfg, const struct serve_options *options, struct 
 		return rc;
 	}
 	s->backup = backup_new(cfg, coordinator_mbox(s->coordinator), s->http);
-	open_metrics(s);
+	serve_metrics(s);
 	make_answers(s);
 	serve_routes(s);
 	*out = s;

@@ -27,7 +27,10 @@ look(struct serve *s, bool is_now)
 {
 	if (!tls_check(s->tls, is_now))
 		return;
-	coord_set_derp_pin(s->coord, serve_derp_pin(s));
+	if (s->coord != NULL)
+		coord_set_derp_pin(s->coord, serve_derp_pin(s));
+	if (s->on_cert != NULL)
+		s->on_cert(s);
 	publish(s);
 }
 

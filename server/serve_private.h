@@ -1,5 +1,6 @@
 /* What the parts of serve share: serve.c (order), serve_routes.c (paths), serve_cert.c
- * (certificate), serve_handover.c (graceful restart), serve_first.c (first key, banner). */
+ * (certificate), serve_handover.c (graceful restart), serve_first.c (first key, banner). `fairlead
+ * relay` (relay_main.c) is one without coord and http. */
 #ifndef SERVER_SERVE_PRIVATE_H
 #define SERVER_SERVE_PRIVATE_H
 
@@ -47,6 +48,7 @@ struct serve {
 	struct takeover *takeover;		/* NULL: we do not take over, or have done so */
 	bool has_taken_over;
 	bool has_left, has_failed;		/* another process serves; nobody can */
+	void (*on_cert)(struct serve *s);	/* another certificate serves; NULL: nobody is told */
 };
 
 /* serve_routes.c: which path goes where. Before the workers start. */
@@ -71,5 +73,13 @@ enum err serve_handover_finish(struct serve *s, struct err_text *why) MUST_USE;
 /* serve_first.c: makes the first user and auth key when there is no user yet (or a key when
  * asked), then prints where everything is and how to join. ERR_* with *why. */
 enum err serve_first(struct serve *s, struct err_text *why) MUST_USE;
+
+/* serve.c, for relay_main.c too: the loop, certificate, workers, relay and every socket, once data
+ * directory, keys and host are there. ERR_* with *why; then only serve_free. */
+enum err serve_open(struct serve *s, struct err_text *why) MUST_USE;
+/* Metrics, if there are to be any. */
+void serve_metrics(struct serve *s);
+/* For as many connections as the machine allows. */
+void serve_descriptors(void);
 
 #endif

@@ -265,34 +265,45 @@ pass_on(void *arg, int fd, const struct net_addr *peer, bool is_tls, struct conn
 		pass_discard(&p->msg);		/* the client sees its connection end */
 }
 
+/* On a connection that libmicrohttpd has, the path goes back to the door. */
+static void
+give_back(struct serve *s, const char *path)
+{
+	if (s->http != NULL)
+		http_on_upgrade(s->http, path, door_pass_upgrade, s->door);
+}
+
 void
 serve_routes(struct serve *s)
 {
-	static const struct { const char *path; door_answer_fn *fn; } answers[] = {
-		{ "/key", answer_key },
-		{ "/health", answer_health },
-		{ "/derp/probe", answer_probe },
-		{ "/derp/latency-check", answer_probe },
-		{ "/generate_204", answer_generate_204 },
-		{ "/bootstrap-dns", answer_bootstrap_dns },
+	static const struct { const char *path; door_answer_fn *fn; bool is_for_coord; } answers[] = {
+		{ "/key", answer_key, true },
+		{ "/health", answer_health, false },
+		{ "/derp/probe", answer_probe, false },
+		{ "/derp/latency-check", answer_probe, false },
+		{ "/generate_204", answer_generate_204, false },
+		{ "/bootstrap-dns", answer_bootstrap_dns, true },
 	};
 
-	/* On a connection that libmicrohttpd has, each of these goes back to the door. */
 	for (size_t i = 0; i < COUNT_OF(answers); i++) {
+		if (answers[i].is_for_coord && s->coord == NULL)
+			continue;
 		door_on_answer(s->door, "GET", answers[i].path, answers[i].fn, s);
-		http_on_upgrade(s->http, answers[i].path, door_pass_upgrade, s->door);
+		give_back(s, answers[i].path);
 	}
 	if (s->cfg->derp.is_enabled) {
 		door_on_upgrade(s->door, "/derp", "DERP", upgrade_derp, s);
 		door_on_websocket(s->door, "/derp", "derp", websocket_derp, s);
-		http_on_upgrade(s->http, "/derp", door_pass_upgrade, s->door);
+		give_back(s, "/derp");
 	}
-	door_on_upgrade(s->door, "/ts2021", "tailscale-control-protocol", upgrade_ts2021, s);
-	door_on_websocket(s->door, "/ts2021", "tailscale-control-protocol", websocket_ts2021, s);
-	http_on_upgrade(s->http, "/ts2021", door_pass_upgrade, s->door);
 	if (s->acme != NULL) {
 		door_on_answer(s->door, "GET", ACME_CHALLENGE_PATH, answer_challenge, s);
-		http_on_upgrade(s->http, ACME_CHALLENGE_PATH, door_pass_upgrade, s->door);
+		give_back(s, ACME_CHALLENGE_PATH);
 	}
+	if (s->coord == NULL)
+		return;
+	door_on_upgrade(s->door, "/ts2021", "tailscale-control-protocol", upgrade_ts2021, s);
+	door_on_websocket(s->door, "/ts2021", "tailscale-control-protocol", websocket_ts2021, s);
+	give_back(s, "/ts2021");
 	door_on_pass(s->door, pass_on, s);
 }

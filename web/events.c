@@ -129,6 +129,7 @@ static const struct {
 	{ "login", flapi_put_login }, { "ssh", flapi_put_ssh }, { "settings", settings_put },
 	{ "dns", dns_event_put }, { "cluster", flapi_put_cluster },
 	{ "region", flapi_put_region },
+	{ "relay", flapi_put_relay },
 };
 
 static void

@@ -33,6 +33,7 @@ flapi_attach(struct http *h)
 	flapi_clusters_attach(h);
 	flapi_dns_attach(h);
 	flapi_regions_attach(h);
+	flapi_relays_attach(h);
 	events_attach(h);
 	api_attach(h);
 	assets_attach(h);

@@ -126,6 +126,20 @@ flapi_regions_attach(struct http *h)
 }
 
 void
+flapi_relays_attach(struct http *h)
+{
+	(void)h;
+}
+
+void
+flapi_put_relay(struct tailnet *t, const char *id, const char *name, struct json_writer *w)
+{
+	(void)t;
+	(void)id;
+	json_w_null(w, name);
+}
+
+void
 flapi_put_region(struct tailnet *t, const char *id, const char *name, struct json_writer *w)
 {
 	(void)t;
