@@ -16,7 +16,7 @@ ARGS     ?=
 VERSION  := $(shell git describe --always --dirty --tags 2>/dev/null || echo unknown)
 
 LIBS     := libevent_core libevent_pthreads openssl sqlite3 jansson libmicrohttpd libsodium \
-            libnghttp2 libzstd libcurl libcyaml
+            libnghttp2 libzstd libcurl libcyaml yaml-0.1
 PKG_CFLAGS := $(shell pkg-config --cflags $(LIBS) 2>/dev/null)
 PKG_LIBS   := $(shell pkg-config --libs $(LIBS) 2>/dev/null)
 

@@ -5,6 +5,7 @@
 #include "coord/coord.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "coord/change.h"
@@ -25,6 +26,8 @@ struct coord {
 	struct store *store;		/* owned */
 	struct tailnet *tailnet;	/* owned: "default" */
 	char derp_pin[96];		/* "": none */
+	struct region **regions;	/* owned until there is a tailnet */
+	unsigned n_regions;
 	struct tailnet_deps outer;	/* whom we tell of admission, beside other relays */
 	struct audit_reader *audit;	/* owned */
 	struct policies_reader *policies;	/* owned */
@@ -238,6 +241,9 @@ load(struct coord *c, const struct coord_params *p, struct err_text *why)
 	if (p->is_held)
 		store_hold(c->store);
 	tailnet_relay_start(c->tailnet, p->noise_key);
+	tailnet_region_configure_take(c->tailnet, c->regions, c->n_regions);
+	c->regions = NULL;
+	c->n_regions = 0;
 	if ((rc = store_load_tailnet(c->store, c->tailnet, why)) != ERR_OK ||
 	    (rc = store_start(c->store, why)) != ERR_OK)
 		return rc;
@@ -268,6 +274,8 @@ coord_new(const struct coord_params *p, struct coord **out, struct err_text *why
 	c->magic = COORD_MAGIC;
 	c->mbox = p->mbox;
 	c->cfg = p->cfg;
+	c->regions = p->regions;
+	c->n_regions = p->n_regions;
 	rc = ts2021_new(p->cfg, p->workers, p->noise_key, &hooks, &c->control);
 	if (rc != ERR_OK)
 		err_say(why, rc, "cannot make the control protocol's state");
@@ -348,6 +356,9 @@ coord_free(struct coord *c)
 		tailnet_relay_stop(c->tailnet);
 		tailnet_free(c->tailnet);
 	}
+	for (unsigned i = 0; i < c->n_regions; i++)
+		free(c->regions[i]);
+	free(c->regions);
 	jobs_free(c->jobs);
 	audit_reader_free(c->audit);
 	policies_reader_free(c->policies);

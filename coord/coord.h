@@ -38,6 +38,8 @@ struct coord_params {
 	const struct config *cfg;
 	const struct private_key *noise_key;
 	bool is_held;			/* writes nothing until coord_resume */
+	struct region **regions;	/* of the configuration, n_regions; taken, also by a failure */
+	unsigned n_regions;
 	struct tailnet_deps tailnet;	/* base, cfg, control and store are filled in by coord */
 };
 

@@ -13,6 +13,7 @@
 #include "server/metrics_port.h"
 #include "server/notify.h"
 #include "server/privileges.h"
+#include "server/regions_file.h"
 #include "server/serve_private.h"
 
 /* Every connection is a descriptor (two when passed to libmicrohttpd). */
@@ -157,6 +158,9 @@ make_coord(struct serve *s, struct err_text *why)
 		.is_held = s->takeover != NULL,
 	};
 
+	enum err rc = regions_file_load(&s->cfg->derp.paths, &p.regions, &p.n_regions, why);
+	if (rc != ERR_OK)
+		return rc;
 	door_ports(s->door, &https, &http);
 	p.tailnet = (struct tailnet_deps){
 		.arg = s,

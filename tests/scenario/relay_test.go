@@ -7,6 +7,8 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -572,5 +574,67 @@ func TestRemoteRelayFailsOpen(t *testing.T) {
 	case <-cut:
 	case <-time.After(5 * time.Second):
 		t.Error("a stranger stays when the coordinator is back")
+	}
+}
+
+// TestRegionsOfFiles: what Headscale reads from derp.paths.
+func TestRegionsOfFiles(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "derp.yaml")
+	write := func(text string) {
+		if err := os.WriteFile(path, []byte(text), 0600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(`# of another server
+regions:
+  901:
+    regionid: 901
+    regioncode: far
+    regionname: Far Away
+    nodes:
+      - name: 901a
+        regionid: 901
+        hostname: derp.example.org
+        ipv4: 192.0.2.1
+        stunport: 0
+        derpport: 8443
+  902:
+    regionid: 902
+    regioncode: other
+    regionname: Other
+    nodes: []
+`)
+	s := startServer(t, "--derp-paths", path)
+	r := s.regions()["901"]
+	if r.Code != "far" || r.Source != "config" || len(r.Nodes) != 1 || r.Nodes[0].DerpPort != 8443 ||
+		r.Nodes[0].StunPort != 3478 {
+		t.Errorf("region 901 is %+v", r)
+	}
+	m := joinedLight(t, s, "n", s.newKey().Key).derp
+	if m.Regions[901] == nil || m.Regions[901].Nodes[0].DERPPort != 8443 || m.Regions[902] != nil || m.Regions[900] == nil {
+		t.Errorf("the DERP map has %+v", m.Regions)
+	}
+	if _, err := s.tryCLI("regions", "remove", "901"); err == nil || !strings.Contains(err.Error(), "derp.paths") {
+		t.Errorf("removing it: %v", err)
+	}
+	s.stop()
+	for text, want := range map[string]string{
+		"regions: {5: {regioncode: x, regionname: X, nodes: [{hostname: a_b}]}}": "region 5: hostname",
+		"regions:\n\t- x": "is no YAML: line 2",
+		"- x":             `has no "regions"`,
+		"regions: {5: {regioncode: x, nodes: [{hostname: a, insecurefortests: true}]}}": "insecurefortests",
+	} {
+		write(text)
+		done := s.launch()
+		select {
+		case <-done:
+		case <-time.After(10 * time.Second):
+			t.Fatalf("it starts with %q", text)
+		}
+		s.cmd = nil
+		if !strings.Contains(s.log.String(), want) {
+			t.Errorf("%q: it does not say %q\n%s", text, want, s.log.String())
+		}
+		s.log = nil
 	}
 }
