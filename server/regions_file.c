@@ -11,7 +11,8 @@
 #include "base/buf.h"
 
 #define FILE_MAX	(1u << 20)
-#define DEPTH_MAX	16
+#define PARTS_MAX	20000u
+#define NAME_MAX_BYTES	64
 
 /* --- YAML ------------------------------------------------------------------------------------- */
 
@@ -35,44 +36,52 @@ scalar(const yaml_node_t *node)
 	return json_stringn(s, node->data.scalar.length);
 }
 
-/* NULL: not of a form that JSON has. Names become lower case. */
-static json_t *
-convert(yaml_document_t *doc, int at, unsigned depth)
+/* A member's name in lower case. false: it is none. */
+static bool
+name_take(const yaml_node_t *key, char out[NAME_MAX_BYTES])
 {
-	const yaml_node_t *node = yaml_document_get_node(doc, at), *key;
-	json_t *out = NULL, *v;
+	size_t n;
 
-	if (node == NULL || depth > DEPTH_MAX)
+	if (key == NULL || key->type != YAML_SCALAR_NODE || key->data.scalar.length >= NAME_MAX_BYTES)
+		return false;
+	n = key->data.scalar.length;
+	for (size_t i = 0; i < n; i++) {
+		char c = (char)key->data.scalar.value[i];
+
+		out[i] = c >= 'A' && c <= 'Z' ? (char)(c + 32) : c;
+	}
+	out[n] = '\0';
+	return true;
+}
+
+/* NULL: not of a form that JSON has, or of too many parts. */
+static json_t *
+convert(yaml_document_t *doc, int at, unsigned *budget)
+{
+	const yaml_node_t *node = yaml_document_get_node(doc, at);
+	const yaml_node_pair_t *p;
+	const yaml_node_item_t *i;
+	json_t *out, *v = NULL;
+	char name[NAME_MAX_BYTES];
+
+	/* Aliases make a tree of what is small in the file, or a ring. */
+	if (node == NULL || *budget == 0)
 		return NULL;
+	--*budget;
 	if (node->type == YAML_SCALAR_NODE)
 		return scalar(node);
 	if (node->type == YAML_SEQUENCE_NODE) {
 		out = json_array();
-		for (const yaml_node_item_t *i = node->data.sequence.items.start;
-		    i < node->data.sequence.items.top; i++) {
-			if ((v = convert(doc, *i, depth + 1)) == NULL)
+		for (i = node->data.sequence.items.start; i < node->data.sequence.items.top; i++)
+			if ((v = convert(doc, *i, budget)) == NULL || json_array_append_new(out, v) != 0)
 				goto fail;
-			json_array_append_new(out, v);
-		}
 		return out;
 	}
 	out = json_object();
-	for (const yaml_node_pair_t *p = node->data.mapping.pairs.start; p < node->data.mapping.pairs.top; p++) {
-		char name[64];
-		size_t n;
-
-		key = yaml_document_get_node(doc, p->key);
-		if (key == NULL || key->type != YAML_SCALAR_NODE || key->data.scalar.length >= sizeof(name) ||
-		    (v = convert(doc, p->value, depth + 1)) == NULL)
+	for (p = node->data.mapping.pairs.start; p < node->data.mapping.pairs.top; p++)
+		if (!name_take(yaml_document_get_node(doc, p->key), name) ||
+		    (v = convert(doc, p->value, budget)) == NULL || json_object_set_new(out, name, v) != 0)
 			goto fail;
-		n = key->data.scalar.length;
-		for (size_t i = 0; i <= n; i++) {
-			char c = i < n ? (char)key->data.scalar.value[i] : '\0';
-			name[i] = c >= 'A' && c <= 'Z' ? (char)(c + 32) : c;
-		}
-		if (json_object_set_new(out, name, v) != 0)
-			goto fail;
-	}
 	return out;
 fail:
 	json_decref(out);
@@ -84,6 +93,7 @@ yaml_read(const char *name, const void *text, size_t n, json_t **out, struct err
 {
 	yaml_parser_t parser;
 	yaml_document_t doc;
+	unsigned budget = PARTS_MAX;
 	enum err rc;
 
 	ASSERT(yaml_parser_initialize(&parser) == 1);
@@ -94,7 +104,7 @@ yaml_read(const char *name, const void *text, size_t n, json_t **out, struct err
 		yaml_parser_delete(&parser);
 		return rc;
 	}
-	*out = yaml_document_get_root_node(&doc) == NULL ? NULL : convert(&doc, 1, 0);
+	*out = yaml_document_get_root_node(&doc) == NULL ? NULL : convert(&doc, 1, &budget);
 	yaml_document_delete(&doc);
 	yaml_parser_delete(&parser);
 	if (*out != NULL)
@@ -127,7 +137,8 @@ node_read(const json_t *v, struct region_node *out, struct err_text *why)
 	if (json_is_true(json_object_get(v, "stunonly")))
 		rc = err_say(why, ERR_UNSUPPORTED, "a node with stunonly is no relay: leave it out");
 	else if (json_is_true(json_object_get(v, "insecurefortests")))
-		rc = err_say(why, ERR_UNSUPPORTED, "insecurefortests is not taken: give certname, sha256-raw:…");
+		rc = err_say(why, ERR_UNSUPPORTED, "insecurefortests is not taken: give certname, "
+		    "sha256-raw:…");
 	else
 		rc = region_node_parse(ours, out, why);
 	json_decref(ours);
@@ -150,7 +161,8 @@ region_read(const char *key, const json_t *v, struct region *r, struct err_text 
 		if ((rc = node_read(node, &r->nodes[r->n_nodes], why)) != ERR_OK)
 			return rc;
 		if (r->nodes[r->n_nodes].name[0] == '\0')
-			snprintf(r->nodes[r->n_nodes].name, REGION_RELAY_NAME_MAX, "%u%c", r->id, (char)('a' + i));
+			snprintf(r->nodes[r->n_nodes].name, REGION_RELAY_NAME_MAX, "%u%c", r->id,
+			    (char)('a' + i));
 		r->n_nodes++;
 	}
 	return region_check(r, why);
@@ -180,7 +192,8 @@ regions_file_parse(const char *name, const void *text, size_t n_text, struct reg
 		}
 		for (unsigned i = 0; rc == ERR_OK && i < *n; i++)
 			if ((*out)[i]->id == r->id || strcmp((*out)[i]->code, r->code) == 0)
-				rc = err_say(why, ERR_INVAL, "%s: there are two regions %u or %s", name, r->id, r->code);
+				rc = err_say(why, ERR_INVAL, "%s: there are two regions %u or %s", name, r->id,
+				    r->code);
 		*out = obj_realloc(*out, (*n + 1) * sizeof(**out));
 		(*out)[(*n)++] = r;
 	}
@@ -201,7 +214,8 @@ file_read(const char *path, struct buf *b, struct err_text *why)
 	bool is_bad = ferror(f) != 0;
 	fclose(f);
 	if (is_bad || b->len > FILE_MAX)
-		return err_say(why, ERR_IO, "derp.paths: cannot read %s, or it is longer than %u bytes", path, FILE_MAX);
+		return err_say(why, ERR_IO, "derp.paths: cannot read %s, or it is longer than %u bytes", path,
+		    FILE_MAX);
 	return ERR_OK;
 }
 
