@@ -7,7 +7,7 @@ passed=0
 failed=0
 out=build/check
 mkdir -p "$out"
-stages=${CHECK:-lint unit asan tsan clang fuzz scenario tsan-scenario console}
+stages=${CHECK:-lint unit cases asan tsan clang fuzz scenario tsan-scenario console}
 jobs=$(nproc)
 
 result() { # result NAME PASSED FAILED
@@ -54,6 +54,21 @@ lint_stage() {
 		cat "$out/lint.log"
 		result lint 0 1
 	fi
+}
+
+# The policy engine against captured cases, which are kept beside the repository, or where POLICY_CASES says.
+cases_stage() {
+	cases=${POLICY_CASES:-../shared/cases/policy}
+	if [ ! -f "$cases/compare.py" ]; then
+		echo "== policy cases: not here; POLICY_CASES=DIR names them"
+		return
+	fi
+	build_or_fail cases build/policy-case || return
+	python3 "$cases/compare.py" --run build/policy-case --optional "$cases" >"$out/cases.log" 2>&1
+	p=$(sed -n 's/^total *\([0-9]*\) of [0-9]* pass$/\1/p' "$out/cases.log")
+	n=$(sed -n 's/^total *[0-9]* of \([0-9]*\) pass$/\1/p' "$out/cases.log")
+	[ -n "$n" ] && [ "$p" = "$n" ] || cat "$out/cases.log"
+	result "policy cases" "${p:-0}" "$((${n:-1} - ${p:-0}))"
 }
 
 # The other compiler: it must be free of warnings too.
@@ -178,6 +193,7 @@ for stage in $stages; do
 	case $stage in
 	lint) lint_stage ;;
 	unit) unit_stage unit "" ;;
+	cases) cases_stage ;;
 	asan) unit_stage asan asan ;;
 	tsan) unit_stage tsan tsan ;;
 	clang) clang_stage ;;
