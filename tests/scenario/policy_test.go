@@ -473,6 +473,9 @@ func TestPolicyHostile(t *testing.T) {
 	rule := func(src, dst string) string {
 		return `{"action":"accept","src":[` + src + `],"dst":[` + dst + `]}`
 	}
+	sshRule := func(users string) string {
+		return `{"action":"accept","src":["autogroup:member"],"dst":["autogroup:member"],"users":[` + users + `]}`
+	}
 	ip := func(i int) string { return fmt.Sprintf(`"100.64.%d.%d"`, i>>8&255, i&255) }
 	port := func(i int) string { return fmt.Sprintf(`"100.64.%d.%d:%d"`, i>>8&255, i&255, 1+i%60000) }
 	cases := []struct {
@@ -492,6 +495,10 @@ func TestPolicyHostile(t *testing.T) {
 			list(300, func(i int) string {
 				return `{"src":"100.64.0.1","deny":[` + list(300, func(j int) string { return `"100.64.0.2:` + itoa(j+1) + `"` }) + `]}`
 			}) + `]}`, "test(s) failed"},
+		{"2,000 ssh rules", `{"ssh":[` + list(2000, func(int) string { return sshRule(`"root"`) }) + `]}`, "ssh rules"},
+		{"long ssh rules", `{"ssh":[` + list(1000, func(int) string {
+			return sshRule(`"localpart:*@example.com","` + strings.Repeat("x", 2500) + `"`)
+		}) + `]}`, "would be told"},
 		{"19,000 rules", `{"acls":[` + list(19000, func(i int) string { return rule(ip(i), port(i*7)) }) + `]}`, ""},
 		{"90,000 pairs", `{"acls":[` + list(1800, func(i int) string {
 			return rule(ip(i%20), list(50, func(j int) string { return port(i*50 + j) }))
