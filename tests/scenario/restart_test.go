@@ -25,6 +25,7 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+	"tailscale.com/net/stun"
 	"tailscale.com/tailcfg"
 )
 
@@ -408,6 +409,44 @@ func knock(s *server) *knocker {
 	return k
 }
 
+// askSTUN asks every few milliseconds until stopped, and counts what was not answered within a second.
+func askSTUN(s *server) (stop func() (asked, lost int)) {
+	quit, done := make(chan struct{}), make(chan struct{})
+	asked, lost := 0, 0
+	go func() {
+		defer close(done)
+		for {
+			select {
+			case <-quit:
+				return
+			case <-time.After(5 * time.Millisecond):
+			}
+			conn, err := net.Dial("udp", fmt.Sprintf("127.0.0.1:%d", s.stun))
+			if err != nil {
+				lost++
+				continue
+			}
+			asked++
+			id, b := stun.NewTxID(), make([]byte, 1500)
+			_, _ = conn.Write(stun.Request(id))
+			_ = conn.SetReadDeadline(time.Now().Add(time.Second))
+			n, err := conn.Read(b)
+			if err == nil {
+				_, _, err = stun.ParseResponse(b[:n])
+			}
+			if err != nil {
+				lost++
+			}
+			conn.Close()
+		}
+	}()
+	return func() (int, int) {
+		close(quit)
+		<-done
+		return asked, lost
+	}
+}
+
 func (k *knocker) end() {
 	close(k.stop)
 	k.wg.Wait()
@@ -512,7 +551,7 @@ func TestGracefulRestart(t *testing.T) {
 	measure := func(what string, act func()) audienceReport {
 		t.Helper()
 		report(fs)
-		k, j := knock(s), joinOn(s, key, what)
+		k, j, stunned := knock(s), joinOn(s, key, what), askSTUN(s)
 		time.Sleep(300 * time.Millisecond)
 		act()
 		acted := time.Now()
@@ -536,6 +575,7 @@ func TestGracefulRestart(t *testing.T) {
 		})
 		streaming := time.Since(acted)
 		k.end()
+		asked, lost := stunned()
 		j.end(s)
 		// Longer than the grace: who was thought to be away would be told as such by now.
 		if what == "upgrade" {
@@ -546,11 +586,14 @@ func TestGracefulRestart(t *testing.T) {
 			t.Errorf("peers were told: %.200s", strings.Join(r.offline, ", "))
 		}
 		t.Logf("%s: %d clients, without a stream median %v, longest %v, refused %d; %d connections, longest %v, "+
-			"%d failed; %d nodes joined meanwhile, %d tries again; relayed ping after %v, all stream after %v", what, len(fs), r.median,
-			r.max, r.refused, k.asked.Load(), k.longest, len(k.faults), len(j.joined), j.again, relayed, streaming)
+			"%d failed; %d nodes joined meanwhile, %d tries again; relayed ping after %v, all stream after %v; STUN asked %d times, %d lost", what, len(fs), r.median,
+			r.max, r.refused, k.asked.Load(), k.longest, len(k.faults), len(j.joined), j.again, relayed, streaming, asked, lost)
 		if what == "upgrade" {
 			if r.reconnects != len(fs) {
 				t.Errorf("%d reconnects of %d clients", r.reconnects, len(fs))
+			}
+			if lost > 0 {
+				t.Errorf("%d of %d STUN requests were not answered", lost, asked)
 			}
 			if r.refused > 0 {
 				t.Errorf("%d connections of clients were refused", r.refused)
@@ -884,4 +927,35 @@ func (s *server) takeoverFails(env ...string) string {
 		s.t.Fatal("it runs")
 	}
 	return log.String()
+}
+
+// A server that dropped root keeps a port that only root may open.
+func TestRestartAfterDroppedRoot(t *testing.T) {
+	needRoot(t)
+	s := newRestartServer(t, "--user", "nobody")
+	for d := filepath.Dir(s.dir); d != "/" && d != "/tmp"; d = filepath.Dir(d) {
+		if err := os.Chmod(d, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.socket = filepath.Join(filepath.Dir(s.dir), "run", "s")
+	for port := 900; port < 1000; port++ {
+		if l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port)); err == nil {
+			l.Close()
+			s.http, s.url = port, fmt.Sprintf("http://127.0.0.1:%d", port)
+			break
+		}
+	}
+	s.start()
+	for range 2 {
+		s.restart()
+		if res, _ := s.get(t, "/health"); res.StatusCode != 200 {
+			t.Errorf("/health answers %s", res.Status)
+		}
+		var st syscall.Stat_t
+		if err := syscall.Stat(fmt.Sprintf("/proc/%d", s.pid()), &st); err != nil || st.Uid == 0 {
+			t.Errorf("the new process runs as %d: %v", st.Uid, err)
+		}
+	}
+	s.stop()
 }

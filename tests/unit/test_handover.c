@@ -9,6 +9,7 @@
 
 #include <event2/event.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -490,11 +491,13 @@ test_no_way_back(void **state)
 
 /* --- the new side against this old one ---------------------------------------------------------- */
 
+static atomic_bool is_over;
+
 static void *
 run_old(void *arg)
 {
 	(void)arg;
-	while (f.n_left == 0)
+	while (f.n_left == 0 && !atomic_load(&is_over))
 		turns(10);
 	return NULL;
 }
@@ -571,7 +574,7 @@ test_takeover_of_the_dying(void **state)
 	assert_int_equal(takeover_begin(f.dir, &t, &lock_fd, &why), ERR_DENIED);
 	assert_null(t);
 	assert_non_null(strstr(why.s, "fairlead restart"));
-	f.n_left = 1;
+	atomic_store(&is_over, true);
 	pthread_join(thread, NULL);
 	close(ready[0]);
 	close(ready[1]);
