@@ -57,6 +57,7 @@ struct config {
 		struct config_list paths;	/* files with further regions, in the form of headscale */
 		unsigned relay_valid_hours;	/* relays go by what they were told last for so long */
 		unsigned relay_gone_hours;	/* away so long = out of the DERP map; 0: never */
+		char *node_quota;	/* coord/quota_rule.h: "10MB/s"; "none" */
 	} derp;
 	struct {
 		unsigned offline_grace_s;	/* peers hear "offline" so long after the stream's end */

@@ -413,6 +413,28 @@ audit_region(struct txn *x, const struct actor *by, const char *what, const stru
 }
 
 static char *
+quota_text(const struct quota_rule *r)
+{
+	struct buf b = { 0 };
+
+	if (r == NULL)
+		return NULL;
+	buf_printf(&b, "{\"bytesPerSecond\":%lld}", (long long)r->bytes_per_s);
+	return take_text(&b);
+}
+
+void
+audit_quota(struct txn *x, const struct actor *by, const char *what, const struct quota_rule *before,
+	const struct quota_rule *after)
+{
+	struct audit *a = record_add(x, by, what);
+
+	snprintf(a->target, sizeof(a->target), "quota %s", (before != NULL ? before : after)->subject);
+	a->before = quota_text(before);
+	a->after = quota_text(after);
+}
+
+static char *
 relay_text(const struct region_relay *r)
 {
 	struct buf b = { 0 };

@@ -18,6 +18,7 @@ struct cred;
 struct login;
 struct node;
 struct policy_version;
+struct quota_rule;
 struct region;
 struct region_relay;
 struct ssh_who;
@@ -65,6 +66,8 @@ void audit_conflict(struct txn *x, const struct actor *by, const struct cluster_
 	const struct cluster_conflict *after);
 void audit_region(struct txn *x, const struct actor *by, const char *what, const struct region *before,
 	const struct region *after);
+void audit_quota(struct txn *x, const struct actor *by, const char *what, const struct quota_rule *before,
+	const struct quota_rule *after);
 void audit_relay(struct txn *x, const struct actor *by, const char *what, const struct region_relay *before,
 	const struct region_relay *after);
 /* Numbers, not texts. */

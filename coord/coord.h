@@ -20,6 +20,7 @@
 #include "coord/tailnet_cred.h"
 #include "coord/tailnet_dns.h"
 #include "coord/tailnet_login.h"
+#include "coord/tailnet_quota.h"
 #include "coord/tailnet_region.h"
 #include "coord/tailnet_relay.h"
 #include "coord/tailnet_route.h"

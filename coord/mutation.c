@@ -15,6 +15,7 @@
 #include "coord/tailnet_cluster.h"
 #include "coord/tailnet_dns.h"
 #include "coord/tailnet_private.h"
+#include "coord/tailnet_quota.h"
 #include "coord/tailnet_region.h"
 #include "coord/tailnet_route.h"
 #include "coord/tailnet_ssh.h"
@@ -69,6 +70,7 @@ user_del(struct tailnet *t, struct mutation *m)
 	struct user *u = user_at(t, m->u.user.id);
 
 	ASSERT(u->n_nodes == 0 && u->n_keys == 0);
+	tailnet_quota_user_removed(t, u);
 	map_remove(&t->users_by_name, u->name);
 	map_remove(&t->users, &u->id);
 	u->magic = 0;
@@ -166,6 +168,7 @@ admission_follow(struct tailnet *t, const struct node *n)
 		return;		/* tailnet_start admits everybody */
 	if (n->is_authorized && !node_is_expired(n, clock_wall_s())) {
 		t->deps.admit(t->deps.arg, &n->node_key);
+		tailnet_quota_admitted(t, n);
 		return;
 	}
 	t->deps.expel(t->deps.arg, &n->node_key);
@@ -195,15 +198,7 @@ node_add(struct tailnet *t, struct mutation *m)
 
 	*n = *from;
 	n->magic = NODE_MAGIC;
-	from->tags = NULL;	/* moved, all five */
-	from->n_tags = 0;
-	from->endpoints = NULL;
-	from->n_endpoints = 0;
-	from->approved = NULL;
-	from->n_approved = 0;
-	from->routes = NULL;
-	from->n_routes = 0;
-	from->host = NULL;
+	*from = (struct node){ .id = n->id };	/* what it owned is n's */
 	n->_registered_unix_s = t->priv->is_started ? clock_wall_s() : 0;
 	n->_is_expiry_told = node_is_expired(n, clock_wall_s());
 	ASSERT(map_put(&t->nodes, n) == NULL);
@@ -246,6 +241,7 @@ node_set_owner(struct tailnet *t, struct node *n, struct node *from)
 	n->n_tags = from->n_tags;
 	from->tags = NULL;
 	from->n_tags = 0;
+	tailnet_quota_follow(t, n);
 	if (t->priv->is_started && node_owner_id(n) != old_owner)
 		change_note_all(t, CHANGE_ALL_USERS);
 	return CHANGE_WHOLE | CHANGE_SELF;
@@ -359,6 +355,7 @@ node_del(struct tailnet *t, struct mutation *m)
 	}
 	tailnet_ssh_forget_node(t, n->id);
 	tailnet_route_remove(t, n);
+	tailnet_quota_node_removed(t, n);
 	session_node_removed(t, n);
 	if (n->is_soft_dirty)
 		TAILQ_REMOVE(&t->priv->dirty, n, _dirty_link);
@@ -472,6 +469,8 @@ static const struct {
 	[MUTATION_RELAY_ADD] = { tailnet_region_apply, tailnet_region_mutation_fini },
 	[MUTATION_RELAY_SET] = { tailnet_region_apply, tailnet_region_mutation_fini },
 	[MUTATION_RELAY_DEL] = { tailnet_region_apply, tailnet_region_mutation_fini },
+	[MUTATION_QUOTA_SET] = { tailnet_quota_apply, fini_none },
+	[MUTATION_QUOTA_DEL] = { tailnet_quota_apply, fini_none },
 	[MUTATION_AUDIT] = { stay, fini_audit },
 };
 

@@ -17,6 +17,7 @@
 #include "coord/cluster.h"
 #include "coord/cred.h"
 #include "coord/node.h"
+#include "coord/quota_rule.h"
 #include "coord/region.h"
 #include "coord/tailnet_policy.h"
 #include "coord/user.h"
@@ -59,6 +60,8 @@ struct tailnet;
 	X(RELAY_ADD, relay)	/* whole */ \
 	X(RELAY_SET, relay)	/* whole; found by its name */ \
 	X(RELAY_DEL, relay)	/* name */ \
+	X(QUOTA_SET, quota)	/* whole; new, or found by its subject */ \
+	X(QUOTA_DEL, quota)	/* subject */ \
 	X(AUDIT, audit)		/* whole; kept in the database only */
 
 enum mutation_kind {
@@ -97,6 +100,7 @@ struct mutation {
 		struct cluster cluster;
 		struct region *region;		/* owned */
 		struct region_relay *relay;	/* owned */
+		struct quota_rule quota;
 		struct audit audit;
 	} u;				/* owns what its records own */
 };

@@ -417,6 +417,24 @@ load_relay(struct row *row)
 }
 
 /* The newest comes first. */
+static void
+load_quota(struct row *row)
+{
+	struct txn *x;
+	struct quota_rule r;
+	struct mutation *m = row_mutation(&x, row->t, MUTATION_QUOTA_SET);
+	const char *subject = next_text(row);
+
+	if (quota_rule_parse(subject, &r) != ERR_OK) {
+		log_warn(LOG_STORE, "a stored quota cannot be read: left out", "quota", subject);
+		txn_free(x);
+		return;
+	}
+	m->u.quota = r;
+	m->u.quota.bytes_per_s = next_int(row);
+	txn_finish_take(x);
+}
+
 static struct policy_stored
 policy_text(void *arg)
 {
@@ -468,6 +486,7 @@ static const struct {
 	    " WHERE tailnet_id = ?" },
 	{ load_relay, "SELECT name, id, secret_hash, region_id, node, is_announced, version, created_unix_s,"
 	    " last_seen_unix_s FROM relays WHERE tailnet_id = ?" },
+	{ load_quota, "SELECT subject, bytes_per_s FROM quotas WHERE tailnet_id = ?" },
 	{ load_cred, "SELECT id, kind, user_id, role, parent, secret_hash, name, description, scopes,"
 	    " tags, created_unix_s, expires_unix_s, revoked_unix_s, last_used_unix_s FROM credentials"
 	    " WHERE tailnet_id = ?" },

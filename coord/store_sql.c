@@ -12,6 +12,7 @@
 #include "coord/store_cred.h"
 #include "coord/store_join.h"
 #include "coord/store_policy.h"
+#include "coord/store_quota.h"
 #include "coord/store_region.h"
 
 /* X(name, SQL). ?1 is the tailnet where it is named. */
@@ -77,7 +78,7 @@ static const char *const sql_of[] = {
 struct store_sql {
 	uint32_t magic;
 	struct store_conn conn;
-	struct store_stmt stmt, cred, join, policy, cluster, region;
+	struct store_stmt stmt, cred, join, policy, cluster, region, quota;
 };
 
 enum err
@@ -92,7 +93,8 @@ store_sql_new(sqlite3 *db, struct store_sql **out, struct err_text *why)
 	    store_join_init(&q->join, &q->conn, why) != ERR_OK ||
 	    store_policy_init(&q->policy, &q->conn, why) != ERR_OK ||
 	    store_cluster_init(&q->cluster, &q->conn, why) != ERR_OK ||
-	    store_region_init(&q->region, &q->conn, why) != ERR_OK) {
+	    store_region_init(&q->region, &q->conn, why) != ERR_OK ||
+	    store_quota_init(&q->quota, &q->conn, why) != ERR_OK) {
 		store_sql_free(q);
 		return ERR_IO;
 	}
@@ -112,6 +114,7 @@ store_sql_free(struct store_sql *q)
 	store_stmt_fini(&q->policy);
 	store_stmt_fini(&q->cluster);
 	store_stmt_fini(&q->region);
+	store_stmt_fini(&q->quota);
 	ASSERT(sqlite3_close(q->conn.db) == SQLITE_OK);
 	q->magic = 0;
 	free(q);
@@ -455,6 +458,12 @@ put_region(struct store_sql *q, const struct mutation *m, struct err_text *why)
 }
 
 static enum err
+put_quota(struct store_sql *q, const struct mutation *m, struct err_text *why)
+{
+	return store_quota_put(&q->quota, m, why);
+}
+
+static enum err
 put_audit(struct store_sql *q, const struct mutation *m, struct err_text *why)
 {
 	const struct audit *a = &m->u.audit;
@@ -508,6 +517,8 @@ static put_fn *const put[MUTATION_COUNT] = {
 	[MUTATION_RELAY_ADD] = put_region,
 	[MUTATION_RELAY_SET] = put_region,
 	[MUTATION_RELAY_DEL] = put_region,
+	[MUTATION_QUOTA_SET] = put_quota,
+	[MUTATION_QUOTA_DEL] = put_quota,
 	[MUTATION_AUDIT] = put_audit,
 };
 

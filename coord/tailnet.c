@@ -14,6 +14,7 @@
 #include "coord/tailnet_cluster.h"
 #include "coord/tailnet_dns.h"
 #include "coord/tailnet_private.h"
+#include "coord/tailnet_quota.h"
 #include "coord/tailnet_region.h"
 #include "coord/tailnet_route.h"
 #include "coord/tailnet_ssh.h"
@@ -47,6 +48,7 @@ tailnet_new(int64_t id, const char *name, const struct tailnet_deps *deps)
 	tailnet_cluster_init(t);
 	tailnet_route_init(t);
 	tailnet_region_init(t);
+	tailnet_quota_init(t);
 	MAP_INIT(&t->priv->machines, struct machine, key);
 	MAP_INIT(&t->priv->names_held, struct name_hold, name);
 	MAP_INIT(&t->priv->node_keys_held, struct registration, node_key);
@@ -83,6 +85,7 @@ tailnet_free(struct tailnet *t)
 	tailnet_register_fini(t);
 	tailnet_route_fini(t);
 	tailnet_region_fini(t);
+	tailnet_quota_fini(t);
 	for (at = 0; (n = map_next(&t->nodes, &at)) != NULL; )
 		session_node_removed(t, n);
 	session_state_free(t->map);
@@ -129,6 +132,7 @@ tailnet_start(struct tailnet *t)
 		if (n->is_authorized && !node_is_expired(n, now))
 			t->deps.admit(t->deps.arg, &n->node_key);
 	}
+	tailnet_quota_start(t);
 	tailnet_dns_start(t);
 	tailnet_region_start(t);	/* before the first map */
 	tailnet_policy_start(t);	/* who sees whom, before anybody is there */

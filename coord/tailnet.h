@@ -34,6 +34,8 @@ struct tailnet_ssh;
 struct tailnet_clusters;
 struct tailnet_routes;
 struct tailnet_regions;
+struct tailnet_quotas;
+struct tailnet_quota_ops;
 
 /* What a tailnet needs from outside; function pointers are never NULL, may be called on the
  * coordinator thread only. */
@@ -47,6 +49,7 @@ struct tailnet_deps {
 	void (*admit)(void *arg, const struct node_key *key);	/* relay may serve it */
 	void (*expel)(void *arg, const struct node_key *key);
 	bool (*is_relayed)(void *arg, const struct node_key *key);	/* is connected to the relay */
+	const struct tailnet_quota_ops *quota_ops;	/* see tailnet_quota.h; NULL: quotas limit nobody */
 	const char *derp_host;		/* host or IP literal that clients reach us by */
 	const char *derp_pin;		/* "sha256-raw:…", or NULL with a certificate clients trust */
 	uint16_t derp_port, stun_port, http_port;	/* 0: none */
@@ -104,6 +107,7 @@ struct tailnet {
 	struct tailnet_clusters *clusters;	/* see tailnet_cluster.h */
 	struct tailnet_routes *routes;	/* who routes what; see tailnet_route.h */
 	struct tailnet_regions *regions;	/* relays beside our own; see tailnet_region.h */
+	struct tailnet_quotas *quotas;	/* of the relay; see tailnet_quota.h */
 	struct ipam *ipam;
 	struct map_state *map;		/* distribution: session, change, map_* */
 	struct tailnet_private *priv;	/* reservations, pending registrations, timers: tailnet*.c only */

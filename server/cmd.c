@@ -12,7 +12,7 @@
 
 static const struct cmd *const cmds[] = {
 	&cmd_serve, &cmd_console, &cmd_users, &cmd_keys, &cmd_nodes, &cmd_routes, &cmd_regions,
-	&cmd_relays, &cmd_policy, &cmd_auth, &cmd_ssh, &cmd_apikeys, &cmd_oauth_clients,
+	&cmd_relays, &cmd_quotas, &cmd_policy, &cmd_auth, &cmd_ssh, &cmd_apikeys, &cmd_oauth_clients,
 	&cmd_clusters, &cmd_settings, &cmd_dns, &cmd_relay, &cmd_audit, &cmd_status, &cmd_health,
 	&cmd_doctor, &cmd_restart, &cmd_backup, &cmd_restore, &cmd_config, &cmd_version,
 };
@@ -24,7 +24,8 @@ static const struct { const char *word; const struct cmd *cmd; } aliases[] = {
 	{ "authkeys", &cmd_keys }, { "apikey", &cmd_apikeys }, { "api", &cmd_apikeys },
 	{ "oauth-client", &cmd_oauth_clients }, { "cluster", &cmd_clusters }, { "logins", &cmd_auth },
 	{ "setting", &cmd_settings }, { "acl", &cmd_policy }, { "acls", &cmd_policy },
-	{ "route", &cmd_routes }, { "region", &cmd_regions }, { "derp", &cmd_regions },
+	{ "route", &cmd_routes }, { "region", &cmd_regions }, { "quota", &cmd_quotas },
+	{ "derp", &cmd_regions },
 	{ "server", &cmd_serve }, { "--version", &cmd_version },
 	{ "-v", &cmd_version },
 };

@@ -17,7 +17,8 @@ struct cmd {
 extern const struct cmd cmd_serve, cmd_users, cmd_keys, cmd_nodes, cmd_status, cmd_config, cmd_version,
 	cmd_apikeys, cmd_oauth_clients, cmd_console, cmd_audit, cmd_health, cmd_backup, cmd_restore,
 	cmd_auth, cmd_clusters, cmd_ssh, cmd_policy, cmd_settings, cmd_dns, cmd_routes,
-	cmd_regions, cmd_relays, cmd_relay, cmd_restart, cmd_doctor;
+	cmd_regions, cmd_relays, cmd_relay, cmd_restart, cmd_doctor,
+	cmd_quotas;
 
 /* Conflicts of clusters' ranges, one per line, for people. */
 void cmd_clusters_conflicts(const json_t *conflicts);

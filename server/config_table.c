@@ -13,6 +13,7 @@
 #include "base/worker.h"
 #include "coord/dns.h"
 #include "coord/dns_spec.h"
+#include "coord/quota_rule.h"
 #include "coord/tag.h"
 #include "relay/derp_mesh_target.h"
 
@@ -200,6 +201,15 @@ is_mesh_target(const char *text)
 	return derp_mesh_target_parse(text, &t) == ERR_OK;
 }
 
+static bool
+is_quota(const char *text)
+{
+	struct quota_rule r = quota_rule_make(QUOTA_RULE_DEFAULT, 0);
+
+	return quota_rule_rate_parse(text, &r.bytes_per_s, NULL) == ERR_OK &&
+	    quota_rule_check(&r, NULL) == ERR_OK;
+}
+
 #define AT(member)	offsetof(struct config, member)
 #define WANT_ADDR	"an address and port such as 0.0.0.0:443 or [::]:443"
 
@@ -316,6 +326,9 @@ const struct config_setting config_settings[] = {
 	  .arg = "HOURS", .help = "relays that cannot reach this server let known nodes in for so long" },
 	{ "derp", "relay_gone_hours", CONFIG_UINT, AT(derp.relay_gone_hours), 0, 8760, .dflt = "0",
 	  .arg = "HOURS", .help = "a relay away for so long is left out of the DERP map; 0: never" },
+	{ "derp", "node_quota", CONFIG_TEXT, AT(derp.node_quota), .dflt = "none", .is_valid = is_quota,
+	  .want = "a rate of at least 1kB/s such as 10MB/s or 800kbit/s, or none", .arg = "RATE",
+	  .help = "what each node may send through the relay, unless a quota says otherwise; none: no limit" },
 	{ "node", "offline_grace_s", CONFIG_UINT, AT(node.offline_grace_s), 0, 3600, .dflt = "10",
 	  .arg = "SECONDS", .help = "peers hear \"offline\" so long after a node's connection ended" },
 	{ "node", "ephemeral_timeout_s", CONFIG_UINT, AT(node.ephemeral_timeout_s), 30, 31536000,

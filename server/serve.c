@@ -145,6 +145,18 @@ is_relayed(void *arg, const struct node_key *key)
 	return relay_has(s->relay, key);
 }
 
+static void
+quota_charge(void *arg, const struct node_key *key, struct quota *const *quotas, unsigned n)
+{
+	struct serve *s = arg;
+
+	relay_quota_take(s->relay, key, quota_set_new(quotas, n));
+}
+
+static const struct tailnet_quota_ops quota_ops = {
+	.make = quota_new, .drop = quota_drop, .set_rate = quota_set_rate, .charge = quota_charge,
+};
+
 static enum err
 make_coord(struct serve *s, struct err_text *why)
 {
@@ -167,6 +179,7 @@ make_coord(struct serve *s, struct err_text *why)
 		.admit = admit,
 		.expel = expel,
 		.is_relayed = is_relayed,
+		.quota_ops = &quota_ops,
 		.derp_host = s->host,
 		.derp_pin = serve_derp_pin(s),
 		.derp_port = https,

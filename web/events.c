@@ -13,6 +13,7 @@
 #include "web/api_dns.h"
 #include "web/flapi.h"
 #include "web/flapi_clusters.h"
+#include "web/flapi_quotas.h"
 #include "web/flapi_regions.h"
 #include "web/http_stream.h"
 
@@ -130,6 +131,7 @@ static const struct {
 	{ "dns", dns_event_put }, { "cluster", flapi_put_cluster },
 	{ "region", flapi_put_region },
 	{ "relay", flapi_put_relay },
+	{ "quota", flapi_put_quota },
 };
 
 static void

@@ -11,6 +11,7 @@
 #include "web/events.h"
 #include "web/flapi_clusters.h"
 #include "web/flapi_policy.h"
+#include "web/flapi_quotas.h"
 #include "web/flapi_regions.h"
 #include "web/pages.h"
 
@@ -34,6 +35,7 @@ flapi_attach(struct http *h)
 	flapi_dns_attach(h);
 	flapi_regions_attach(h);
 	flapi_relays_attach(h);
+	flapi_quotas_attach(h);
 	events_attach(h);
 	api_attach(h);
 	assets_attach(h);

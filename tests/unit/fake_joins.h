@@ -5,6 +5,7 @@
 
 #include "web/api_dns.h"
 #include "web/flapi_clusters.h"
+#include "web/flapi_quotas.h"
 #include "web/flapi_regions.h"
 #include "web/flapi_policy.h"
 
@@ -117,6 +118,20 @@ void
 flapi_settings_attach(struct http *h)
 {
 	(void)h;
+}
+
+void
+flapi_quotas_attach(struct http *h)
+{
+	(void)h;
+}
+
+void
+flapi_put_quota(struct tailnet *t, const char *subject, const char *name, struct json_writer *w)
+{
+	(void)t;
+	(void)subject;
+	json_w_null(w, name);
 }
 
 void

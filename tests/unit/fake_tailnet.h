@@ -141,6 +141,8 @@ static struct fake {
 
 static int64_t fake_start_at = T0;	/* the clock at the next start */
 static char *fake_cfg_records_file;	/* dns.extra_records_path at the next start */
+static char *fake_cfg_node_quota;	/* derp.node_quota at the next start */
+static const struct tailnet_quota_ops *fake_quota_ops;	/* likewise; NULL: quotas limit nobody */
 static const struct actor fake_actor = { .name = "test" };
 
 #ifdef FAKE_REAL_STORE
@@ -232,6 +234,7 @@ fake_start(void)
 	fake.cfg.prefixes.v6 = "fd7a:115c:a1e0::/48";
 	fake.cfg.dns.base_domain = "example.net";
 	fake.cfg.dns.records_file = fake_cfg_records_file;
+	fake.cfg.derp.node_quota = fake_cfg_node_quota;
 	fake.cfg.node.key_expiry_days = 180;
 	fake.cfg.node.ephemeral_timeout_s = 1800;
 	fake.cfg.limits.register_fail_per_min = 1000;
@@ -239,6 +242,7 @@ fake_start(void)
 	deps.cfg = &fake.cfg;
 	deps.admit = fake_admit;
 	deps.expel = fake_expel;
+	deps.quota_ops = fake_quota_ops;
 	deps.server_url = "https://vpn.example.net";
 #ifdef FAKE_REAL_STORE
 	struct err_text why = { "" };

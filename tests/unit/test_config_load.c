@@ -1,4 +1,4 @@
-/* links: server/config_load server/config_file server/config_table coord/dns_spec coord/dns_params coord/tag server/suggest server/address relay/derp_mesh_target */
+/* links: server/config_load server/config_file server/config_table coord/quota_rule coord/dns_spec coord/dns_params coord/tag server/suggest server/address relay/derp_mesh_target */
 /* Configuration: every sentence for bad files, variables and flags, and what wins over what. */
 #include <stdarg.h>
 #include <setjmp.h>
