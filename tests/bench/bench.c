@@ -35,6 +35,25 @@ bench_cpu_s(pid_t pid)
 }
 
 double
+bench_written_bytes(pid_t pid)
+{
+	static const char member[] = "\nwrite_bytes: ";
+	char path[40], text[512];
+	const char *at;
+
+	if (pid < 0)
+		return 0;
+	snprintf(path, sizeof path, "/proc/%d/io", (int)pid);
+	FILE *f = fopen(path, "re");
+	size_t n = f == NULL ? 0 : fread(text, 1, sizeof text - 1, f);
+	if (f != NULL)
+		fclose(f);
+	text[n] = '\0';
+	at = strstr(text, member);
+	return at == NULL ? 0 : strtod(at + sizeof member - 1, NULL);
+}
+
+double
 bench_rss_bytes(pid_t pid)
 {
 	char path[64];

@@ -19,6 +19,8 @@ int64_t bench_now_ns(void);			/* monotonic */
 double bench_cpu_s(pid_t pid);
 /* Resident bytes of the process. 0 for a negative pid; ends the program when it has gone. */
 double bench_rss_bytes(pid_t pid);
+/* Bytes that the process has caused to be written to disk. 0 for a negative pid, and where we may not know. */
+double bench_written_bytes(pid_t pid);
 
 /* CPU seconds that all processes of the machine used, in hundredths: what is neither the server's
  * nor ours is somebody else's, and spoils the figures. */

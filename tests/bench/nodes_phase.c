@@ -17,7 +17,8 @@ phase_begin(void)
 {
 	struct phase_usage u = {
 		.begin_ns = bench_now_ns(), .server_s = bench_cpu_s(run.o->pid), .own_s = bench_cpu_s(0),
-		.rss_bytes = bench_rss_bytes(run.o->pid), .wire_bytes = nodes_run_wire_bytes(),
+		.rss_bytes = bench_rss_bytes(run.o->pid),
+		.written_bytes = bench_written_bytes(run.o->pid), .wire_bytes = nodes_run_wire_bytes(),
 		.cut = run.cut, .retries = run.retries,
 	};
 
@@ -37,6 +38,7 @@ phase_since(const struct phase_usage *b)
 	u.server_s -= b->server_s;
 	u.own_s -= b->own_s;
 	u.rss_bytes -= b->rss_bytes;
+	u.written_bytes -= b->written_bytes;
 	u.wire_bytes -= b->wire_bytes;
 	u.messages -= b->messages;
 	u.messages_bytes -= b->messages_bytes;
@@ -139,8 +141,10 @@ phase_register(void)
 	bench_say("register rate", run.n / seconds, 0, "/s");
 	bench_say("register p50", bench_samples_quantile(&run.took_ms, 0.5), 1, "ms");
 	bench_say("register p99", bench_samples_quantile(&run.took_ms, 0.99), 1, "ms");
-	if (run.o->pid > 0)
+	if (run.o->pid > 0) {
 		bench_say("register server cpu", u.server_s * 1e3 / run.n, 3, "ms each");
+		bench_say("register, written to disk", u.written_bytes / 1024 / run.n, 1, "KiB each");
+	}
 	bench_say("register load cpu", u.own_s * 1e3 / run.n, 3, "ms each");
 	phase_say_trouble(&u);
 }
@@ -165,6 +169,8 @@ phase_connect(void)
 	bench_say("first connect, load cpu", u.own_s * 1e3 / run.n, 3, "ms per node");
 	if (run.o->pid > 0) {
 		bench_say("first connect, server cpu", u.server_s * 1e3 / run.n, 3, "ms per node");
+		bench_say("first connect, written to disk", u.written_bytes / 1024 / run.n, 1,
+		    "KiB per node");
 		bench_say("first connect, server memory", u.rss_bytes / 1024 / run.n, 1,
 		    "KiB per node");
 		bench_say("server memory", bench_rss_bytes(run.o->pid) / 1048576, 1, "MiB");

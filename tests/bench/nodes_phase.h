@@ -9,7 +9,7 @@
 /* What has been used since a moment. */
 struct phase_usage {
 	int64_t begin_ns;
-	double server_s, own_s, rss_bytes;
+	double server_s, own_s, rss_bytes, written_bytes;
 	uint64_t wire_bytes, messages, messages_bytes, cut, retries;
 };
 

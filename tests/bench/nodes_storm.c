@@ -31,6 +31,8 @@ phase_reconnect(void)
 	    "ms");
 	if (run.o->pid > 0) {
 		bench_say("mass reconnect, server cpu", u.server_s * 1e3 / run.n, 3, "ms per node");
+		bench_say("mass reconnect, written to disk", u.written_bytes / 1024 / run.n, 1,
+		    "KiB per node");
 		bench_say("server memory", bench_rss_bytes(run.o->pid) / 1048576, 1, "MiB");
 	}
 	bench_say("mass reconnect, load cpu", u.own_s * 1e3 / run.n, 3, "ms per node");
@@ -114,6 +116,8 @@ phase_idle(void)
 	u = phase_since(&u);
 	if (run.o->pid > 0) {
 		bench_say("idle, server core", u.server_s * 100 / run.o->idle_s, 2, "%");
+		bench_say("idle, written to disk", u.written_bytes / 1024 / run.o->idle_s, 1,
+		    "KiB per second");
 		bench_say("idle, server memory", bench_rss_bytes(run.o->pid) / 1048576, 1, "MiB");
 	}
 	bench_say("idle, received", (double)u.wire_bytes / run.n / run.o->idle_s, 1,
