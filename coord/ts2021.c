@@ -18,6 +18,9 @@
 #include "coord/ts2021_conn.h"
 
 #define HANDSHAKES_TURN	16
+/* Connections whose requests wait to be read: no handshake is begun as long as there are more. It is half
+ * of what a client costs, and in vain if the client gives up before it is read. */
+#define UNREAD_MAX	64
 #define WAITING_MAX	4096	/* at 5,000 handshakes a second nearly a second's work */
 #define STREAMS_MAX	100
 #define BODIES_BYTES	(64u << 20)	/* of requests that are being read, on all connections */
@@ -57,7 +60,7 @@ pump(struct worker_flush *f)
 	struct ts2021_worker *tw = CONTAINER_OF(f, struct ts2021_worker, pump);
 	struct ts2021_conn *c;
 
-	for (unsigned i = 0; i < HANDSHAKES_TURN; i++) {
+	for (unsigned i = 0; i < HANDSHAKES_TURN && tw->rations[false].n_deferred < UNREAD_MAX; i++) {
 		if ((c = TAILQ_FIRST(&tw->waiting)) == NULL)
 			return;
 		TAILQ_REMOVE(&tw->waiting, c, link);
