@@ -40,7 +40,15 @@ func newRestartServer(t *testing.T, flags ...string) *server {
 	own := filepath.Join(filepath.Dir(s.dir), "fairlead")
 	copyFile(t, s.bin, own)
 	s.bin, s.keepsOutput = own, true
-	t.Cleanup(func() { s.kill() })
+	t.Cleanup(func() {
+		s.kill()
+		// Of a test that failed half-way.
+		for _, pid := range s.challengers() {
+			if b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid)); strings.HasPrefix(string(b), own+"\x00") {
+				_ = syscall.Kill(pid, syscall.SIGKILL)
+			}
+		}
+	})
 	return s
 }
 
@@ -871,6 +879,9 @@ var makesReady = regexp.MustCompile(`makes itself ready" pid=(\d+)`)
 
 // challengers are the processes that wanted to take over, as far as they said so.
 func (s *server) challengers() (pids []int) {
+	if s.log == nil {
+		return nil
+	}
 	for _, m := range makesReady.FindAllStringSubmatch(s.log.String(), -1) {
 		pid, _ := strconv.Atoi(m[1])
 		pids = append(pids, pid)
