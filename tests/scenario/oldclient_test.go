@@ -368,6 +368,7 @@ func oldestSettings(t *testing.T, s *server, p *pair) {
 	s.setPolicy(`{}`)
 	p.agree("all in sight", func(m *otherMap) bool { return len(m.Peers) > 100 && m.Matches != 0.0 })
 
+	oldestLongFilter(s, p)
 	s.cli("dns", "set", "nameservers", "192.0.2.53")
 	p.agree("a name server", func(m *otherMap) bool { return strings.Contains(mustJSON(m.DNS), "192.0.2.53") })
 	s.cli("dns", "add", "db.example", "A", "192.0.2.7")
@@ -397,6 +398,30 @@ func oldestSettings(t *testing.T, s *server, p *pair) {
 		s.cli("nodes", "tag", c.name, "tag:x")
 	}
 	p.agree("its own tags", func(m *otherMap) bool { return len(m.Self.Tags) == 1 && m.Self.User != before.Self.User })
+}
+
+// A filter that is told in parts: one rule changes, one goes, one comes, and at the end a short one takes their place.
+func oldestLongFilter(s *server, p *pair) {
+	rules := make([]string, 300)
+	for i := range rules {
+		rules[i] = fmt.Sprintf(`{"action": "accept", "src": ["10.9.%d.%d"], "dst": ["*:%d"]}`, i/250, i%250, 2000+i)
+	}
+	set := func(what string, rules []string, has, hasNot string) {
+		s.setPolicy(`{"acls": [` + strings.Join(rules, ",") + `]}`)
+		p.agree(what, func(m *otherMap) bool {
+			filter := mustJSON(m.Filter)
+			return strings.Contains(filter, has) && !strings.Contains(filter, hasNot) &&
+				strings.Count(filter, "10.9.") == len(rules)
+		})
+	}
+	set("300 rules", rules, `"10.9.1.49"`, "10.9.9.9")
+	rules[7] = strings.Replace(rules[7], "2007", "3007", 1)
+	set("another rule", rules, "3007", "2007")
+	set("a rule less", rules[1:], `"10.9.0.1"`, `"10.9.0.0"`)
+	set("a rule more", append(rules[1:], strings.Replace(rules[0], "10.9.0.0", "10.9.9.9", 1)), "10.9.9.9", `"10.9.0.0"`)
+	set("a short filter", rules[:2], `"10.9.0.1"`, `"10.9.0.3"`)
+	s.setPolicy(`{}`)
+	p.agree("all in sight again", func(m *otherMap) bool { return len(m.Peers) > 100 && m.Matches != 0.0 })
 }
 
 // Deltas of more nodes than a frame has: patches, then whole nodes.
