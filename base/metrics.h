@@ -101,6 +101,8 @@
 	X(DERP_FWD_OUT, "derp_packets_forwarded_out", "counter", "packets to other relays") \
 	X(DERP_WATCHERS, "derp_watchers", "gauge", "mesh peers that watch who is connected") \
 	X(RELAYS, "fairlead_relays", "gauge", "relays on other machines that have a credential") \
+	X(RELAY_LINK, "fairlead_relay_coordinator_connected", "gauge", \
+	    "of fairlead relay: 1 while the coordinator is there") \
 	X(RELAYS_HERE, "fairlead_relays_connected", "gauge", "of these, connected to this server") \
 	X(DERP_LINKS, "fairlead_derp_mesh_links", "gauge", "links to other relays that are up") \
 	X(DERP_MULTI_CREATED, "derp_multiforwarder_created", "counter", "keys found at a second relay") \

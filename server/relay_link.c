@@ -17,6 +17,7 @@
 #include "base/curl_pin.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "base/metrics.h"
 #include "base/rand.h"
 #include "base/secret.h"
 #include "relay/derp_admit.h"
@@ -34,7 +35,7 @@
 struct relay_link {
 	uint32_t magic;
 	char *url, *key;		/* owned */
-	bool has_pin, fails_open;
+	bool has_pin, fails_open, prefers_v4;
 	struct curl_pin pin;
 	struct relay *relay;		/* borrowed */
 	struct derp_admit *admit;	/* owned; its thread's once that runs */
@@ -55,6 +56,7 @@ struct relay_link {
 	char last_why[320];		/* said in the log already */
 	char last_trouble[320];
 	bool was_announced, is_open;
+	bool was_v4;			/* the last try */
 	int64_t lost_mono_ms;
 };
 
@@ -138,6 +140,7 @@ look(struct relay_link *l)
 		l->lost_mono_ms = now;
 	if (is_up != atomic_load(&l->is_up)) {
 		atomic_store(&l->is_up, is_up);
+		metric_set(METRIC_RELAY_LINK, is_up);
 		if (is_up)
 			log_info(LOG_RELAY, "the coordinator is there", "nodes",
 			    LOG_NUM(derp_admit_count(l->admit)));
@@ -262,6 +265,9 @@ perform(struct relay_link *l, CURL *curl)
 	curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, on_progress);
 	curl_easy_setopt(curl, CURLOPT_XFERINFODATA, l);
 	curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
+	l->was_v4 = l->prefers_v4 && !l->was_v4;	/* in turns, until one way goes */
+	if (l->was_v4)
+		curl_easy_setopt(curl, CURLOPT_IPRESOLVE, (long)CURL_IPRESOLVE_V4);
 	if (l->has_pin)
 		curl_pin_set(curl, &l->pin);
 	rc = curl_easy_perform(curl);
@@ -320,6 +326,8 @@ come(struct relay_link *l)
 	CURLcode rc = perform(l, curl);
 	curl_easy_cleanup(curl);
 	was_good = derp_admit_is_current(l->admit);
+	if (was_good)
+		l->was_v4 = false;	/* that it goes no more may have other reasons */
 	derp_admit_lost(l->admit);
 	if (atomic_load(&l->is_stopping) || has_news(l))
 		return true;
@@ -419,6 +427,7 @@ relay_link_new(const struct relay_link_params *p, struct relay_link **out, struc
 	l->key = obj_strdup(p->key);
 	l->relay = p->relay;
 	l->fails_open = p->fails_open;
+	l->prefers_v4 = p->prefers_v4;
 	ASSERT(pthread_mutex_init(&l->lock, NULL) == 0 && pthread_cond_init(&l->cond, NULL) == 0);
 	l->admit = derp_admit_new(p->state_file, &ops);
 	if ((rc = derp_admit_load(l->admit, clock_wall_s(), why)) != ERR_OK) {

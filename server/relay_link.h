@@ -20,6 +20,8 @@ struct relay_link_params {
 	const char *state_file;
 	struct relay *relay;		/* borrowed */
 	bool fails_open;		/* strangers are let in while the coordinator is away */
+	/* Come by IPv4 if that goes: the address we come from is what clients are told, and all have IPv4. */
+	bool prefers_v4;
 };
 
 /* Reads the state file: who was known may use the relay from now on. ERR_INVAL (url, pin, key) or

@@ -115,7 +115,7 @@ open_all(struct relay_main *m, const struct relay_main_options *o, struct err_te
 	snprintf(path, sizeof(path), "%s/relay_state", s->cfg->data_dir);
 	return relay_link_new(&(struct relay_link_params){
 		.url = o->coordinator, .pin = o->coordinator_pin, .key = o->key, .state_file = path,
-		.relay = s->relay, .fails_open = o->fails_open,
+		.relay = s->relay, .fails_open = o->fails_open, .prefers_v4 = !m->has_host,
 	}, &m->link, why);
 }
 

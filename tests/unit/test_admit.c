@@ -1,6 +1,7 @@
 /* links: relay/derp_admit coord/relay_feed */
-/* Proves admission of relays: what is not signed or does not follow changes nothing, the file brings the same state
- * back whatever is cut off it, validity ends, and what the coordinator's side sends makes its own state at a relay. */
+/* Proves admission of relays: what is not signed or does not follow changes nothing, the file brings
+ * the same state back whatever is cut off it, validity ends, and what the coordinator's side sends
+ * makes its own state at a relay. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -245,7 +246,8 @@ static void
 test_bad_payloads(void **state)
 {
 	static const struct { enum admit_kind kind; int64_t issued; uint8_t p[34]; size_t n; } cases[] = {
-		{ ADMIT_SNAPSHOT, T0, { 0 }, 33 }, { ADMIT_DELTA, T0, { 2 }, 33 }, { ADMIT_DELTA, T0, { 1 }, 34 },
+		{ ADMIT_SNAPSHOT, T0, { 0 }, 33 }, { ADMIT_DELTA, T0, { 2 }, 33 },
+		{ ADMIT_DELTA, T0, { 1 }, 34 },
 		{ ADMIT_TICK, T0, { 0 }, 1 }, { ADMIT_CONFIG, T0, { 0 }, 0 }, { 0, T0, { 0 }, 0 },
 		{ 5, T0, { 0 }, 0 }, { ADMIT_TICK, -1, { 0 }, 0 }, { ADMIT_TICK, INT64_MAX, { 0 }, 0 },
 	};

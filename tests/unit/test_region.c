@@ -22,9 +22,11 @@ test_nodes(void **state)
 {
 	static const struct { const char *json, *why; } cases[] = {
 		{ "{\"hostname\":\"derp.example.org\"}", NULL },
-		{ "{\"hostname\":\"192.0.2.1\",\"certName\":\"" PIN "\",\"stunPort\":-1,\"derpPort\":1}", NULL },
+		{ "{\"hostname\":\"192.0.2.1\",\"certName\":\"" PIN "\",\"stunPort\":-1,"
+		    "\"derpPort\":1}", NULL },
 		{ "{\"hostname\":\"2001:db8::1\",\"ipv4\":\"none\",\"ipv6\":\"2001:db8::1\"}", NULL },
-		{ "{\"hostname\":\"a\",\"certName\":\"front.example\",\"mesh\":true,\"canPort80\":true}", NULL },
+		{ "{\"hostname\":\"a\",\"certName\":\"front.example\",\"mesh\":true,"
+		    "\"canPort80\":true}", NULL },
 		{ "{}", "hostname" },
 		{ "[]", "a node is an object" },
 		{ "{\"hostname\":\"-a\"}", "hostname" },
@@ -77,8 +79,8 @@ static void
 test_names_of_nodes(void **state)
 {
 	struct region r = { .id = 5, .code = "x", .name = "X" };
-	json_t *v = json_loads("[{\"hostname\":\"a\"},{\"hostname\":\"b\",\"name\":\"5a\"},{\"hostname\":\"c\"}]", 0,
-	    NULL);
+	json_t *v = json_loads("[{\"hostname\":\"a\"},{\"hostname\":\"b\",\"name\":\"5a\"},"
+	    "{\"hostname\":\"c\"}]", 0, NULL);
 	struct err_text why;
 
 	(void)state;
@@ -104,7 +106,8 @@ test_mesh_targets(void **state)
 {
 	static const struct { struct region_node n; const char *want; } cases[] = {
 		{ { .host = "derp.example", .derp_port = 443 }, "https://derp.example:443" },
-		{ { .host = "192.0.2.1", .cert_name = PIN, .derp_port = 8443 }, "https://" PIN "@192.0.2.1:8443" },
+		{ { .host = "192.0.2.1", .cert_name = PIN, .derp_port = 8443 },
+		    "https://" PIN "@192.0.2.1:8443" },
 		{ { .host = "2001:db8::1", .derp_port = 1 }, "https://[2001:db8::1]:1" },
 		{ { .host = "a", .cert_name = "front.example", .derp_port = 443 }, "https://a:443" },
 	};
