@@ -8,9 +8,9 @@ function value_at(i) {
 }
 
 (at = value_at()) > 0 {
-	v = $at + 0
 	text = $at
-	$at = "%s"
+	v = text + 0
+	$at = "<>"
 	if (!($0 in shown))
 		order[++n] = $0
 	if (!($0 in shown) || (/ rate / ? v > best[$0] : v < best[$0])) {
@@ -21,16 +21,16 @@ function value_at(i) {
 
 END {
 	for (i = 1; i <= n; i++) {
-		k = order[i]
+		k = line = order[i]
+		sub(/<>/, shown[k], line)
 		if (times > 1)
-			printf "best of " times ", " k "\n", shown[k]
-		if (k !~ /(change|last change|join|node|command), server cpu(, lowest)? %s ms/ ||
-		    !match(k, / n=[0-9]+/))
+			print "best of " times ": " line
+		if (k !~ /(change|join|node|command), server cpu(, lowest)? <> ms/ || !match(k, / n=[0-9]+/))
 			continue
 		size = substr(k, RSTART + 3, RLENGTH - 3) + 0
 		what = substr(k, 1, RSTART - 1) substr(k, RSTART + RLENGTH)
-		sub(/ %s.*/, "", what)
-		if (what in last)
+		sub(/ <>.*/, "", what)
+		if (what in last && best[k] > 0 && cost[what] > 0)
 			grown[++m] = sprintf("%s, from %d to %d nodes (x%.1f): x%.1f", what, last[what], size,
 			    size / last[what], best[k] / cost[what])
 		last[what] = size
