@@ -273,6 +273,7 @@ type faultRun struct {
 	serial int
 	key    faultKey // of the join to come, or the one that was made
 	node   *lightNode
+	before any               // what an action changes, as it was
 	joined map[string]string // node keys that were acknowledged, and their addresses
 	keys   map[string]bool   // ids of keys that were
 }
@@ -289,7 +290,7 @@ func bounded(d time.Duration, fn func(ctx context.Context) error) error {
 }
 
 // faultActions are walked one by one, each in all ways.
-var faultActions = []faultAction{
+var faultActions = append([]faultAction{
 	{
 		name: "join",
 		prepare: func(r *faultRun) {
@@ -345,7 +346,7 @@ var faultActions = []faultAction{
 			r.keys[k.ID] = true
 		},
 	},
-}
+}, faultChanges...)
 
 // consistent fails unless all that was acknowledged is there, once, and nothing by halves.
 func (r *faultRun) consistent() {
