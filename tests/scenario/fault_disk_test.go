@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -84,84 +83,20 @@ func (f *faults) cutPower(isMixed bool) {
 // TestPowerCutInMidStorm: every registration that was answered is there after power failed, with its address.
 func TestPowerCutInMidStorm(t *testing.T) {
 	t.Parallel()
-	f := newFaultServer(t, true)
+	f := newFaultServer(t, true, "--limits-half-open-per-source", "100000")
 	f.start()
-	k := f.newKey("--reusable").Key
-	identity, err := serverKey(context.Background(), f.plain())
-	if err != nil {
-		t.Fatal(err)
-	}
-	const rounds, width = 8, 16
-	var mu sync.Mutex
-	var acknowledged []*lightNode
-	serial := 0
+	r := newRegistrations(t, f.server)
+	rounds := deathRounds(t, 8)
 	for round := range rounds {
-		stop := make(chan struct{})
-		var wg sync.WaitGroup
-		for range width {
-			wg.Add(1)
-			go func() {
-				defer wg.Done()
-				for {
-					mu.Lock()
-					serial++
-					n := newLightNode(f.server, fmt.Sprintf("storm-%04d", serial))
-					mu.Unlock()
-					err := bounded(5*time.Second, func(ctx context.Context) error { return n.register(ctx, k) })
-					n.close()
-					mu.Lock()
-					if err == nil {
-						acknowledged = append(acknowledged, n)
-					}
-					mu.Unlock()
-					select {
-					case <-stop:
-						return
-					default:
-					}
-				}
-			}()
-		}
-		time.Sleep(time.Duration(100+rand.IntN(100)) * time.Millisecond)
-		f.kill()
-		close(stop)
-		wg.Wait()
+		r.round(40)
 		f.cutPower(round%2 == 1)
 		f.integrity()
 		f.start()
 	}
-	t.Logf("%d registrations were acknowledged in %d storms", len(acknowledged), rounds)
-	if len(acknowledged) < rounds*width {
-		t.Fatal("the storms were too short to prove anything")
-	}
-	if again, err := serverKey(context.Background(), f.plain()); err != nil || again != identity {
+	if again, err := serverKey(context.Background(), f.plain()); err != nil || again != r.identity {
 		t.Fatalf("the server has another key than before: %v", err)
 	}
-	owner, there := map[string]string{}, map[string]bool{}
-	nodes, _ := f.state()
-	for _, n := range nodes {
-		there[n.NodeKey] = true
-		for _, a := range n.Addresses {
-			if owner[a] != "" {
-				t.Errorf("%s is given to %s and %s", a, owner[a], n.Name)
-			}
-			owner[a] = n.Name
-		}
-	}
-	for _, n := range acknowledged {
-		if !there[n.node.Public().String()] {
-			t.Errorf("%s was acknowledged and is lost", n.hostname)
-		}
-	}
-	// One of each storm comes back as itself, without a key.
-	for i := 0; i < len(acknowledged); i += len(acknowledged) / rounds {
-		n := acknowledged[i]
-		n.h2 = nil
-		if err := bounded(10*time.Second, func(ctx context.Context) error { return n.join(ctx, "") }); err != nil {
-			t.Errorf("%s cannot come back: %v", n.hostname, err)
-		}
-		n.close()
-	}
+	r.check(t, rounds)
 }
 
 // audience is some healthy clients: their streams must not end, changes and relayed packets must go on arriving.

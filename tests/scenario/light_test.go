@@ -30,8 +30,9 @@ import (
 const lightVersion = tailcfg.CapabilityVersion(113) // the oldest that the server accepts
 
 type lightNode struct {
-	addr     string // host:port of the plain listener
-	secure   string // host:port of the listener with TLS, to be used for the control connection; "": addr
+	addr     string            // host:port of the plain listener
+	server   key.MachinePublic // zero: asked for
+	secure   string            // host:port of the listener with TLS, to be used for the control connection; "": addr
 	version  tailcfg.CapabilityVersion
 	hostname string
 	machine  key.MachinePrivate
@@ -115,9 +116,12 @@ func (n *lightNode) connect(ctx context.Context) (net.Conn, error) {
 
 // dial makes the control connection.
 func (n *lightNode) dial(ctx context.Context) error {
-	pub, err := serverKey(ctx, n.addr)
-	if err != nil {
-		return err
+	pub := n.server
+	if pub.IsZero() {
+		var err error
+		if pub, err = serverKey(ctx, n.addr); err != nil {
+			return err
+		}
 	}
 	init, cont, err := controlbase.ClientDeferred(n.machine, pub, uint16(n.version))
 	if err != nil {
