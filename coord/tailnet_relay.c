@@ -211,17 +211,13 @@ record_look(struct tailnet *t, struct tailnet_relay *r, int64_t now)
 	}
 }
 
-static void
-on_look(evutil_socket_t fd, short what, void *arg)
+void
+tailnet_relay_look(struct tailnet *t)
 {
-	struct tailnet *t = arg;
 	struct tailnet_relay *r;
 	bool is_probing = false;
 	unsigned n_here = 0;
 
-	(void)fd;
-	(void)what;
-	OBJ_CHECK(t, TAILNET_MAGIC);
 	for (size_t at = 0; (r = map_next(&t->regions->relays, &at)) != NULL;) {
 		is_probing |= probe_look(t, r);
 		record_look(t, r, clock_wall_s());
@@ -232,6 +228,17 @@ on_look(evutil_socket_t fd, short what, void *arg)
 	int ms = is_probing ? LOOK_SOON_MS : LOOK_MS;
 	ASSERT(event_add(t->regions->live->timer,
 	    &(struct timeval){ .tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000 }) == 0);
+}
+
+static void
+on_look(evutil_socket_t fd, short what, void *arg)
+{
+	struct tailnet *t = arg;
+
+	(void)fd;
+	(void)what;
+	OBJ_CHECK(t, TAILNET_MAGIC);
+	tailnet_relay_look(t);
 }
 
 static void

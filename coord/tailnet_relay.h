@@ -22,6 +22,8 @@
  * tailnet_free: no stream is left. */
 void tailnet_relay_start(struct tailnet *t, const struct private_key *noise);
 void tailnet_relay_stop(struct tailnet *t);
+/* Looks at probes, and at what the record of each relay should say. The timer does; tests. */
+void tailnet_relay_look(struct tailnet *t);
 /* Our own relay may serve the key, or may not any more: the others too. */
 void tailnet_relay_note(struct tailnet *t, const struct node_key *key, bool is_admitted);
 
