@@ -320,3 +320,26 @@ func TestSSHCheckEachTime(t *testing.T) {
 	s.cli("ssh", "reject", third.held(t, s, 1))
 	third.mustFail(t, "rejected")
 }
+
+// Rules with very many source nodes name people by their login. Who came later gets in, too; a tagged node does not;
+// and a person who is called otherwise by now does.
+func TestSSHManySources(t *testing.T) {
+	s, h, n, me := sshLab(t)
+	joinMany(t, s, s.newKey("--reusable").Key, 110)
+	s.sshRule(t, h, "accept", fmt.Sprintf("%q", me), "")
+	out, err := h.tailscale(ctxFor(t, 10*time.Second), "debug", "netmap").Output()
+	if err != nil || !strings.Contains(string(out), `"userLogin"`) {
+		t.Fatalf("the rule does not name people: %v", err)
+	}
+	n.ssh(h, me, "id -un").mustRun(t, me)
+	later := joinedNode(t, s, "later", s.newKey().Key)
+	later.ssh(h, me, "id -un").mustRun(t, me)
+	tagged := joinedNode(t, s, "tagged", s.newKey("--tags", "tag:srv").Key)
+	tagged.ssh(h, me, "id -un").mustFail(t, "does not permit")
+	s.cli("users", "rename", s.nodeNamed("laptop").User, "somebody-else")
+	eventually(t, 10*time.Second, "the host knows the person by the other name", func() bool {
+		out, err := h.tailscale(ctxFor(t, 10*time.Second), "debug", "netmap").Output()
+		return err == nil && strings.Contains(string(out), "somebody-else")
+	})
+	n.ssh(h, me, "id -un").mustRun(t, me)
+}
