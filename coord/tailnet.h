@@ -50,6 +50,7 @@ struct tailnet_deps {
 	void (*expel)(void *arg, const struct node_key *key);
 	bool (*is_relayed)(void *arg, const struct node_key *key);	/* is connected to the relay */
 	const struct tailnet_quota_ops *quota_ops;	/* see tailnet_quota.h; NULL: quotas limit nobody */
+	void *quota_arg;		/* of quota_ops */
 	const char *derp_host;		/* host or IP literal that clients reach us by */
 	const char *derp_pin;		/* "sha256-raw:…", or NULL with a certificate clients trust */
 	uint16_t derp_port, stun_port, http_port;	/* 0: none */

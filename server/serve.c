@@ -180,6 +180,7 @@ make_coord(struct serve *s, struct err_text *why)
 		.expel = expel,
 		.is_relayed = is_relayed,
 		.quota_ops = &quota_ops,
+		.quota_arg = s,
 		.derp_host = s->host,
 		.derp_pin = serve_derp_pin(s),
 		.derp_port = https,
