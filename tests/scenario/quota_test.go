@@ -144,7 +144,9 @@ func TestQuotaOfANode(t *testing.T) {
 	if len(list.Quotas) != len(want) || list.Quotas[0] != want[0] || list.Quotas[1] != want[1] {
 		t.Errorf("%+v", list.Quotas)
 	}
-	var audit struct{ Records []struct{ What, Object string } }
+	var audit struct {
+		Records []struct{ What, Object string }
+	}
 	s.cliJSON(&audit, "audit", "list", "--limit", "1")
 	if len(audit.Records) == 0 || audit.Records[0].What != "quota.set" ||
 		!strings.HasPrefix(audit.Records[0].Object, "quota node ") {
