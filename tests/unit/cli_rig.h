@@ -40,6 +40,14 @@ const struct cmd cmd_serve = {
 	.name = "serve", .summary = "runs the server", .run = serve_run, .usage = serve_usage,
 };
 
+/* These two are whole programs, too. */
+const struct cmd cmd_relay = {
+	.name = "relay", .summary = "run a relay on another machine", .run = serve_run, .usage = serve_usage,
+};
+const struct cmd cmd_doctor = {
+	.name = "doctor", .summary = "what is wrong, and what to do", .run = serve_run, .usage = serve_usage,
+};
+
 struct exchange {
 	const char *request;		/* "METHOD path body" that must come */
 	const char *status, *answer;
