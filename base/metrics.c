@@ -40,11 +40,22 @@ metric_get(enum metric m)
 	return atomic_load_explicit(&cells[m].value, memory_order_relaxed);
 }
 
-/* Length of the name without labels. */
+static bool
+is_histogram(size_t row)
+{
+	return strcmp(rows[row].type, "histogram") == 0;
+}
+
+/* Length of the name without labels, and without what the rows of a histogram have behind it. */
 static size_t
 family_len(size_t row)
 {
-	return strcspn(rows[row].name, "{");
+	const char *name = rows[row].name;
+	size_t n = strcspn(name, "{");
+
+	while (is_histogram(row) && name[n] != '_')
+		n--;
+	return n;
 }
 
 static bool
@@ -65,6 +76,29 @@ is_first_of_family(size_t row)
 	return true;
 }
 
+static bool
+is_part(size_t row, const char *part)
+{
+	size_t n = strlen(part);
+
+	return strncmp(rows[row].name + family_len(row), part, n) == 0;
+}
+
+/* One line; *total is what is in the buckets so far. */
+static void
+row_put(size_t row, int64_t *total, struct buf *out)
+{
+	int64_t v = metric_get((enum metric)row);
+
+	if (is_histogram(row) && is_part(row, "_sum")) {
+		buf_printf(out, "%s %" PRId64 ".%03d\n", rows[row].name, v / 1000, (int)(v % 1000));
+		return;
+	}
+	if (is_histogram(row))
+		v = *total += v;
+	buf_printf(out, "%s %" PRId64 "\n", rows[row].name, v);
+}
+
 void
 metrics_put(struct buf *out)
 {
@@ -72,12 +106,13 @@ metrics_put(struct buf *out)
 		if (!is_first_of_family(i))
 			continue;
 		int n = (int)family_len(i);
+		int64_t total = 0;
+
 		buf_printf(out, "# HELP %.*s %s\n", n, rows[i].name, rows[i].help);
 		buf_printf(out, "# TYPE %.*s %s\n", n, rows[i].name, rows[i].type);
 		for (size_t k = i; k < METRIC_COUNT; k++) {
 			if (is_same_family(i, k))
-				buf_printf(out, "%s %" PRId64 "\n", rows[k].name,
-				    metric_get((enum metric)k));
+				row_put(k, &total, out);
 		}
 	}
 }

@@ -6,7 +6,9 @@
 
 #include "base/buf.h"
 
-/* X(id, prometheus name with labels, "counter" | "gauge", help). derp_* names are derper's. */
+/* X(id, prometheus name with labels, "counter" | "gauge" | "histogram", help). derp_* names are
+ * derper's. Rows of a histogram stand together: buckets, each counting what is in no smaller one; its
+ * sum, in thousandths; its count, which nobody sets. */
 #define METRICS_TABLE(X) \
 	X(DOOR_ACCEPTS, "fairlead_door_accepts_total", "counter", "connections accepted") \
 	X(DOOR_REFUSED, "fairlead_door_refused_total", "counter", "connections refused by a limit") \
@@ -109,6 +111,21 @@
 	X(DERP_MULTI_DELETED, "derp_multiforwarder_deleted", "counter", "keys left at one relay only") \
 	X(DERP_WRITE_TIMEOUTS, "derp_sclient_write_timeouts", "counter", \
 	    "clients closed because they read nothing") \
+	X(DERP_DELAY_1MS, "fairlead_derp_queue_delay_seconds_bucket{le=\"0.001\"}", "histogram", \
+	    "time that packets waited to be sent to their receiver") \
+	X(DERP_DELAY_2MS, "fairlead_derp_queue_delay_seconds_bucket{le=\"0.002\"}", "histogram", "") \
+	X(DERP_DELAY_4MS, "fairlead_derp_queue_delay_seconds_bucket{le=\"0.004\"}", "histogram", "") \
+	X(DERP_DELAY_8MS, "fairlead_derp_queue_delay_seconds_bucket{le=\"0.008\"}", "histogram", "") \
+	X(DERP_DELAY_16MS, "fairlead_derp_queue_delay_seconds_bucket{le=\"0.016\"}", "histogram", "") \
+	X(DERP_DELAY_32MS, "fairlead_derp_queue_delay_seconds_bucket{le=\"0.032\"}", "histogram", "") \
+	X(DERP_DELAY_64MS, "fairlead_derp_queue_delay_seconds_bucket{le=\"0.064\"}", "histogram", "") \
+	X(DERP_DELAY_128MS, "fairlead_derp_queue_delay_seconds_bucket{le=\"0.128\"}", "histogram", "") \
+	X(DERP_DELAY_256MS, "fairlead_derp_queue_delay_seconds_bucket{le=\"0.256\"}", "histogram", "") \
+	X(DERP_DELAY_512MS, "fairlead_derp_queue_delay_seconds_bucket{le=\"0.512\"}", "histogram", "") \
+	X(DERP_DELAY_1024MS, "fairlead_derp_queue_delay_seconds_bucket{le=\"1.024\"}", "histogram", "") \
+	X(DERP_DELAY_INF, "fairlead_derp_queue_delay_seconds_bucket{le=\"+Inf\"}", "histogram", "") \
+	X(DERP_DELAY_SUM, "fairlead_derp_queue_delay_seconds_sum", "histogram", "") \
+	X(DERP_DELAY_COUNT, "fairlead_derp_queue_delay_seconds_count", "histogram", "") \
 	X(DERP_WEBSOCKETS, "derp_websocket_accepts", "counter", "DERP connections in WebSocket frames") \
 	X(STUN_OK, "stun_requests{disposition=\"success\"}", "counter", "STUN requests") \
 	X(STUN_BAD, "stun_requests{disposition=\"not_stun\"}", "counter", "STUN requests") \

@@ -15,6 +15,7 @@
 #include "relay/derp_hello.h"
 #include "relay/derp_mesh.h"
 #include "relay/derp_read.h"
+#include "relay/derp_tally.h"
 #include "relay/relay.h"
 
 /* Sealed in one go before the socket is asked: what a slow reader can make us hold besides its
@@ -87,6 +88,8 @@ derp_conn_close(struct derp_conn *c, const char *why)
 	derp_queue_clear(&c->queue, &c->dw->pool);
 	quota_set_drop(c->quotas);
 	c->quotas = NULL;
+	free(c->tally);
+	c->tally = NULL;
 	derp_worker_touch(c->dw);
 	buf_fini(&c->carry);
 	io_free(c->io);
@@ -255,6 +258,7 @@ derp_conn_seal(struct derp_conn *c)
 static void
 derp_conn_flush(struct derp_conn *c)
 {
+	struct derp_queue_counts before = c->dw->pool.counts;
 	enum err rc;
 
 	derp_worker_touch(c->dw);
@@ -267,6 +271,7 @@ derp_conn_flush(struct derp_conn *c)
 	} while (rc == ERR_OK && (!derp_queue_is_empty(&c->queue) || derp_watch_has_more(c)));
 	if (derp_queue_bytes(&c->queue, DERP_LANE_CONTROL) == 0)
 		c->is_pong_waiting = false;
+	derp_tally_out(&c->tally, &before, c->dw);
 	if (rc == ERR_OK)
 		derp_conn_unblock(c);
 	else if (rc == ERR_AGAIN)
@@ -383,16 +388,20 @@ derp_conn_send(struct derp_conn *c, const uint8_t *p, size_t n)
 void
 derp_conn_put(struct derp_conn *c, const struct derp_worker_run *run)
 {
+	struct derp_queue_counts before = c->dw->pool.counts;
+
 	if (run->n >= DIRECT_MIN && !c->is_blocked && derp_queue_is_empty(&c->queue) &&
 	    io_write_room(c->io) >= run->n) {
 		c->dw->pool.counts.taken_packets += run->n_packets;
 		c->dw->pool.counts.taken_bytes +=
 		    run->n - run->n_packets * (DERP_FRAME_HDR_BYTES + KEY_BYTES);
+		derp_tally_out(&c->tally, &before, c->dw);
 		derp_conn_send(c, run->frames, run->n);
 		return;
 	}
 	derp_queue_put(&c->queue, &c->dw->pool, run->lane, run->frames, run->n,
 	    worker_now_ms(c->dw->w));
+	derp_tally_out(&c->tally, &before, c->dw);
 	if (!c->is_blocked)
 		worker_flush_ask(c->dw->w, &c->flush);
 }
@@ -510,8 +519,10 @@ derp_conn_note_preferred(struct derp_conn *c, bool is_home)
 		return;
 	c->is_home = is_home;
 	metric_add(METRIC_DERP_HOME, is_home ? 1 : -1);
-	if (worker_now_ms(c->dw->w) - c->begun_ms > MOVE_MIN_MS)
+	if (worker_now_ms(c->dw->w) - c->begun_ms > MOVE_MIN_MS) {
 		metric_add(is_home ? METRIC_DERP_MOVES_IN : METRIC_DERP_MOVES_OUT, 1);
+		derp_tally_move(&c->tally, c->dw);
+	}
 }
 
 /* The answer to the upgrade unless the client wants none, and ServerKey, in one write. */

@@ -45,6 +45,7 @@ struct derp_conn {
 	uint32_t skip_bytes;		/* of a frame nobody wants, still to come */
 	struct conn_ref ref;		/* our name for other workers */
 	struct derp_peers peers;	/* who got packets from us */
+	struct relay_tally *tally;	/* owned; NULL: nothing was counted yet */
 	struct derp_worker *dw;		/* borrowed */
 	struct io *io;			/* owned; NULL once closed */
 	struct derp_route_entry *entry;	/* our key's place in the table; NULL before STEADY */

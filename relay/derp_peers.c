@@ -18,26 +18,55 @@ void
 derp_peers_fini(struct derp_peers *p)
 {
 	free(p->refs);
+	free(p->pairs);
 	*p = (struct derp_peers){ .refs = NULL };
 }
 
-void
+/* Room for one more, in both arrays. */
+static void
+peers_grow(struct derp_peers *p)
+{
+	p->cap = (uint16_t)(p->cap == 0 ? 4 : p->cap * 2);
+	p->refs = obj_realloc(p->refs, p->cap * sizeof *p->refs);
+	if (p->pairs != NULL)
+		p->pairs = obj_realloc(p->pairs, p->cap * sizeof *p->pairs);
+}
+
+unsigned
 derp_peers_add(struct derp_peers *p, struct conn_ref ref)
 {
+	unsigned place;
+
 	for (unsigned i = 0; i < p->n; i++) {
 		if (conn_ref_eq(p->refs[i], ref))
-			return;
+			return i;
 	}
 	if (p->n == DERP_PEERS_MAX) {
-		p->refs[p->next] = ref;
+		place = p->next;
 		p->next = (uint16_t)((p->next + 1) % DERP_PEERS_MAX);
-		return;
+	} else {
+		if (p->n == p->cap)
+			peers_grow(p);
+		place = p->n++;
 	}
-	if (p->n == p->cap) {
-		p->cap = (uint16_t)(p->cap == 0 ? 4 : p->cap * 2);
-		p->refs = obj_realloc(p->refs, p->cap * sizeof *p->refs);
-	}
-	p->refs[p->n++] = ref;
+	p->refs[place] = ref;
+	if (p->pairs != NULL)
+		p->pairs[place] = (struct derp_pair){ 0 };
+	return place;
+}
+
+void
+derp_peers_count(struct derp_peers *p, unsigned place, unsigned n_packets, size_t n, int64_t now_ms)
+{
+	struct derp_pair *pair;
+
+	ASSERT(place < p->n);
+	if (p->pairs == NULL)
+		p->pairs = obj_alloc(p->cap * sizeof *p->pairs);
+	pair = &p->pairs[place];
+	pair->packets += n_packets;
+	pair->bytes += n - n_packets * (DERP_FRAME_HDR_BYTES + KEY_BYTES);
+	pair->used_ms = now_ms;
 }
 
 static void

@@ -17,13 +17,23 @@
 /* All zero is empty and owns no memory. */
 struct derp_peers {
 	struct conn_ref *refs;		/* owned */
+	struct derp_pair *pairs;	/* owned; as many as refs; NULL until something is counted */
 	uint16_t n, cap, next;
+};
+
+/* What went to one of them. */
+struct derp_pair {
+	uint64_t packets, bytes;	/* bytes without header and key */
+	int64_t used_ms;
 };
 
 /* Frees; *p is empty again. */
 void derp_peers_fini(struct derp_peers *p);
-/* Remembers ref, once. */
-void derp_peers_add(struct derp_peers *p, struct conn_ref ref);
+/* Remembers ref, once. Returns its place, which is right until the next ref. */
+unsigned derp_peers_add(struct derp_peers *p, struct conn_ref ref);
+/* n_packets packets in a run of n bytes of frames go to the one at that place. */
+void derp_peers_count(struct derp_peers *p, unsigned place, unsigned n_packets, size_t n,
+	int64_t now_ms);
 /* A connection of this key has gone, after derp_route_remove; left as that said. Tells its peers, or
  * hands them to the key's other connection, wherever that is, or keeps them until the key has left the
  * other relays too. *p is empty afterwards. */

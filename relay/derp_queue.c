@@ -385,6 +385,7 @@ derp_queue_put(struct derp_queue *q, struct derp_queue_pool *pool, enum derp_lan
 {
 	size_t n_frame;
 
+	pool->_now_ms = now_ms;
 	for (; n > 0; frames += n_frame, n -= n_frame) {
 		n_frame = frame_len(frames, n);
 		ASSERT(n_frame <= DERP_FRAME_MAX_BYTES);
@@ -398,6 +399,7 @@ derp_queue_put(struct derp_queue *q, struct derp_queue_pool *pool, enum derp_lan
 void
 derp_queue_expire(struct derp_queue *q, struct derp_queue_pool *pool, int64_t now_ms)
 {
+	pool->_now_ms = now_ms;
 	fifo_expire(&q->_control, pool, now_ms);
 	fifo_expire(&q->_data, pool, now_ms);
 	for (unsigned i = 0; i < FLOWS && q->_flows != NULL; i++) {
@@ -436,6 +438,21 @@ derp_queue_peek(const struct derp_queue *q, const uint8_t **p, size_t *n)
 	return true;
 }
 
+/* The packets of a chunk leave, whose first one waited so long. */
+static void
+pool_count_delay(struct derp_queue_pool *pool, int64_t wait_ms, uint32_t n_packets)
+{
+	unsigned i = 0;
+
+	pool->delays.waited_ms += (uint64_t)wait_ms * n_packets;
+	if (wait_ms <= 1)
+		return;
+	while (i < DERP_QUEUE_DELAYS - 1 && wait_ms > 2ll << i)
+		i++;
+	pool->delays.by_time[i] += n_packets;
+	pool->delays.packets += n_packets;
+}
+
 /* The first n bytes of f were sent. */
 static void
 fifo_take(struct derp_fifo *f, struct derp_queue_pool *pool, size_t n)
@@ -451,6 +468,8 @@ fifo_take(struct derp_fifo *f, struct derp_queue_pool *pool, size_t n)
 	}
 	pool->counts.taken_packets += c->n_packets;
 	pool->counts.taken_bytes += c->packet_bytes;
+	if (pool->_now_ms > c->born_ms)
+		pool_count_delay(pool, pool->_now_ms - c->born_ms, c->n_packets);
 	fifo_pop(f, pool);
 }
 

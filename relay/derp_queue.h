@@ -51,11 +51,22 @@ struct derp_queue_counts {
 	uint64_t taken_packets, taken_bytes;	/* bytes without header and key */
 };
 
+/* Packets by the time that the first one of their chunk had waited: up to 2, 4, … 1,024 ms, and longer.
+ * Who waited 1 ms or less is in none. The owner reads and zeroes them. */
+#define DERP_QUEUE_DELAYS 11u
+struct derp_queue_delays {
+	uint64_t packets;			/* in all of them */
+	uint64_t by_time[DERP_QUEUE_DELAYS];
+	uint64_t waited_ms;			/* of all packets together */
+};
+
 /* Chunks of all queues of one worker; same thread. */
 struct derp_queue_pool {
 	struct derp_queue_limits limits;
 	struct derp_queue_counts counts;
+	struct derp_queue_delays delays;
 	struct derp_chunk *_free;
+	int64_t _now_ms;	/* of the last put or expire */
 	uint32_t _n_free;
 	uint32_t n_used;	/* chunks in queues */
 	uint64_t salt;		/* of the senders' hash; the owner may set it to something random */

@@ -15,6 +15,7 @@
 #include "base/obj.h"
 #include "relay/derp_frame.h"
 #include "relay/derp_mesh.h"
+#include "relay/derp_tally.h"
 
 #define READ_TURN_BYTES		(64u << 10)
 /* Longer packets that look like disco go the way of data: the lane ahead is for short ones. */
@@ -24,6 +25,8 @@
 #define GONE_BURST		3
 
 static_assert(READ_TURN_BYTES + DERP_FRAME_MAX_BYTES / 2 <= WORKER_SCRATCH_BYTES, "room to read");
+
+#define NO_PLACE		UINT32_MAX
 
 /* One turn of one client. */
 struct turn {
@@ -36,6 +39,7 @@ struct turn {
 	bool has_src;		/* of forwarded packets: remembered for dst */
 	uint8_t dst_key[KEY_BYTES], src_key[KEY_BYTES];
 	struct conn_ref dst;
+	unsigned dst_place;	/* among the receivers remembered; NO_PLACE: it is none */
 	uint8_t *run;		/* ready frames for dst, run_n bytes */
 	size_t run_n;
 	unsigned run_packets;
@@ -43,12 +47,20 @@ struct turn {
 
 /* --- packets ---------------------------------------------------------------------------------- */
 
+static void
+turn_count_pair(struct turn *t, unsigned n_packets, size_t n)
+{
+	if (t->dst_place != NO_PLACE)
+		derp_peers_count(&t->c->peers, t->dst_place, n_packets, n, t->c->dw->w->now_ms);
+}
+
 /* Hands the collected run over. */
 static void
 turn_end_run(struct turn *t)
 {
 	if (t->run_n == 0)
 		return;
+	turn_count_pair(t, t->run_packets, t->run_n);
 	derp_worker_send(t->c->dw, &(struct derp_worker_run){
 		.to = t->dst, .lane = DERP_LANE_DATA, .n_packets = t->run_packets,
 		.frames = t->run, .n = t->run_n,
@@ -71,8 +83,9 @@ turn_find_dst(struct turn *t, const uint8_t key[KEY_BYTES])
 	t->has_dst = true;
 	t->has_src = false;
 	t->is_dst_known = derp_route_way(t->c->dw->shared->routes, key, &t->dst, &t->is_dst_link);
+	t->dst_place = NO_PLACE;
 	if (t->is_dst_known && !t->is_dst_link && !t->c->is_mesh && !conn_ref_eq(t->dst, t->c->ref))
-		derp_peers_add(&t->c->peers, t->dst);
+		t->dst_place = derp_peers_add(&t->c->peers, t->dst);
 }
 
 static void
@@ -98,6 +111,7 @@ turn_deliver(struct turn *t, uint8_t *frame, size_t n, bool is_disco)
 	struct derp_conn *c = t->c;
 
 	if (is_disco && n <= DISCO_LANE_MAX_BYTES) {
+		turn_count_pair(t, 1, n);
 		derp_worker_send(c->dw, &(struct derp_worker_run){
 			.to = t->dst, .lane = DERP_LANE_CONTROL, .n_packets = 1, .frames = frame, .n = n,
 		});
@@ -381,6 +395,7 @@ void
 derp_read_run(struct derp_conn *c)
 {
 	struct turn t = { .c = c, .p = c->dw->w->scratch };
+	struct derp_worker_counts before = c->dw->counts;
 	size_t carried = c->carry.len, read;
 	enum err rc = turn_read(&t), parsed;
 
@@ -396,6 +411,7 @@ derp_read_run(struct derp_conn *c)
 		parsed = turn_frames(&t);
 		if (c->state == DERP_CONN_CLOSED)
 			return;
+		derp_tally_in(&c->tally, &before, c->dw);
 		if (parsed != ERR_OK) {
 			derp_conn_close(c, err_str(parsed));
 			return;

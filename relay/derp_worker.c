@@ -1,6 +1,7 @@
 /* Per-worker state of the relay: deadlines, counts, and the way to a receiver. */
 #include "relay/derp_worker.h"
 
+#include <assert.h>
 #include <event2/event.h>
 
 #include "base/metrics.h"
@@ -29,6 +30,22 @@ count_out(enum metric m, int64_t n)
 		metric_add(m, n);
 }
 
+/* Of the histogram only what waited is counted on the packet path. */
+static void
+derp_worker_count_delays(struct derp_worker *dw)
+{
+	struct derp_queue_delays *d = &dw->pool.delays;
+
+	count_out(METRIC_DERP_DELAY_1MS, (int64_t)(dw->pool.counts.taken_packets - d->packets));
+	if (d->waited_ms == 0)
+		return;
+	static_assert(METRIC_DERP_DELAY_INF - METRIC_DERP_DELAY_2MS + 1 == DERP_QUEUE_DELAYS, "buckets");
+	for (unsigned i = 0; i < DERP_QUEUE_DELAYS; i++)
+		count_out(METRIC_DERP_DELAY_2MS + i, (int64_t)d->by_time[i]);
+	count_out(METRIC_DERP_DELAY_SUM, (int64_t)d->waited_ms);
+	*d = (struct derp_queue_delays){ 0 };
+}
+
 static void
 derp_worker_count(struct derp_worker *dw)
 {
@@ -54,6 +71,7 @@ derp_worker_count(struct derp_worker *dw)
 	count_out(METRIC_DERP_GONE_DISC, c->gone_disconnected);
 	count_out(METRIC_DERP_GONE_HERE, c->gone_not_here);
 	count_out(METRIC_DERP_UNKNOWN, c->unknown_frames);
+	derp_worker_count_delays(dw);
 	dw->counts = (struct derp_worker_counts){ 0 };
 	dw->pool.counts = (struct derp_queue_counts){ 0 };
 }

@@ -68,6 +68,13 @@ relay_public_key(const struct relay *r, uint8_t out[KEY_BYTES])
 	memcpy(out, r->shared.public_key, KEY_BYTES);
 }
 
+struct worker_group *
+relay_workers(struct relay *r)
+{
+	OBJ_CHECK(r, RELAY_MAGIC);
+	return r->shared.group;
+}
+
 void
 relay_attach_take(struct relay *r, struct io *io, unsigned how)
 {

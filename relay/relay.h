@@ -18,6 +18,7 @@
 #include "base/io.h"
 #include "base/key.h"
 #include "base/worker.h"
+#include "relay/insight.h"
 #include "relay/quota.h"
 
 struct relay;
@@ -28,6 +29,8 @@ enum err relay_new(const struct config *cfg, struct worker_group *g,
 	const struct private_key *key, struct relay **out) MUST_USE;
 void relay_free(struct relay *r);		/* after the workers stopped; NULL is fine */
 void relay_public_key(const struct relay *r, uint8_t out[KEY_BYTES]);
+/* Where its connections live; borrowed. */
+struct worker_group *relay_workers(struct relay *r);
 
 enum relay_how {
 	RELAY_FAST_START = 1,	/* "Derp-Fast-Start: 1", or a WebSocket: no HTTP answer is wanted */

@@ -22,6 +22,8 @@ extern const struct cmd cmd_serve, cmd_users, cmd_keys, cmd_nodes, cmd_status, c
 
 /* Conflicts of clusters' ranges, one per line, for people. */
 void cmd_clusters_conflicts(const json_t *conflicts);
+/* fairlead relay top; argv[0] is "top". Returns the exit code. */
+int cmd_relay_top(int argc, char **argv);
 /* nodes list-routes, nodes approve-routes; flags of both. */
 int cmd_routes_list(struct cli *c);
 int cmd_routes_set(struct cli *c);

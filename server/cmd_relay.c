@@ -34,7 +34,8 @@ usage(FILE *f)
 {
 	fprintf(f, "Runs a relay on another machine than the server, in the foreground, until SIGINT or\n"
 	    "SIGTERM.\n\nUsage: fairlead relay --coordinator URL --key KEY [flags]\n\n"
-	    "`fairlead relays add NAME`, on the server, prints the whole line.\n\nFlags:\n");
+	    "`fairlead relays add NAME`, on the server, prints the whole line.\n"
+	    "`fairlead relay top`, on the server, shows who uses its own relay.\n\nFlags:\n");
 	cli_opt_usage(opts, f);
 	fprintf(f, "\nListeners, TLS, limits, data directory and log are set as for fairlead serve; what\n"
 	    "concerns nodes has no meaning here:\n");
@@ -128,6 +129,8 @@ run(int argc, char **argv)
 	struct config *cfg = NULL;
 	struct err_text why = { "" };
 
+	if (argc > 1 && strcmp(argv[1], "top") == 0)
+		return cmd_relay_top(argc - 1, argv + 1);
 	/* Help first: it must not fail for a configuration that is broken. */
 	for (int i = 1; i < argc; i++) {
 		if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
@@ -153,5 +156,5 @@ run(int argc, char **argv)
 }
 
 const struct cmd cmd_relay = {
-	.name = "relay", .summary = "run a relay on another machine", .run = run, .usage = usage,
+	.name = "relay", .summary = "run a relay on another machine; top: who uses the server's", .run = run, .usage = usage,
 };

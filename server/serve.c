@@ -15,6 +15,7 @@
 #include "server/privileges.h"
 #include "server/regions_file.h"
 #include "server/serve_private.h"
+#include "web/flapi_traffic.h"
 
 /* Every connection is a descriptor (two when passed to libmicrohttpd). */
 void
@@ -271,6 +272,7 @@ serve_new(const struct config *cfg, const struct serve_options *options, struct 
 		return rc;
 	}
 	s->backup = backup_new(cfg, coordinator_mbox(s->coordinator), s->http);
+	flapi_traffic_attach(s->http, s->relay, coordinator_mbox(s->coordinator));
 	serve_metrics(s);
 	make_answers(s);
 	serve_routes(s);

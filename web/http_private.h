@@ -10,7 +10,7 @@
 
 #define HTTP_MAGIC		0x4773a001u
 #define HTTP_CONN_MAGIC		0x4773c001u
-#define HTTP_TABLES_MAX		32
+#define HTTP_TABLES_MAX		48
 #define HTTP_UPGRADES_MAX	16
 #define HTTP_AT_END_MAX		4
 

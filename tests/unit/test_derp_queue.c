@@ -174,6 +174,41 @@ test_control_goes_first(void **state)
 	assert_memory_equal(numbers, ((uint32_t[]){ 2, 4, 1, 3 }), sizeof(uint32_t) * 4);
 }
 
+/* Packets are counted by the time that the first one of their chunk waited. */
+static void
+test_delays(void **state)
+{
+	static const struct { int64_t wait_ms; unsigned at; } waits[] = {
+		{ 2, 0 }, { 3, 1 }, { 4, 1 }, { 5, 2 }, { 512, 8 }, { 513, 9 }, { 700, 9 },
+	};
+	struct fixture *f = *state;
+	struct derp_queue_delays *d = &f->pool.delays;
+	uint32_t numbers[8];
+	int64_t now_ms = 1000;
+	uint64_t sum = 0;
+
+	for (int64_t wait_ms = 0; wait_ms <= 1; wait_ms++) {
+		put(f, DERP_LANE_DATA, 1, 100, now_ms);
+		derp_queue_expire(&f->q, &f->pool, now_ms += wait_ms);
+		assert_int_equal(take_all(f, numbers, 8), 1);
+		sum += (uint64_t)wait_ms;
+	}
+	assert_int_equal(d->packets, 0);
+	for (size_t i = 0; i < COUNT_OF(waits); i++) {
+		uint64_t before = d->by_time[waits[i].at];
+
+		put(f, DERP_LANE_DATA, 1, 100, now_ms);
+		put(f, DERP_LANE_DATA, 2, 100, now_ms + 1);
+		put(f, DERP_LANE_CONTROL, 3, 100, now_ms);
+		derp_queue_expire(&f->q, &f->pool, now_ms += waits[i].wait_ms);
+		assert_int_equal(take_all(f, numbers, 8), 3);
+		assert_int_equal(d->by_time[waits[i].at], before + 3);
+		sum += 3 * (uint64_t)waits[i].wait_ms;
+	}
+	assert_int_equal(d->packets, 3 * COUNT_OF(waits));
+	assert_int_equal(d->waited_ms, sum);
+}
+
 /* A frame longer than a chunk is sent in parts, and nothing comes between them. */
 static void
 test_long_frame_is_not_cut(void **state)
@@ -516,7 +551,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		T(test_empty_owns_nothing), T(test_frames_share_a_record),
 		T(test_several_frames_at_once), T(test_control_goes_first),
-		T(test_long_frame_is_not_cut), T(test_bytes_drop_from_head),
+		T(test_delays), T(test_long_frame_is_not_cut), T(test_bytes_drop_from_head),
 		T(test_newest_goes_when_head_is_begun), T(test_one_long_frame_fits_any_limit),
 		T(test_lanes_do_not_share_bounds), T(test_time_drops_from_head),
 		T(test_clear_counts_gone), T(test_against_a_model), T(test_pool_keeps_some),

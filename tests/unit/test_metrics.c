@@ -77,8 +77,10 @@ static void
 test_families(void **state)
 {
 	struct buf b = { 0 };
+	static const char *const parts[] = { "_bucket", "_sum", "_count" };
 	char family[128] = "";
 	size_t n_samples = 0;
+	bool is_histogram = false;
 
 	(void)state;
 	metrics_put(&b);
@@ -94,7 +96,17 @@ test_families(void **state)
 			assert_true(n < sizeof(family));
 			memcpy(family, line + 7, n);
 			family[n] = '\0';
+			is_histogram = strncmp(line + 7 + n, " histogram\n", 11) == 0;
 			continue;
+		}
+		/* A histogram's rows have a part of their own behind the name. */
+		for (size_t i = 0; i < COUNT_OF(parts); i++) {
+			size_t n_part = strlen(parts[i]);
+
+			if (is_histogram && n > n_part && memcmp(line + n - n_part, parts[i], n_part) == 0) {
+				n -= n_part;
+				break;
+			}
 		}
 		assert_int_equal(strlen(family), n);
 		assert_memory_equal(line, family, n);
@@ -105,6 +117,30 @@ test_families(void **state)
 	buf_fini(&b);
 }
 
+/* Buckets are counted each for itself, and told with all below them. */
+static void
+test_histogram(void **state)
+{
+	struct buf b = { 0 };
+
+	(void)state;
+	metric_set(METRIC_DERP_DELAY_1MS, 100);
+	metric_set(METRIC_DERP_DELAY_4MS, 20);
+	metric_set(METRIC_DERP_DELAY_INF, 3);
+	metric_set(METRIC_DERP_DELAY_SUM, 12034);
+	metrics_put(&b);
+	const char *text = buf_cstr(&b);
+	assert_int_equal(count_of(text, "# TYPE fairlead_derp_queue_delay_seconds histogram\n"), 1);
+	assert_non_null(strstr(text, "\nfairlead_derp_queue_delay_seconds_bucket{le=\"0.001\"} 100\n"
+	    "fairlead_derp_queue_delay_seconds_bucket{le=\"0.002\"} 100\n"
+	    "fairlead_derp_queue_delay_seconds_bucket{le=\"0.004\"} 120\n"));
+	assert_non_null(strstr(text, "_bucket{le=\"1.024\"} 120\n"
+	    "fairlead_derp_queue_delay_seconds_bucket{le=\"+Inf\"} 123\n"
+	    "fairlead_derp_queue_delay_seconds_sum 12.034\n"
+	    "fairlead_derp_queue_delay_seconds_count 123\n"));
+	buf_fini(&b);
+}
+
 int
 main(void)
 {
@@ -112,6 +148,7 @@ main(void)
 		cmocka_unit_test(test_count),
 		cmocka_unit_test(test_exposition),
 		cmocka_unit_test(test_families),
+		cmocka_unit_test(test_histogram),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
