@@ -156,5 +156,6 @@ run(int argc, char **argv)
 }
 
 const struct cmd cmd_relay = {
-	.name = "relay", .summary = "run a relay on another machine; top: who uses the server's", .run = run, .usage = usage,
+	.name = "relay", .summary = "run a relay on another machine; top: who uses the server's", .run = run,
+	.usage = usage,
 };
