@@ -229,6 +229,69 @@ func TestRegistrationsBeyondCapacity(t *testing.T) {
 	}
 }
 
+// TestSlowReader: a client that reads nothing while ten thousand changes happen costs the server nothing that grows,
+// harms nobody, and has the right state soon after it reads again.
+func TestSlowReader(t *testing.T) {
+	t.Parallel()
+	const changing, rounds = 40, 250 // a connection may make 300 requests at once
+	s := startServer(t)
+	nodes := joinMany(t, s, s.newKey("--reusable").Key, changing+2)
+	slow, watcher := nodes[changing], nodes[changing+1]
+	eventually(t, 10*time.Second, "all see all", func() bool { return seesAll(slow, changing+2) && seesAll(watcher, changing+2) })
+	right := func(n *lightNode, round int) bool {
+		for i := range changing {
+			if !hasEndpoint(n, nodes[i].hostname, endpointOf(uint16(changing*round+i))) {
+				return false
+			}
+		}
+		return true
+	}
+	slow.mu.Lock()
+	maps := slow.maps
+	slow.mu.Unlock()
+	rss := s.rssMB()
+	slow.gate.Lock()
+	release := sync.OnceFunc(slow.gate.Unlock)
+	defer release()
+	begin := time.Now()
+	err := parallel(changing, changing, func(i int) error {
+		for round := range rounds {
+			if err := bounded(20*time.Second, func(ctx context.Context) error {
+				return nodes[i].update(ctx, withEndpoint(endpointOf(uint16(changing*round+i))))
+			}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	took := time.Since(begin)
+	eventually(t, 5*time.Second, "who reads has the last state", func() bool { return right(watcher, rounds-1) })
+	grown := s.rssMB() - rss
+	time.Sleep(time.Until(begin.Add(30 * time.Second)))
+	if right(slow, rounds-1) {
+		t.Fatal("the slow client was not slow")
+	}
+	release()
+	begin = time.Now()
+	eventually(t, 10*time.Second, "the slow client has the last state", func() bool { return right(slow, rounds-1) })
+	slow.mu.Lock()
+	maps = slow.maps - maps
+	slow.mu.Unlock()
+	t.Logf("%d changes in %v; the slow client had the last state %v after it read again, in %d messages; memory +%d MB",
+		changing*rounds, took.Round(time.Millisecond), time.Since(begin).Round(time.Millisecond), maps, grown)
+	if grown > 16 {
+		t.Errorf("memory grew by %d MB", grown)
+	}
+	for _, n := range nodes {
+		if err := n.ended(); err != nil {
+			t.Errorf("the stream of %s ended: %v", n.hostname, err)
+		}
+	}
+}
+
 // registerOnce asks once; after > 0: it shall come again then.
 func (n *lightNode) registerOnce(authKey string, within time.Duration) (after time.Duration, err error) {
 	err = bounded(within, func(ctx context.Context) error {

@@ -40,6 +40,8 @@ type lightNode struct {
 	disco    key.DiscoPrivate
 	hostinfo *tailcfg.Hostinfo
 
+	gate sync.RWMutex // locked: nothing is read from the socket
+
 	mu     sync.Mutex
 	conn   *controlbase.Conn
 	h2     *http2.ClientConn
@@ -148,7 +150,7 @@ func (n *lightNode) dial(ctx context.Context) error {
 		tcp.Close()
 		return fmt.Errorf("upgrade answered %s: %s", res.Status, body)
 	}
-	conn, err := cont(ctx, bufConn{tcp, br})
+	conn, err := cont(ctx, gatedConn{bufConn{tcp, br}, &n.gate})
 	if err != nil {
 		tcp.Close()
 		return err
@@ -172,6 +174,17 @@ type bufConn struct {
 }
 
 func (c bufConn) Read(p []byte) (int, error) { return c.r.Read(p) }
+
+type gatedConn struct {
+	bufConn
+	gate *sync.RWMutex
+}
+
+func (c gatedConn) Read(p []byte) (int, error) {
+	c.gate.RLock()
+	c.gate.RUnlock() // it was only waited for
+	return c.bufConn.Read(p)
+}
 
 func (n *lightNode) close() {
 	n.mu.Lock()
