@@ -70,6 +70,9 @@ struct node {
 	bool _is_moving;		/* other addresses are under way */
 	bool _is_routing;		/* other approved routes are under way */
 	unsigned _n_renaming;		/* new names under way */
+	unsigned _n_names;		/* that it took by itself since then */
+	int64_t _names_since_unix_s;
+	bool _is_name_due;		/* it is called otherwise, and has to wait for the name */
 	int64_t _registered_unix_s;	/* last registration answered in this run */
 	struct node *_machine_next;	/* of the same machine key */
 	struct node_router *_router;	/* tailnet_route*.c; NULL: nothing advertised or approved */

@@ -221,7 +221,7 @@ void tailnet_node_set_authorized(struct tailnet *t, const struct actor *by, int6
 void tailnet_node_remove(struct tailnet *t, const struct actor *by, int64_t node_id,
 	tailnet_done_fn *done, void *arg);
 /* The client's hostname changed (soft state already updated): a name not given by an
- * administrator follows. */
+ * administrator follows, TAILNET_OWN_NAMES_MAX times a minute at most. */
 void tailnet_node_hostname(struct tailnet *t, struct node *n);
 
 /* Soft state of n changed: written within seconds. */

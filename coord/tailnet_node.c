@@ -101,6 +101,24 @@ tailnet_node_rename(struct tailnet *t, const struct actor *by, int64_t node_id, 
 	rename_submit(op, by, n, true);
 }
 
+/* A name of its own costs a commit and an audit record: a node gets only so many. */
+static bool
+may_take_name(struct tailnet *t, struct node *n)
+{
+	int64_t now = clock_wall_s();
+
+	if (now >= n->_names_since_unix_s + TAILNET_OWN_NAMES_S || now < n->_names_since_unix_s) {
+		n->_names_since_unix_s = now;
+		n->_n_names = 0;
+	}
+	n->_is_name_due = n->_n_names == TAILNET_OWN_NAMES_MAX;
+	if (n->_is_name_due)
+		tailnet_due_note(t, n->_names_since_unix_s + TAILNET_OWN_NAMES_S);
+	else
+		n->_n_names++;
+	return !n->_is_name_due;
+}
+
 void
 tailnet_node_hostname(struct tailnet *t, struct node *n)
 {
@@ -113,6 +131,8 @@ tailnet_node_hostname(struct tailnet *t, struct node *n)
 		return;
 	if (dns_label_is_of(n->name, base) && !tailnet_name_is_free(t, base))
 		return;		/* numbered because another has the name: stays as it is */
+	if (!may_take_name(t, n))
+		return;
 	snprintf(by.name, sizeof(by.name), "node %lld", (long long)n->id);
 	name_automatically(t, &by, n, NULL, NULL);
 }

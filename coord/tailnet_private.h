@@ -11,6 +11,8 @@
 
 #define SOFT_FLUSH_MS		5000	/* soft state is written this long after its first change */
 #define SOFT_FLUSH_NODES	256	/* in one transaction, and in one turn of the loop */
+#define TAILNET_OWN_NAMES_MAX	16	/* names that a node takes by itself in so many seconds: */
+#define TAILNET_OWN_NAMES_S	60
 #define MACHINE_WAITING_MAX	8	/* registrations of one machine behind the one under way */
 
 struct event;

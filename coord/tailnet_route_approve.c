@@ -163,6 +163,15 @@ tailnet_node_set_routes(struct tailnet *t, const struct actor *by, int64_t node_
 	wish_run_take(t, n, w);
 }
 
+static void
+ask_at(struct tailnet *t, struct node_router *r, int64_t mono_ms)
+{
+	r->is_retry = true;
+	r->retry_ms = mono_ms;
+	t->routes->has_retries = true;
+	tailnet_route_wake(t);
+}
+
 /* Something was asked for; runs what waits, one after the other while they change nothing. */
 void
 tailnet_route_ended(struct tailnet *t, int64_t node_id, enum err rc)
@@ -179,12 +188,8 @@ tailnet_route_ended(struct tailnet *t, int64_t node_id, enum err rc)
 		tailnet_route_wishes_drop(r);
 		return;
 	}
-	if (rc != ERR_OK && !n->_is_removing) {
-		r->is_retry = true;
-		r->retry_ms = clock_mono_ms() + ROUTE_PROBE_MS;
-		t->routes->has_retries = true;
-		tailnet_route_wake(t);
-	}
+	if (rc != ERR_OK && !n->_is_removing)
+		ask_at(t, r, clock_mono_ms() + ROUTE_PROBE_MS);
 	while (!n->_is_routing && (w = TAILQ_FIRST(&r->wishes)) != NULL) {
 		TAILQ_REMOVE(&r->wishes, w, link);
 		r->n_wishes--;
@@ -241,13 +246,45 @@ wanted(struct tailnet *t, const struct policy_world *w, const struct node *n, st
 	}
 }
 
+/* What makes room for so many more: approved, no longer advertised, and approved again when it is. The
+ * routes of an exit node go and come together: they are left alone. */
+static void
+superseded(const struct policy_world *w, const struct node *n, unsigned n_more, struct route_list *out)
+{
+	const struct route_list *a = &n->_router->advertised;
+	struct policy_node pn = policy_node_of(n);
+
+	if (n->n_approved + n_more <= ROUTE_LIST_MAX)
+		return;
+	for (unsigned i = 0; i < n->n_approved; i++)
+		if (!route_is_exit(&n->approved[i]) && !route_list_has(a->v, a->n, &n->approved[i]) &&
+		    policy_approves(w, &pn, &n->approved[i]))
+			route_list_add(out, &n->approved[i], 1);
+}
+
+/* May the policy approve routes of that node now? Else it is asked again when it may. */
+static bool
+may_approve(struct tailnet *t, struct node_router *r)
+{
+	int64_t now = clock_mono_ms(), since = now - ROUTE_POLICY_BURST * ROUTE_POLICY_EVERY_MS;
+
+	if (r->policy_ms < since)
+		r->policy_ms = since;
+	if (r->policy_ms + ROUTE_POLICY_EVERY_MS > now) {
+		ask_at(t, r, r->policy_ms + ROUTE_POLICY_EVERY_MS);
+		return false;
+	}
+	r->policy_ms += ROUTE_POLICY_EVERY_MS;
+	return true;
+}
+
 void
 tailnet_route_ask(struct tailnet *t, struct node *n)
 {
 	static const struct actor by = { .name = POLICY_ACTOR };
 	const struct policy_world *world;
 	struct node_router *r = n->_router;
-	struct route_list l = { .n = 0 };
+	struct route_list l = { .n = 0 }, old = { .n = 0 };
 
 	if (r == NULL || !t->priv->is_started || n->_is_removing || (world = change_policy_world(t)) == NULL)
 		return;
@@ -255,9 +292,12 @@ tailnet_route_ask(struct tailnet *t, struct node *n)
 	if (r->is_due)
 		return;
 	wanted(t, world, n, &l);
-	if (l.n > 0) {
+	if (l.n > 0 && may_approve(t, r)) {
+		superseded(world, n, l.n, &old);
 		log_approved(n, &l);
-		wish_run_take(t, n, wish_new(&by, &(struct tailnet_route_change){ .add = l.v, .n_add = l.n }));
+		wish_run_take(t, n, wish_new(&by, &(struct tailnet_route_change){ .add = l.v, .n_add = l.n,
+		    .remove = old.v, .n_remove = old.n }));
 	}
 	route_list_fini(&l);
+	route_list_fini(&old);
 }

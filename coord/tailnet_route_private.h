@@ -6,6 +6,8 @@
 #include "coord/tailnet_route.h"
 
 #define ROUTE_WISHES_MAX	64	/* changes that wait for one node's earlier ones */
+#define ROUTE_POLICY_EVERY_MS	2000	/* the policy approves routes of a node so often, */
+#define ROUTE_POLICY_BURST	16	/* after so many at once: each is a commit and an audit record */
 
 struct event;
 struct route_wish;
@@ -29,8 +31,9 @@ struct node_router {
 	TAILQ_HEAD(, route_wish) wishes;	/* that wait for the one under way */
 	unsigned n_wishes;
 	bool is_due;			/* the policy is to be asked when there is none under way */
-	bool is_retry;			/* or at the next turn but ROUTE_PROBE_MS: that one failed */
+	bool is_retry;			/* or then: that one failed, or there were too many */
 	int64_t retry_ms;
+	int64_t policy_ms;		/* what the policy approved so far is paid for by then */
 	/* is it there? */
 	bool was_up;			/* at the last look */
 	bool had_stream;		/* since the start */

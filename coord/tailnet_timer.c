@@ -172,6 +172,8 @@ tailnet_due_run(struct tailnet *t)
 		int64_t gone_at = n->session == NULL ? tailnet_ephemeral_due(t, n) : 0;
 
 		expiry_look(t, n, now, &look);
+		if (n->_is_name_due)
+			tailnet_node_hostname(t, n);
 		look.n_unapproved += !n->is_authorized;
 		if (gone_at == 0)
 			continue;

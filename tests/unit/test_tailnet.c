@@ -243,6 +243,32 @@ test_hostname(void **state)
 	assert_string_equal(a->name, "kept");
 }
 
+/* A node that calls itself something else all the time writes a few records a minute; the last name counts. */
+static void
+test_hostname_flood(void **state)
+{
+	struct node *a = join(13, "edge");
+	char text[32];
+
+	(void)state;
+	fake_audits = 0;
+	for (unsigned i = 0; i < 1000; i++) {
+		snprintf(text, sizeof(text), "name%u", i);
+		host_is(a, text);
+		fake_commit();
+	}
+	assert_int_equal(fake_audits, TAILNET_OWN_NAMES_MAX);
+	fake_clock(fake.now + TAILNET_OWN_NAMES_S - 1);
+	tailnet_due_run(fake.t);
+	fake_commit();
+	assert_int_equal(fake_audits, TAILNET_OWN_NAMES_MAX);
+	fake_clock(fake.now + 1);
+	tailnet_due_run(fake.t);
+	fake_commit();
+	assert_string_equal(a->name, "name999");
+	assert_int_equal(fake_audits, TAILNET_OWN_NAMES_MAX + 1);
+}
+
 static void
 test_many_equal_names(void **state)
 {
@@ -447,7 +473,8 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_users), TEST(test_constraint_text), TEST(test_keys), TEST(test_find),
-		TEST(test_rename), TEST(test_hostname), TEST(test_many_equal_names), TEST(test_tag),
+		TEST(test_rename), TEST(test_hostname), TEST(test_hostname_flood),
+		TEST(test_many_equal_names), TEST(test_tag),
 		TEST(test_concurrent_changes), TEST(test_remove), TEST(test_expiry_by_time),
 		TEST(test_ephemeral), TEST(test_soft),
 	};

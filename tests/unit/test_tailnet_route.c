@@ -256,6 +256,55 @@ test_policy_under_way(void **state)
 	assert_string_equal(routes_of(n), A "* " B "* 10.3.0.0/16*");
 }
 
+/* Routes that come and go are approved for as long as the node lives: what it no longer advertises, and the
+ * policy would approve again, makes room. What an administrator approved stays. */
+static void
+test_policy_makes_room(void **state)
+{
+	struct node *n = router(1, "");
+	char text[64];
+
+	(void)state;
+	tag(n, "tag:r");
+	set_policy("{\"tagOwners\":{\"tag:r\":[]},"
+	    "\"autoApprovers\":{\"routes\":{\"10.0.0.0/8\":[\"tag:r\"]}}}");
+	approve(n, "192.168.7.0/24");
+	for (unsigned i = 0; i < 2 * ROUTE_LIST_MAX; i++) {
+		snprintf(text, sizeof(text), "10.%u.%u.0/24", i / 200, i % 200);
+		advertise(n, text);
+		pass(ROUTE_POLICY_EVERY_MS);
+		fake_commit();
+		strcat(text, "*");
+		assert_string_equal(routes_of(n), text);
+	}
+	assert_true(n->n_approved <= ROUTE_LIST_MAX);
+	assert_non_null(strstr(approved_of(n), "\"192.168.7.0/24\""));
+}
+
+/* A node whose routes are others all the time fills neither disk nor log; the last of them count. */
+static void
+test_policy_in_bounds(void **state)
+{
+	struct node *n = router(1, "");
+	char text[64];
+
+	(void)state;
+	tag(n, "tag:r");
+	set_policy(APPROVERS);
+	pass(ROUTE_POLICY_EVERY_MS * ROUTE_POLICY_BURST);
+	fake_audits = 0;
+	for (unsigned i = 0; i < 200; i++) {
+		snprintf(text, sizeof(text), "10.9.%u.0/24", i);
+		advertise(n, text);
+		fake_commit();
+	}
+	assert_int_equal(fake_audits, ROUTE_POLICY_BURST);
+	assert_string_equal(routes_of(n), "");
+	pass(ROUTE_POLICY_EVERY_MS + ROUTE_POLL_MS);
+	fake_commit();
+	assert_string_equal(routes_of(n), "10.9.199.0/24*");
+}
+
 /* What an administrator takes back stays away until something changes that the policy is asked about. */
 static void
 test_policy_and_hand(void **state)
@@ -286,6 +335,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		T(test_effective), T(test_by_hand), T(test_under_way), T(test_waiting_is_bounded),
 		T(test_policy_order), T(test_policy_at_join), T(test_policy_under_way), T(test_policy_and_hand),
+		T(test_policy_makes_room), T(test_policy_in_bounds),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
