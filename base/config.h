@@ -75,6 +75,7 @@ struct config {
 		unsigned register_fail_per_min;	/* refused registrations per source address */
 		unsigned relay_queue_bytes;	/* per receiver */
 		unsigned relay_queue_ms;	/* oldest packet in a queue */
+		unsigned relay_memory_bytes;	/* of all receivers together; 0 = by the machine's memory */
 		unsigned relay_stall_s;		/* a receiver that takes nothing for so long is closed */
 		unsigned map_stall_s;		/* a map reader that takes nothing for so long is closed */
 	} limits;

@@ -77,6 +77,13 @@
 	    "packets dropped") \
 	X(DERP_DROP_HOP, "derp_packets_dropped{reason=\"worker_busy\"}", "counter", \
 	    "packets dropped") \
+	X(DERP_DROP_MEMORY, "derp_packets_dropped{reason=\"memory\"}", "counter", \
+	    "packets dropped") \
+	X(DERP_MEMORY, "fairlead_derp_memory_bytes", "gauge", \
+	    "held for relay clients: queues, unfinished frames") \
+	X(DERP_MEMORY_CAP, "fairlead_derp_memory_limit_bytes", "gauge", "most of it") \
+	X(DERP_FULL, "fairlead_derp_memory_refused_total", "counter", \
+	    "relay clients turned away because its memory was full") \
 	X(DERP_PING, "derp_got_ping", "counter", "pings received") \
 	X(DERP_PONG, "derp_sent_pong", "counter", "pongs sent") \
 	X(DERP_GONE_DISC, "derp_peer_gone_disconnected_frames", "counter", "peer-gone frames sent") \

@@ -2,15 +2,12 @@
 #include "relay/derp_conn.h"
 
 #include <event2/event.h>
-#include <sodium.h>
 #include <string.h>
 
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/metrics.h"
 #include "base/obj.h"
-#include "base/rand.h"
-#include "base/ratelimit.h"
 #include "relay/derp_frame.h"
 #include "relay/derp_hello.h"
 #include "relay/derp_mesh.h"
@@ -24,6 +21,8 @@
 /* A run of at least so many bytes is sealed from where it lies; shorter ones are worth
  * collecting. */
 #define DIRECT_MIN	(8u << 10)
+/* The start of a frame that a client may leave with us while memory is full: any WireGuard packet's. */
+#define CARRY_MAX	4096u
 /* Instead of limits.relay_stall_s (derper's numbers): mesh peers get more time, links less. */
 #define MESH_STALL_MS	30000
 #define LINK_STALL_MS	5000
@@ -90,6 +89,7 @@ derp_conn_close(struct derp_conn *c, const char *why)
 	c->quotas = NULL;
 	free(c->tally);
 	c->tally = NULL;
+	derp_queue_pool_hold(&c->dw->pool, -(int64_t)c->held_bytes);
 	derp_worker_touch(c->dw);
 	buf_fini(&c->carry);
 	io_free(c->io);
@@ -139,7 +139,7 @@ derp_conn_stall_ms(const struct derp_conn *c)
 	return c->is_mesh ? MESH_STALL_MS : (int64_t)c->dw->shared->cfg->limits.relay_stall_s * 1000;
 }
 
-static void
+void
 derp_conn_arm(struct derp_conn *c)
 {
 	int64_t at_ms = c->due_ms, stall_ms = derp_conn_stall_ms(c);
@@ -203,18 +203,31 @@ derp_conn_watch(struct derp_conn *c)
 	ASSERT(event_add(&c->ev, c->is_paused ? &left : NULL) == 0);
 }
 
+bool
+derp_conn_account(struct derp_conn *c)
+{
+	uint32_t held = (uint32_t)(c->carry.len + (c->is_blocked ? io_pending_bytes(c->io) : 0));
+
+	if (held != c->held_bytes)
+		derp_queue_pool_hold(&c->dw->pool, (int64_t)held - (int64_t)c->held_bytes);
+	c->held_bytes = held;
+	return c->carry.len <= CARRY_MAX || !derp_queue_pool_is_full(&c->dw->pool);
+}
+
 static void
 derp_conn_block(struct derp_conn *c)
 {
 	uint64_t out = io_bytes_out(c->io);
+	bool was_blocked = c->is_blocked;
 
-	if (!c->is_blocked || out != c->stalled_bytes) {
+	c->is_blocked = true;
+	(void)!derp_conn_account(c);
+	if (!was_blocked || out != c->stalled_bytes) {
 		c->stalled_ms = worker_now_ms(c->dw->w);
 		c->stalled_bytes = out;
 	}
-	if (c->is_blocked)
+	if (was_blocked)
 		return;
-	c->is_blocked = true;
 	derp_conn_watch(c);
 	derp_conn_arm(c);
 }
@@ -225,6 +238,7 @@ derp_conn_unblock(struct derp_conn *c)
 	if (!c->is_blocked)
 		return;
 	c->is_blocked = false;
+	(void)!derp_conn_account(c);
 	derp_conn_watch(c);
 }
 
@@ -235,14 +249,15 @@ derp_conn_check_pending(struct derp_conn *c)
 		derp_conn_block(c);
 }
 
-/* Seals up to FLUSH_BYTES of the queue. */
+/* Seals up to FLUSH_BYTES of the queue; one record while memory is scarce: what is sealed cannot be
+ * dropped any more. */
 static enum err
 derp_conn_seal(struct derp_conn *c)
 {
 	const uint8_t *p;
-	size_t n, sealed = 0;
+	size_t n, sealed = 0, max = derp_queue_pool_is_scarce(&c->dw->pool) ? IO_RECORD_BYTES : FLUSH_BYTES;
 
-	while (sealed < FLUSH_BYTES && derp_queue_peek(&c->queue, &p, &n)) {
+	while (sealed < max && derp_queue_peek(&c->queue, &p, &n)) {
 		enum err rc;
 
 		if (n > IO_RECORD_BYTES)
@@ -385,11 +400,28 @@ derp_conn_send(struct derp_conn *c, const uint8_t *p, size_t n)
 		derp_conn_close(c, "it cannot be written to");
 }
 
+/* Packets for one who has not taken anything for so long that all of them would be too old: while memory
+ * is scarce they are not kept. */
+static bool
+derp_conn_is_cut_off(const struct derp_conn *c, const struct derp_worker_run *run)
+{
+	const struct derp_queue_pool *pool = &c->dw->pool;
+
+	return c->is_blocked && run->n_packets > 0 && derp_queue_pool_is_scarce(pool) &&
+	    worker_now_ms(c->dw->w) - c->stalled_ms > pool->limits.wait_ms;
+}
+
 void
 derp_conn_put(struct derp_conn *c, const struct derp_worker_run *run)
 {
 	struct derp_queue_counts before = c->dw->pool.counts;
 
+	if (derp_conn_is_cut_off(c, run)) {
+		derp_queue_expire(&c->queue, &c->dw->pool, worker_now_ms(c->dw->w));
+		c->dw->pool.counts.dropped_memory += run->n_packets;
+		derp_tally_out(&c->tally, &before, c->dw);
+		return;
+	}
 	if (run->n >= DIRECT_MIN && !c->is_blocked && derp_queue_is_empty(&c->queue) &&
 	    io_write_room(c->io) >= run->n) {
 		c->dw->pool.counts.taken_packets += run->n_packets;
@@ -415,102 +447,6 @@ derp_conn_put_control(struct derp_conn *c, const uint8_t *frame, size_t n)
 }
 
 /* --- greeting --------------------------------------------------------------------------------- */
-
-static void
-derp_conn_refused(struct derp_conn *c, const struct node_key *key, const char *why)
-{
-	const struct net_addr *peer = io_peer(c->io);
-	char ip[NET_TEXT_MAX], node[8];
-
-	metric_add(METRIC_DERP_REFUSED, 1);
-	if (ratelimit_take_ip(c->dw->refusals, &peer->ip, worker_now_ms(c->dw->w)))
-		log_info(LOG_RELAY, "client refused", "ip", net_addr_put(peer, ip),
-		    "node", key_short(key->b, node), "why", why);
-}
-
-/* Has it proved the mesh key? */
-static bool
-derp_conn_is_mesh(struct derp_shared *shared, const struct derp_hello_info *info)
-{
-	uint8_t key[KEY_BYTES];
-	bool is_mesh = info->has_mesh_key && derp_mesh_key(shared, key) &&
-	    sodium_memcmp(key, info->mesh_key, KEY_BYTES) == 0;
-
-	sodium_memzero(key, sizeof key);
-	return is_mesh;
-}
-
-/* Into the table of routes; mesh peers need no admission. */
-static enum err
-derp_conn_join(struct derp_conn *c, const struct derp_hello_info *info)
-{
-	struct derp_shared *shared = c->dw->shared;
-	struct derp_route_join join = {
-		.key = info->key, .ref = c->ref, .addr = *io_peer(c->io),
-		.must_be_admitted = shared->cfg->derp.verify_clients && !atomic_load(&shared->admits_all),
-	};
-
-	if (derp_conn_is_mesh(shared, info)) {
-		c->is_mesh = true;
-		join.must_be_admitted = false;
-		join.flags |= DERP_FRAME_PRESENT_MESH;
-	}
-	if (info->is_prober)
-		join.flags |= DERP_FRAME_PRESENT_PROBER;
-	if (c->is_not_ideal)
-		join.flags |= DERP_FRAME_PRESENT_NOT_IDEAL;
-	if (join.flags == 0)
-		join.flags = DERP_FRAME_PRESENT_REGULAR;
-	return derp_route_add(shared->routes, &join, &c->entry);
-}
-
-enum err
-derp_conn_hello(struct derp_conn *c, const uint8_t *payload, size_t n)
-{
-	struct derp_shared *shared = c->dw->shared;
-	struct derp_hello_info info;
-	uint8_t frame[DERP_HELLO_INFO_BYTES];
-	char node[8], ip[NET_TEXT_MAX];
-	enum err rc;
-
-	derp_worker_touch(c->dw);
-	if (c->dw->n_hellos >= DERP_WORKER_HELLOS_MAX)
-		return ERR_AGAIN;
-	c->dw->n_hellos++;
-	if ((rc = derp_hello_open(payload, n, &shared->key, &info)) != ERR_OK)
-		return rc;
-	if (node_key_is_zero(&info.key)) {
-		derp_conn_refused(c, &info.key, "its node key is zero");
-		return ERR_DENIED;
-	}
-	if ((rc = derp_hello_info_put(&info.key, &shared->key, frame)) != ERR_OK)
-		return rc;
-	rc = derp_conn_join(c, &info);
-	sodium_memzero(info.mesh_key, sizeof info.mesh_key);
-	if (rc != ERR_OK) {
-		derp_conn_refused(c, &info.key, "no node of ours has this key");
-		return rc;
-	}
-	io_known(c->io);
-	c->key = info.key;
-	if (!c->is_mesh)
-		c->quotas = derp_route_quota(shared->routes, c->entry);
-	c->state = DERP_CONN_STEADY;
-	c->begun_ms = worker_now_ms(c->dw->w);
-	c->keepalive_ms = DERP_CONN_KEEPALIVE_MS +
-	    (int64_t)rand_below(DERP_CONN_KEEPALIVE_SPREAD_MS + 1);
-	c->due_ms = worker_now_ms(c->dw->w) + c->keepalive_ms;
-	derp_conn_arm(c);
-	metric_add(METRIC_DERP_ACCEPTS, 1);
-	metric_add(METRIC_DERP_CONNS, 1);
-	if (c->is_not_ideal)
-		metric_add(METRIC_DERP_NOT_IDEAL, 1);
-	log_debug(LOG_RELAY, "client up", "node", key_short(c->key.b, node),
-	    "ip", net_addr_put(io_peer(c->io), ip), "tls", io_version(c->io));
-	derp_conn_put_control(c, frame, sizeof frame);
-	derp_watch_changed(shared, &c->key);
-	return ERR_OK;
-}
 
 void
 derp_conn_note_preferred(struct derp_conn *c, bool is_home)

@@ -53,6 +53,7 @@ struct derp_conn {
 	struct derp_link *link;		/* borrowed; we are the client here; NULL: it is */
 	struct node_key key;		/* authenticated; zero before STEADY */
 	struct buf carry;		/* start of an incomplete frame; owns memory only then */
+	uint32_t held_bytes;		/* counted as memory: carry, what the socket did not take */
 	struct derp_queue queue;
 	struct quota_set *quotas;	/* held; NULL: none */
 	int64_t paused_until_us;
@@ -92,12 +93,16 @@ void derp_conn_note_preferred(struct derp_conn *c, bool is_home);
 void derp_conn_put(struct derp_conn *c, const struct derp_worker_run *run);
 /* A frame of our own, ahead of data. */
 void derp_conn_put_control(struct derp_conn *c, const uint8_t *frame, size_t n);
+/* Its carry has changed: counts it as memory. false: that is full, and it holds too much of it. */
+bool derp_conn_account(struct derp_conn *c) MUST_USE;
 /* c has bytes pending that io_read put there (TLS): watch the socket for room. */
 void derp_conn_check_pending(struct derp_conn *c);
 /* n bytes were read from it: if it is ahead of its quota now, it is not read from for a while. */
 void derp_conn_charge(struct derp_conn *c, size_t n);
 /* Each of them asks for its quota again, on its worker. Any thread. */
 void derp_conn_quota_all(struct derp_shared *shared, const struct conn_ref *refs, size_t n);
+/* Its deadlines have changed. */
+void derp_conn_arm(struct derp_conn *c);
 /* Deadlines, keep-alive, stall. Puts c into the wheel again, or closes it. */
 void derp_conn_tick(struct derp_conn *c, int64_t now_ms);
 

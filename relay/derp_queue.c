@@ -15,6 +15,8 @@
  * chunk is exact enough. */
 #define SPAN_PART	8
 #define FLOWS		8u
+/* Of the memory, for receivers for whom nothing waits yet. */
+#define RESERVE_PART	8
 
 struct derp_chunk {
 	struct derp_chunk *next;
@@ -52,6 +54,27 @@ derp_queue_pool_init(struct derp_queue_pool *pool, const struct derp_queue_limit
 }
 
 void
+derp_queue_pool_hold(struct derp_queue_pool *pool, int64_t n)
+{
+	if (pool->memory == NULL)
+		return;
+	atomic_fetch_add_explicit(&pool->memory->used_bytes, (size_t)n, memory_order_relaxed);
+	pool->counts.memory_bytes += n;
+}
+
+bool
+derp_queue_pool_is_scarce(const struct derp_queue_pool *pool)
+{
+	return pool->memory != NULL && derp_memory_left(pool->memory) < pool->memory->cap_bytes / 2;
+}
+
+bool
+derp_queue_pool_is_full(const struct derp_queue_pool *pool)
+{
+	return derp_memory_left(pool->memory) < sizeof(struct derp_chunk) + DERP_QUEUE_CHUNK_BYTES;
+}
+
+void
 derp_queue_pool_trim(struct derp_queue_pool *pool, uint32_t keep)
 {
 	while (pool->_n_free > keep) {
@@ -85,6 +108,7 @@ chunk_new(struct derp_queue_pool *pool, size_t n_frame, int64_t now_ms)
 		ASSERT(c != NULL);
 	}
 	*c = (struct derp_chunk){ .born_ms = now_ms, .cap = (uint32_t)cap };
+	derp_queue_pool_hold(pool, (int64_t)(sizeof *c + cap));
 	return c;
 }
 
@@ -92,6 +116,7 @@ static void
 chunk_free(struct derp_queue_pool *pool, struct derp_chunk *c)
 {
 	pool->n_used--;
+	derp_queue_pool_hold(pool, -(int64_t)(sizeof *c + c->cap));
 	if (c->cap > DERP_QUEUE_CHUNK_BYTES || pool->_n_free >= POOL_KEEP_MAX) {
 		free(c);
 		return;
@@ -175,14 +200,23 @@ fifo_drop_frame(struct derp_fifo *f, struct derp_queue_pool *pool)
 	return true;
 }
 
+/* The last chunk takes a frame of n bytes. */
+static bool
+fifo_fits(const struct derp_fifo *f, const struct derp_queue_pool *pool, size_t n, int64_t now_ms)
+{
+	const struct derp_chunk *c = f->tail;
+
+	return c != NULL && c->cap - c->end >= n &&
+	    now_ms - c->born_ms <= pool->limits.wait_ms / SPAN_PART;
+}
+
 /* The chunk where a frame of n bytes goes. */
 static struct derp_chunk *
 fifo_room(struct derp_fifo *f, struct derp_queue_pool *pool, size_t n, int64_t now_ms)
 {
 	struct derp_chunk *c = f->tail;
 
-	if (c != NULL && c->cap - c->end >= n &&
-	    now_ms - c->born_ms <= pool->limits.wait_ms / SPAN_PART)
+	if (fifo_fits(f, pool, n, now_ms))
 		return c;
 	c = chunk_new(pool, n, now_ms);
 	if (f->tail == NULL)
@@ -346,19 +380,52 @@ data_bytes(const struct derp_queue *q)
 	return q->_data.bytes + (q->_flows != NULL ? q->_flows->bytes : 0);
 }
 
+/* How long a lane of data may be. */
+static uint32_t
+data_limit(const struct derp_queue_pool *pool)
+{
+	uint32_t limit = pool->limits.bytes[DERP_LANE_DATA];
+	size_t left = derp_memory_left(pool->memory);
+
+	if (left < DERP_QUEUE_CHUNK_BYTES)
+		left = DERP_QUEUE_CHUNK_BYTES;
+	return left < limit ? (uint32_t)left : limit;
+}
+
+/* There is no memory for a packet that does not fit into the last chunk of f (NULL: there is none). The last
+ * part of it is for lanes that are empty. */
+static bool
+is_too_much(struct derp_queue_pool *pool, const struct derp_fifo *f, bool is_empty, size_t n, int64_t now_ms)
+{
+	size_t reserve = is_empty || pool->memory == NULL ? 0 : pool->memory->cap_bytes / RESERVE_PART;
+
+	if ((f != NULL && fifo_fits(f, pool, n, now_ms)) ||
+	    derp_memory_left(pool->memory) >= reserve + sizeof(struct derp_chunk) + DERP_QUEUE_CHUNK_BYTES)
+		return false;
+	pool->counts.dropped_memory++;
+	return true;
+}
+
 static void
 data_put(struct derp_queue *q, struct derp_queue_pool *pool, const uint8_t *frame, size_t n,
 	int64_t now_ms)
 {
+	const struct derp_fifo *f = NULL;
 	uint32_t waiting;
 
-	while ((waiting = data_bytes(q)) > 0 && waiting + n > pool->limits.bytes[DERP_LANE_DATA]) {
+	while ((waiting = data_bytes(q)) > 0 && waiting + n > data_limit(pool)) {
 		if (!data_drop_frame(q, pool)) {
 			pool->counts.dropped_tail += is_packet(frame, n);
 			return;
 		}
 	}
 	if (q->_flows == NULL && (waiting == 0 || waiting + n <= DERP_QUEUE_SHARED_BYTES))
+		f = &q->_data;
+	else if (q->_flows != NULL)
+		f = &q->_flows->flow[flows_find(q->_flows, frame, n)].f;
+	if (is_packet(frame, n) && is_too_much(pool, f, waiting == 0, n, now_ms))
+		return;
+	if (f == &q->_data)
 		fifo_put(&q->_data, pool, frame, n, now_ms);
 	else
 		flows_put(q, pool, frame, n, now_ms);
@@ -376,7 +443,8 @@ control_put(struct derp_queue *q, struct derp_queue_pool *pool, const uint8_t *f
 			return;
 		}
 	}
-	fifo_put(f, pool, frame, n, now_ms);
+	if (!is_packet(frame, n) || !is_too_much(pool, f, f->bytes == 0, n, now_ms))
+		fifo_put(f, pool, frame, n, now_ms);
 }
 
 void

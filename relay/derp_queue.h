@@ -15,6 +15,10 @@
  * Bounds: bytes per lane (the oldest frame is dropped for the newest, and the newest if that
  * does not help) and time (a chunk whose first frame has waited too long is dropped). Never
  * dropped is a frame of which a part was taken already.
+ *
+ * Memory: the queues of all workers share a budget. A lane of data may be as long as what is left of it
+ * (dynamic thresholds), so that the longest queues pay and a short one always finds room; when
+ * nothing is left, packets are dropped.
  */
 #ifndef RELAY_DERP_QUEUE_H
 #define RELAY_DERP_QUEUE_H
@@ -22,6 +26,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include "relay/derp_memory.h"
 
 struct derp_chunk;
 struct derp_flows;
@@ -48,7 +54,9 @@ struct derp_queue_limits {
 /* Packets only: other frames are not counted. The owner reads and zeroes them. */
 struct derp_queue_counts {
 	uint64_t dropped_head, dropped_tail, dropped_gone;
+	uint64_t dropped_memory;
 	uint64_t taken_packets, taken_bytes;	/* bytes without header and key */
+	int64_t memory_bytes;		/* more, or less, than before */
 };
 
 /* Packets by the time that the first one of their chunk had waited: up to 2, 4, … 1,024 ms, and longer.
@@ -69,6 +77,7 @@ struct derp_queue_pool {
 	int64_t _now_ms;	/* of the last put or expire */
 	uint32_t _n_free;
 	uint32_t n_used;	/* chunks in queues */
+	struct derp_memory *memory;	/* borrowed, the owner sets it; NULL: no limit */
 	uint64_t salt;		/* of the senders' hash; the owner may set it to something random */
 };
 
@@ -76,6 +85,11 @@ struct derp_queue_pool {
 void derp_queue_pool_init(struct derp_queue_pool *pool, const struct derp_queue_limits *limits);
 /* All queues were cleared before. */
 void derp_queue_pool_fini(struct derp_queue_pool *pool);
+/* n bytes more (or less) are held for clients, outside of queues. */
+void derp_queue_pool_hold(struct derp_queue_pool *pool, int64_t n);
+/* Less than half of the budget is left; nothing is. */
+bool derp_queue_pool_is_scarce(const struct derp_queue_pool *pool);
+bool derp_queue_pool_is_full(const struct derp_queue_pool *pool);
 /* Frees unused chunks down to keep. */
 void derp_queue_pool_trim(struct derp_queue_pool *pool, uint32_t keep);
 

@@ -422,6 +422,10 @@ derp_read_run(struct derp_conn *c)
 		derp_conn_close(c, err_str(rc));
 		return;
 	}
+	if (!derp_conn_account(c)) {
+		derp_conn_close(c, "it holds memory, and there is no more");
+		return;
+	}
 	derp_conn_check_pending(c);
 	if (c->quotas != NULL && read > 0)
 		derp_conn_charge(c, read);

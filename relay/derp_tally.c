@@ -34,7 +34,8 @@ derp_tally_out(struct relay_tally **t, const struct derp_queue_counts *before,
 {
 	const struct derp_queue_counts *now = &dw->pool.counts;
 	uint64_t head = now->dropped_head - before->dropped_head;
-	uint64_t tail = now->dropped_tail - before->dropped_tail;
+	uint64_t tail = now->dropped_tail - before->dropped_tail +
+	    now->dropped_memory - before->dropped_memory;
 	struct relay_tally *x;
 
 	if (now->taken_packets == before->taken_packets && (head | tail) == 0)

@@ -65,6 +65,8 @@ derp_worker_count(struct derp_worker *dw)
 	count_out(METRIC_DERP_DROP_GONE, c->dropped_gone + (int64_t)q->dropped_gone);
 	count_out(METRIC_DERP_DROP_HEAD, (int64_t)q->dropped_head);
 	count_out(METRIC_DERP_DROP_TAIL, (int64_t)q->dropped_tail);
+	count_out(METRIC_DERP_DROP_MEMORY, (int64_t)q->dropped_memory);
+	count_out(METRIC_DERP_MEMORY, q->memory_bytes);
 	count_out(METRIC_DERP_DROP_HOP, c->dropped_hop);
 	count_out(METRIC_DERP_PING, c->pings);
 	count_out(METRIC_DERP_PONG, c->pongs);
@@ -142,6 +144,20 @@ derp_worker_tick(struct derp_worker *dw, int64_t now_ms)
 		derp_queue_pool_trim(&dw->pool, POOL_KEEP_QUIET);
 }
 
+/* Memory is scarce: whose socket takes nothing is not looked at by itself, and what waits for it grows
+ * too old. */
+static void
+derp_worker_expire(struct derp_worker *dw, int64_t now_ms)
+{
+	struct derp_conn *c;
+
+	for (unsigned i = 0; i < DERP_WORKER_WHEEL; i++) {
+		LIST_FOREACH(c, &dw->wheel[i], wheel)
+			derp_queue_expire(&c->queue, &dw->pool, now_ms);
+	}
+	derp_worker_touch(dw);
+}
+
 static void
 derp_worker_on_tick(evutil_socket_t fd, short what, void *arg)
 {
@@ -152,6 +168,8 @@ derp_worker_on_tick(evutil_socket_t fd, short what, void *arg)
 	OBJ_CHECK(dw, DERP_WORKER_MAGIC);
 	derp_worker_tick(dw, worker_now_ms(dw->w));
 	derp_mesh_tick(dw, worker_now_ms(dw->w));
+	if (derp_queue_pool_is_scarce(&dw->pool))
+		derp_worker_expire(dw, worker_now_ms(dw->w));
 }
 
 /* --- to a receiver ---------------------------------------------------------------------------- */
@@ -218,6 +236,7 @@ derp_worker_new(struct derp_shared *shared, struct worker *w)
 		},
 		.wait_ms = cfg->limits.relay_queue_ms,
 	});
+	dw->pool.memory = &shared->memory;
 	rand_bytes(&dw->pool.salt, sizeof dw->pool.salt);
 	for (unsigned i = 0; i < DERP_WORKER_WHEEL; i++)
 		LIST_INIT(&dw->wheel[i]);

@@ -46,6 +46,7 @@ struct derp_shared {
 	uint8_t mesh_key[KEY_BYTES];
 	struct ssl_ctx_st *mesh_tls;		/* of links; NULL: none */
 	atomic_bool admits_all;			/* whatever routes say */
+	struct derp_memory memory;		/* of all workers */
 	atomic_uint n_remote;			/* senders in the remote maps of all workers */
 };
 

@@ -3,7 +3,10 @@
 
 #include <sodium.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "base/clock.h"
+#include "base/log.h"
 #include "base/metrics.h"
 #include "base/obj.h"
 #include "relay/derp_conn.h"
@@ -13,12 +16,34 @@
 #include "relay/stun.h"
 
 #define RELAY_MAGIC 0x4e1a7000u
+/* limits.relay_memory_bytes where it is 0: so much, or this part of the machine's memory. */
+#define MEMORY_MAX_BYTES	(256u << 20)
+#define MEMORY_PART		4
+#define MEMORY_MIN_BYTES	(1u << 20)
+/* New clients are turned away when less than this part of it is left. */
+#define FULL_PART		6
+#define FULL_SAY_MS		10000
 
 struct relay {
 	uint32_t magic;
 	struct derp_shared shared;
 	struct stun *stun;		/* NULL: not listening */
 };
+
+static size_t
+memory_cap(const struct config *cfg)
+{
+	long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
+	size_t part;
+
+	if (cfg->limits.relay_memory_bytes != 0)
+		return cfg->limits.relay_memory_bytes > MEMORY_MIN_BYTES ? cfg->limits.relay_memory_bytes :
+		    MEMORY_MIN_BYTES;
+	if (pages <= 0 || page <= 0)
+		return MEMORY_MAX_BYTES;
+	part = (size_t)pages * (size_t)page / MEMORY_PART;
+	return part < MEMORY_MAX_BYTES ? part : MEMORY_MAX_BYTES;
+}
 
 enum err
 relay_new(const struct config *cfg, struct worker_group *g, const struct private_key *key,
@@ -34,6 +59,8 @@ relay_new(const struct config *cfg, struct worker_group *g, const struct private
 	r->shared.routes = derp_route_new();
 	derp_watch_list_init(&r->shared.watchers);
 	atomic_init(&r->shared.n_remote, 0);
+	r->shared.memory.cap_bytes = memory_cap(cfg);
+	metric_add(METRIC_DERP_MEMORY_CAP, (int64_t)r->shared.memory.cap_bytes);
 	atomic_init(&r->shared.admits_all, false);
 	ASSERT(pthread_mutex_init(&r->shared.mesh_lock, NULL) == 0);
 	private_key_public(key, r->shared.public_key);
@@ -54,6 +81,7 @@ relay_free(struct relay *r)
 		derp_worker_free(r->shared.workers[i]);
 	derp_route_free(r->shared.routes);
 	derp_watch_list_fini(&r->shared.watchers);
+	metric_add(METRIC_DERP_MEMORY_CAP, -(int64_t)r->shared.memory.cap_bytes);
 	sodium_memzero(&r->shared.key, sizeof r->shared.key);
 	sodium_memzero(r->shared.mesh_key, sizeof r->shared.mesh_key);
 	pthread_mutex_destroy(&r->shared.mesh_lock);
@@ -73,6 +101,24 @@ relay_workers(struct relay *r)
 {
 	OBJ_CHECK(r, RELAY_MAGIC);
 	return r->shared.group;
+}
+
+bool
+relay_is_full(struct relay *r)
+{
+	struct derp_memory *m = &r->shared.memory;
+	size_t used = atomic_load_explicit(&m->used_bytes, memory_order_relaxed);
+	int64_t now_ms = clock_mono_ms(), said_ms = atomic_load(&m->said_ms);
+
+	OBJ_CHECK(r, RELAY_MAGIC);
+	if (used < m->cap_bytes - m->cap_bytes / FULL_PART)
+		return false;
+	metric_add(METRIC_DERP_FULL, 1);
+	if ((said_ms == 0 || now_ms - said_ms >= FULL_SAY_MS) &&
+	    atomic_compare_exchange_strong(&m->said_ms, &said_ms, now_ms))
+		log_warn(LOG_RELAY, "the relay's memory is full: packets are dropped, new clients turned away",
+		    "bytes", LOG_NUM(used), "limit", "limits.relay_memory_bytes");
+	return true;
 }
 
 void

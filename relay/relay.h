@@ -42,6 +42,10 @@ enum relay_how {
  * connection. */
 void relay_attach_take(struct relay *r, struct io *io, unsigned how);
 
+/* Are its queues full (config.limits.relay_memory_bytes)? Then a new client is better turned away. Counts
+ * it and, now and then, logs it. Any thread. */
+bool relay_is_full(struct relay *r);
+
 /* Reads the mesh key and prepares the links to the other relays of the region (config.derp.mesh_*);
  * nothing to do without a key. ERR_IO or ERR_INVAL with *why. Main thread, before the workers start. */
 enum err relay_mesh_open(struct relay *r, struct err_text *why) MUST_USE;

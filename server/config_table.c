@@ -355,6 +355,9 @@ const struct config_setting config_settings[] = {
 	  .dflt = "1048576", .arg = "BYTES", .help = "packets that wait for one relay client" },
 	{ "limits", "relay_queue_ms", CONFIG_UINT, AT(limits.relay_queue_ms), 10, 60000, .dflt = "500",
 	  .arg = "MS", .help = "oldest packet that waits for one relay client" },
+	{ "limits", "relay_memory_bytes", CONFIG_UINT, AT(limits.relay_memory_bytes), 0, 4294967295u,
+	  .dflt = "0", .arg = "BYTES", .help = "what waits for all relay clients together; 0: a quarter of the "
+	  "machine's memory, at most 256 MiB" },
 	{ "limits", "relay_stall_s", CONFIG_UINT, AT(limits.relay_stall_s), 1, 3600, .dflt = "10",
 	  .arg = "SECONDS", .help = "a relay client that takes nothing for so long is closed" },
 	{ "limits", "map_stall_s", CONFIG_UINT, AT(limits.map_stall_s), 1, 3600, .dflt = "90",

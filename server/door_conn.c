@@ -252,7 +252,8 @@ conn_upgrade(struct door_conn *c, const struct door_route *r, const struct door_
 		door_conn_free(c);
 		return;
 	}
-	conn_refuse(c, h, rc == ERR_BUSY ? 503 : 400, why.s[0] != '\0' ? why.s : "the upgrade failed");
+	conn_refuse_with(c, h, rc == ERR_BUSY ? 503 : 400, rc == ERR_BUSY ? "Retry-After: 5\r\n" : NULL,
+	    why.s[0] != '\0' ? why.s : "the upgrade failed");
 }
 
 static void

@@ -105,7 +105,8 @@ upgrade_derp(void *arg, struct io *io, const struct door_head *head, struct err_
 	unsigned how = door_str_is(door_http_field(head, "Derp-Fast-Start"), "1") ?
 	    RELAY_FAST_START : 0;
 
-	(void)why;
+	if (relay_is_full(s->relay))
+		return err_say(why, ERR_BUSY, "the relay's memory is full: try again in a few seconds");
 	relay_attach_take(s->relay, io, how | ideal_node(head));
 	return ERR_OK;
 }
@@ -153,8 +154,11 @@ static enum err
 websocket_derp(void *arg, struct io *io, const struct door_head *head, struct err_text *why)
 {
 	struct serve *s = arg;
-	enum err rc = websocket_start(io, head, "derp", why);
+	enum err rc;
 
+	if (relay_is_full(s->relay))
+		return err_say(why, ERR_BUSY, "the relay's memory is full: try again in a few seconds");
+	rc = websocket_start(io, head, "derp", why);
 	if (rc != ERR_OK)
 		return rc;
 	metric_add(METRIC_DERP_WEBSOCKETS, 1);
