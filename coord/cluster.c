@@ -18,12 +18,6 @@ static const struct { const char *word; uint8_t family, bits_min, bits_max; } ra
 	[CLUSTER_SERVICE6] = { "service", 6, 108, 124 },
 };
 
-const char *
-cluster_range_word(enum cluster_range r)
-{
-	return ranges[r].word;
-}
-
 bool
 cluster_prefix_covers(const struct net_prefix *outer, const struct net_prefix *inner)
 {

@@ -32,8 +32,6 @@ struct cluster {
 	int64_t created_unix_s;
 };
 
-/* "pod", "service" for what is said of a range; static. */
-const char *cluster_range_word(enum cluster_range r);
 /* Does the name do? ERR_INVAL with *why. */
 enum err cluster_name_check(const char *name, struct err_text *why) MUST_USE;
 /* Is each range of its family and of a size that K3s takes, and do none of them overlap?

@@ -196,8 +196,9 @@ map_peer_put(struct buf *b, const struct map_node *mn, const struct map_look *lo
 	json_w_obj_close(&w);
 }
 
-void
-map_peer_fragment(struct map_node *mn, const char *base_domain)
+/* The node's fragment, made if it is not there: mn->fragment, mn->fragment_bytes; as view 0 shows it. */
+static void
+fragment_make(struct map_node *mn, const char *base_domain)
 {
 	struct map_look look = { .base_domain = base_domain };
 	struct buf b = { 0 };
@@ -217,7 +218,7 @@ map_peer_seen_put(struct buf *b, struct map_node *mn, const struct map_look *loo
 		map_peer_put(b, mn, look);
 		return;
 	}
-	map_peer_fragment(mn, look->base_domain);
+	fragment_make(mn, look->base_domain);
 	buf_append(b, mn->fragment, mn->fragment_bytes);
 }
 

@@ -72,8 +72,6 @@ char *map_peer_fqdn(const struct node *n, const char *base_domain, char out[MAP_
 
 /* Appends the Node object as peers see it, without the machine key. */
 void map_peer_put(struct buf *b, const struct map_node *mn, const struct map_look *look);
-/* The node's fragment, made if it is not there: mn->fragment, mn->fragment_bytes; as view 0 shows it. */
-void map_peer_fragment(struct map_node *mn, const char *base_domain);
 /* Like map_peer_put, from the fragment where that says the same. */
 void map_peer_seen_put(struct buf *b, struct map_node *mn, const struct map_look *look);
 

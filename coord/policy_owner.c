@@ -90,8 +90,10 @@ holds_tags(const struct policy_sel *sel, char *const *tags, unsigned n)
 	return false;
 }
 
-bool
-policy_sel_names(const struct policy_sel *sel, const struct map *users, const struct user *u,
+/* Is a node of this user, or with these tags (u is NULL then), one that the selector names, whatever
+ * its addresses? */
+static bool
+names_node(const struct policy_sel *sel, const struct map *users, const struct user *u,
     char *const *tags, unsigned n)
 {
 	return u != NULL ? holds_user(sel, users, u) : holds_tags(sel, tags, n);
@@ -116,7 +118,7 @@ owns(const struct policy *p, const struct map *users, const struct user *u, char
 		for (unsigned i = 0; i < owners->n && !is_owner; i++) {
 			const struct policy_sel *sel = &p->sels[owners->v[i]];
 
-			is_owner = policy_sel_names(sel, users, u, tags, n_tags);
+			is_owner = names_node(sel, users, u, tags, n_tags);
 			if (sel->kind == POLICY_SEL_TAG)
 				meet(&w, find(p, sel->tag));
 		}
@@ -152,7 +154,7 @@ is_target(const struct policy *p, const struct policy_attr *a, const struct map 
 	for (unsigned i = 0; i < a->target.n; i++) {
 		const struct policy_sel *sel = &p->sels[a->target.v[i]];
 
-		if (sel->kind == POLICY_SEL_ANY || policy_sel_names(sel, users, u, tags, n_tags))
+		if (sel->kind == POLICY_SEL_ANY || names_node(sel, users, u, tags, n_tags))
 			return true;
 	}
 	return false;

@@ -23,10 +23,6 @@ bool policy_user_owns(const struct policy *p, const struct map *users, const str
 /* May a credential or node with these tags give it? Its own it may, defined or not. */
 bool policy_tags_own(const struct policy *p, char *const *tags, unsigned n, const char *tag);
 
-/* Is a node of this user, or with these tags (u is NULL then), one that the selector names, whatever
- * its addresses? */
-bool policy_sel_names(const struct policy_sel *sel, const struct map *users, const struct user *u,
-	char *const *tags, unsigned n);
 /* The pools of nodeAttrs that its IPv4 address is to come from, in the order of the text, at most max of
  * them into out; how many. 0: any address will do. */
 unsigned policy_pools(const struct policy *p, const struct map *users, const struct user *u,

@@ -31,8 +31,8 @@ enum section {
 
 #define VALUES_MAX 1000000		/* of the tree: 80 bytes each, freed after parsing */
 
-void
-policy_names_fini(struct policy_names *names)
+static void
+names_fini(struct policy_names *names)
 {
 	free(names->_slots);
 	*names = (struct policy_names){ 0 };
@@ -265,7 +265,7 @@ parser_fini(struct policy_parser *s)
 	    &s->tags, &s->postures };
 
 	for (size_t i = 0; i < COUNT_OF(all); i++)
-		policy_names_fini(all[i]);
+		names_fini(all[i]);
 	for (unsigned i = 0; i < s->n_ipset_sets; i++)
 		ipset_fini(&s->ipset[i].set);
 	free(s->is_sel_undefined);

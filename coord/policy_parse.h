@@ -13,12 +13,11 @@
 #define POLICY_IPSET_WORK_MAX (2u << 20)	/* ranges written over all ipsets: what hostile ones cost */
 #define POLICY_IPSET_DEPTH_MAX 32	/* of ipsets in ipsets */
 
-/* Texts to numbers. All zero is empty; policy_names_fini frees. The texts are borrowed. */
+/* Texts to numbers. All zero is empty. The texts are borrowed. */
 struct policy_names {
 	struct policy_name { const char *text; uint32_t value; } *_slots;
 	unsigned n, _cap;
 };
-void policy_names_fini(struct policy_names *names);
 uint32_t policy_names_find(const struct policy_names *names, const char *text);	/* or POLICY_NONE */
 /* text is not in there yet. */
 void policy_names_put(struct policy_names *names, const char *text, uint32_t value);
@@ -101,9 +100,6 @@ void policy_parse_internet(struct ipset *set);
 
 /* policy_parse_cap.c: what of the destination may be reached. */
 
-/* "*", "80", "1-9,443". ERR_INVAL with *why. */
-enum err policy_parse_ports(struct policy_parser *s, const char *text, struct policy_ports **out,
-	unsigned *n_out, struct err_text *why) MUST_USE;
 /* Name or number of a protocol; "": -1. ERR_INVAL with *why. */
 enum err policy_parse_proto(const char *text, int *out, struct err_text *why) MUST_USE;
 /* Do all ports suit the protocol? ERR_INVAL with *why. */

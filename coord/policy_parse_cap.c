@@ -54,8 +54,9 @@ parse_range(const char *text, size_t n, struct policy_ports *out, struct err_tex
 	return ERR_OK;
 }
 
-enum err
-policy_parse_ports(struct policy_parser *s, const char *text, struct policy_ports **out,
+/* "*", "80", "1-9,443". ERR_INVAL with *why. */
+static enum err
+parse_ports(struct policy_parser *s, const char *text, struct policy_ports **out,
     unsigned *n_out, struct err_text *why)
 {
 	struct err_text what;
@@ -159,7 +160,7 @@ policy_parse_dst(struct policy_parser *s, enum policy_place place, const struct 
 		return err_say(why, ERR_INVAL, "dst=\"%.100s\": a destination is \"host:ports\", such as "
 		    "\"tag:web:443\" or \"10.0.0.0/8:*\"", v->text);
 	*colon = '\0';
-	if (policy_parse_ports(s, colon + 1, &out->ports, &out->n_ports, &what) != ERR_OK)
+	if (parse_ports(s, colon + 1, &out->ports, &out->n_ports, &what) != ERR_OK)
 		return err_say(why, ERR_INVAL, "dst=\"%.100s\": %s", v->text, what.s);
 	out->sel = policy_parse_sel(s, place, policy_parse_trim(s, text), v, why);
 	return out->sel == POLICY_NONE ? ERR_INVAL : ERR_OK;
@@ -185,7 +186,7 @@ policy_parse_cap(struct policy_parser *s, const char *text, struct policy_cap *o
 		if ((rc = policy_parse_proto(proto, &out->proto, why)) != ERR_OK)
 			return rc;
 	}
-	if ((rc = policy_parse_ports(s, ports, &out->ports, &out->n_ports, why)) != ERR_OK)
+	if ((rc = parse_ports(s, ports, &out->ports, &out->n_ports, why)) != ERR_OK)
 		return rc;
 	return policy_parse_suits(out->proto, out->ports, out->n_ports, why);
 }

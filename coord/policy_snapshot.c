@@ -81,6 +81,14 @@ join(struct policy_world *w, const struct policy_snapshot_node *n)
 	ASSERT(policy_world_join(w, &n->n) != NULL);
 }
 
+static const struct policy_snapshot_node *
+find(const struct policy_snapshot *s, int64_t node_id)
+{
+	struct policy_snapshot_node probe = { .n = { .id = node_id } };
+
+	return bsearch(&probe, s->nodes, s->n_nodes, sizeof(*s->nodes), node_order);
+}
+
 struct policy_world *
 policy_snapshot_world(const struct policy_snapshot *s, struct policy *p)
 {
@@ -91,18 +99,10 @@ policy_snapshot_world(const struct policy_snapshot *s, struct policy *p)
 		join(w, &s->nodes[i]);
 	while (policy_world_stale(w, &id)) {
 		policy_world_leave(w, id);
-		join(w, policy_snapshot_find(s, id));
+		join(w, find(s, id));
 	}
 	(void)policy_world_refresh(w);
 	return w;
-}
-
-const struct policy_snapshot_node *
-policy_snapshot_find(const struct policy_snapshot *s, int64_t node_id)
-{
-	struct policy_snapshot_node probe = { .n = { .id = node_id } };
-
-	return bsearch(&probe, s->nodes, s->n_nodes, sizeof(*s->nodes), node_order);
 }
 
 /* Decimal text of a node's id; 0: none. */
@@ -129,13 +129,13 @@ policy_snapshot_named(const struct policy_snapshot *s, const char *which)
 		    strlen(n->name) == label && strncasecmp(n->name, which, label) == 0)
 			return n;
 	}
-	return policy_snapshot_find(s, id_of(which));
+	return find(s, id_of(which));
 }
 
 const char *
 policy_snapshot_name(void *arg, int64_t node_id)
 {
-	const struct policy_snapshot_node *n = policy_snapshot_find(arg, node_id);
+	const struct policy_snapshot_node *n = find(arg, node_id);
 
 	return n != NULL ? n->name : NULL;
 }
@@ -144,7 +144,7 @@ static bool
 is_expired(void *arg, int64_t node_id)
 {
 	const struct policy_snapshot *s = arg;
-	const struct policy_snapshot_node *n = policy_snapshot_find(s, node_id);
+	const struct policy_snapshot_node *n = find(s, node_id);
 
 	return n != NULL && n->key_expiry_unix_s != 0 && n->key_expiry_unix_s <= s->at_unix_s;
 }
@@ -152,7 +152,7 @@ is_expired(void *arg, int64_t node_id)
 static const struct hostinfo *
 host_of(void *arg, int64_t node_id)
 {
-	const struct policy_snapshot_node *n = policy_snapshot_find(arg, node_id);
+	const struct policy_snapshot_node *n = find(arg, node_id);
 
 	return n != NULL ? n->n.host : NULL;
 }

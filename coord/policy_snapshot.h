@@ -30,8 +30,7 @@ void policy_snapshot_free(struct policy_snapshot *s);	/* NULL is fine */
 
 /* All nodes under this policy; borrows the snapshot. */
 struct policy_world *policy_snapshot_world(const struct policy_snapshot *s, struct policy *p) MUST_USE;
-/* NULL: there is none. Name: also with the base domain behind a dot, or an id, or an address. */
-const struct policy_snapshot_node *policy_snapshot_find(const struct policy_snapshot *s, int64_t node_id);
+/* By name, also with the base domain behind a dot, or by id, or by address. NULL: there is none. */
 const struct policy_snapshot_node *policy_snapshot_named(const struct policy_snapshot *s, const char *which);
 /* Name of the node, for plans: policy_plan_name_fn; arg is the snapshot. */
 const char *policy_snapshot_name(void *arg, int64_t node_id);

@@ -146,14 +146,6 @@ policy_ssh_fits(const struct policy_world *w, const struct policy_ssh *rule,
 	return local_user == NULL || lets_user(w, rule, src_user, local_user);
 }
 
-bool
-policy_ssh_lets(const struct policy_world *w, const struct policy_ssh *rule,
-    const struct policy_class *src, const struct policy_class *dst, const char *local_user)
-{
-	return policy_ssh_fits(w, rule, src, dst, local_user) &&
-	    policy_class_meets(w, src, &rule->postures);
-}
-
 const struct policy_ssh *
 policy_ssh_check_rule(const struct policy_world *w, int64_t src_node_id, int64_t dst_node_id,
     const char *local_user)
@@ -163,8 +155,11 @@ policy_ssh_check_rule(const struct policy_world *w, int64_t src_node_id, int64_t
 	const struct policy *p = w->policy;
 
 	for (unsigned i = 0; src != NULL && dst != NULL && i < p->n_ssh; i++) {
-		if (p->ssh[i].is_check && policy_ssh_lets(w, &p->ssh[i], src, dst, local_user))
-			return &p->ssh[i];
+		const struct policy_ssh *rule = &p->ssh[i];
+
+		if (rule->is_check && policy_ssh_fits(w, rule, src, dst, local_user) &&
+		    policy_class_meets(w, src, &rule->postures))
+			return rule;
 	}
 	return NULL;
 }

@@ -31,11 +31,8 @@ typedef void policy_ssh_shared_fn(void *arg, struct shbuf *text);
 void policy_ssh_maker_put(struct policy_ssh_maker *m, struct buf *b, const struct policy_class *c,
 	policy_ssh_shared_fn *shared, void *arg);
 
-/* Does the rule let nodes of src log in at nodes of dst as local_user (NULL: as anybody)? Actions
- * apart: a check rule does, once the check is passed. */
-bool policy_ssh_lets(const struct policy_world *w, const struct policy_ssh *rule,
-	const struct policy_class *src, const struct policy_class *dst, const char *local_user);
-/* The same, postures apart. */
+/* Does the rule let nodes of src log in at nodes of dst as local_user (NULL: as anybody)? Postures apart, and
+ * actions: a check rule does, once the check is passed. */
 bool policy_ssh_fits(const struct policy_world *w, const struct policy_ssh *rule,
 	const struct policy_class *src, const struct policy_class *dst, const char *local_user);
 /* The first check rule that lets them, in the world's policy; NULL: none, or a node that the world

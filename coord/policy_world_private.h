@@ -468,15 +468,6 @@ uint32_t policy_world_source_of(struct policy_world *w, const struct pw_list *se
 /* Adds the addresses of the user's nodes that are in the sources (NULL: of all). */
 void policy_world_source_of_user(const struct policy_world *w, int64_t user_id, const struct pw_source *s,
 	struct ipset *out);
-/* Addresses gathered in any order, then made a set. */
-struct pw_gather {
-	struct net_ip *v;	/* owned */
-	size_t n, cap;
-};
-void policy_world_gather_add(struct pw_gather *g, const struct net_ip *ip);	/* family 0: nothing */
-void policy_world_gather_class(struct pw_gather *g, const struct policy_class_private *c);
-/* Adds all to out; g is empty again. */
-void policy_world_gather_take(struct pw_gather *g, struct ipset *out);
 
 /* What attributes the class has: caps, is_ipv4_off, is_exit_suggested. */
 void policy_world_attr_set(struct policy_world *w, struct policy_class_private *c);

@@ -11,8 +11,15 @@
 
 #define CHANGES_MAX 64		/* one by one; more are cheaper together */
 
-void
-policy_world_gather_add(struct pw_gather *g, const struct net_ip *ip)
+/* Addresses gathered in any order, then made a set. */
+struct gather {
+	struct net_ip *v;	/* owned */
+	size_t n, cap;
+};
+
+/* family 0: nothing */
+static void
+gather_add(struct gather *g, const struct net_ip *ip)
 {
 	if (ip->family == 0)
 		return;
@@ -23,12 +30,12 @@ policy_world_gather_add(struct pw_gather *g, const struct net_ip *ip)
 	g->v[g->n++] = *ip;
 }
 
-void
-policy_world_gather_class(struct pw_gather *g, const struct policy_class_private *c)
+static void
+gather_class(struct gather *g, const struct policy_class_private *c)
 {
 	for (unsigned i = 0; i < c->class.n_nodes; i++) {
-		policy_world_gather_add(g, &c->nodes[i]->as_joined.ip4);
-		policy_world_gather_add(g, &c->nodes[i]->as_joined.ip6);
+		gather_add(g, &c->nodes[i]->as_joined.ip4);
+		gather_add(g, &c->nodes[i]->as_joined.ip6);
 	}
 }
 
@@ -38,15 +45,16 @@ compare_ips(const void *a, const void *b)
 	return policy_world_ip_compare(a, b);
 }
 
-void
-policy_world_gather_take(struct pw_gather *g, struct ipset *out)
+/* Adds all to out; g is empty again. */
+static void
+gather_take(struct gather *g, struct ipset *out)
 {
 	if (g->n > 1)
 		qsort(g->v, g->n, sizeof(*g->v), compare_ips);
 	for (size_t i = 0; i < g->n; i++)
 		ipset_add_ip(out, &g->v[i]);
 	free(g->v);
-	*g = (struct pw_gather){ 0 };
+	*g = (struct gather){ 0 };
 }
 
 uint32_t
@@ -260,7 +268,7 @@ routes_refresh(struct policy_world_private *p)
 static void
 sets_build(struct policy_world_private *p)
 {
-	struct pw_gather *gathers = NULL;
+	struct gather *gathers = NULL;
 	struct pw_list want = { 0 };
 	size_t cursor = 0;
 
@@ -279,7 +287,7 @@ sets_build(struct policy_world_private *p)
 			uint32_t sel = c->facts.sels.v[i];
 
 			if (sel == want.v[k])
-				policy_world_gather_class(&gathers[k], c);
+				gather_class(&gathers[k], c);
 			i += sel <= want.v[k];
 			k += sel >= want.v[k];
 		}
@@ -288,7 +296,7 @@ sets_build(struct policy_world_private *p)
 		struct pw_sel *s = &p->sels[want.v[k]];
 
 		ipset_fini(&s->set);
-		policy_world_gather_take(&gathers[k], &s->set);
+		gather_take(&gathers[k], &s->set);
 		s->is_built = true;
 	}
 	free(gathers);
@@ -300,7 +308,7 @@ static void
 postured_set(const struct policy_world *w, const struct pw_source *s, struct ipset *out)
 {
 	const struct policy_world_private *p = w->_p;
-	struct pw_gather g = { 0 };
+	struct gather g = { 0 };
 	struct ipset literals = { 0 };
 	size_t cursor = 0;
 
@@ -319,12 +327,12 @@ postured_set(const struct policy_world *w, const struct pw_source *s, struct ips
 			const struct policy_node *n = &c->nodes[i]->as_joined;
 
 			if (is_all || (n->ip4.family != 0 && ipset_has(&literals, &n->ip4)))
-				policy_world_gather_add(&g, &n->ip4);
+				gather_add(&g, &n->ip4);
 			if (is_all || (n->ip6.family != 0 && ipset_has(&literals, &n->ip6)))
-				policy_world_gather_add(&g, &n->ip6);
+				gather_add(&g, &n->ip6);
 		}
 	}
-	policy_world_gather_take(&g, out);
+	gather_take(&g, out);
 	ipset_fini(&literals);
 }
 
@@ -393,15 +401,15 @@ policy_world_source_of_user(const struct policy_world *w, int64_t user_id, const
 {
 	const struct pw_user *u = map_find(&w->_p->users, &user_id);
 	const struct policy_class_private *c;
-	struct pw_gather g = { 0 };
+	struct gather g = { 0 };
 
 	if (u == NULL)
 		return;
 	TAILQ_FOREACH(c, &u->classes, user_link) {
 		if (s == NULL || pw_facts_in(&c->facts, s))
-			policy_world_gather_class(&g, c);
+			gather_class(&g, c);
 	}
-	policy_world_gather_take(&g, out);
+	gather_take(&g, out);
 }
 
 void
@@ -409,7 +417,7 @@ policy_world_resolve(struct policy_world *w, uint32_t sel, bool is_source, struc
 {
 	struct policy_world_private *p = w->_p;
 	const struct policy_class_private *c;
-	struct pw_gather g = { 0 };
+	struct gather g = { 0 };
 	size_t cursor = 0;
 
 	if (!p->sels[sel].is_nodes) {
@@ -424,7 +432,7 @@ policy_world_resolve(struct policy_world *w, uint32_t sel, bool is_source, struc
 	}
 	while ((c = map_next(&p->classes, &cursor)) != NULL) {
 		if (pw_list_has(&c->facts.sels, sel))
-			policy_world_gather_class(&g, c);
+			gather_class(&g, c);
 	}
-	policy_world_gather_take(&g, out);
+	gather_take(&g, out);
 }

@@ -53,8 +53,10 @@ is_cluster_tag(const char *tag)
 	    strncmp(tag, CLUSTER_TAG_PREFIX, strlen(CLUSTER_TAG_PREFIX)) == 0;
 }
 
-struct cluster_tagged *
-cluster_roll_find(struct cluster_roll *r, const struct node *n)
+/* Whose node n is; NULL: of none. A recorded cluster goes before one known by its tag,
+ * tag:k3s-name before tag:k3s. */
+static struct cluster_tagged *
+cluster_of(struct cluster_roll *r, const struct node *n)
 {
 	const char *own = NULL;
 
@@ -90,8 +92,9 @@ claim(struct cluster_claims *to, const struct cluster_claim *c)
 	to->v[to->n++] = *c;
 }
 
-void
-cluster_claim_record(struct cluster_claims *to, const struct cluster *c, const char *name)
+/* Appends what the record claims, in that name. */
+static void
+claim_record(struct cluster_claims *to, const struct cluster *c, const char *name)
 {
 	static const enum cluster_claim_kind kinds[CLUSTER_RANGES] = {
 		[CLUSTER_POD4] = CLUSTER_CLAIM_POD, [CLUSTER_POD6] = CLUSTER_CLAIM_POD,
@@ -136,11 +139,11 @@ cluster_claims_collect(struct cluster_roll *r, struct cluster_claims *out)
 	size_t at = 0;
 
 	while ((g = map_next(&r->by_tag, &at)) != NULL)
-		cluster_claim_record(out, g->record, g->name);
+		claim_record(out, g->record, g->name);
 	at = 0;
 	while ((n = map_next(&r->t->nodes, &at)) != NULL)
 		if (n->n_tags > 0 && n->host != NULL && n->host->n_routable_ips > 0 &&
-		    (g = cluster_roll_find(r, n)) != NULL)
+		    (g = cluster_of(r, n)) != NULL)
 			claim_routes(out, n, g);
 }
 
@@ -173,7 +176,7 @@ is_of_record(const struct cluster *c, const struct net_prefix *route)
 static enum err
 check_route(struct cluster_roll *r, const struct node *n, const struct net_prefix *route, struct err_text *why)
 {
-	const struct cluster_tagged *own = cluster_roll_find(r, n), *g;
+	const struct cluster_tagged *own = cluster_of(r, n), *g;
 	struct cluster_claims claims = { .n = 0 };
 	const struct node *other;
 	enum err rc = ERR_OK;
@@ -183,7 +186,7 @@ check_route(struct cluster_roll *r, const struct node *n, const struct net_prefi
 		return ERR_OK;
 	while ((g = map_next(&r->by_tag, &at)) != NULL)
 		if (g != own && g->record != NULL)
-			cluster_claim_record(&claims, g->record, g->name);
+			claim_record(&claims, g->record, g->name);
 	for (size_t i = 0; rc == ERR_OK && i < claims.n; i++)
 		if (cluster_prefix_overlaps(&claims.v[i].prefix, route))
 			rc = refuse(route, claims.v[i].cluster, &claims.v[i].prefix, why);
@@ -192,7 +195,7 @@ check_route(struct cluster_roll *r, const struct node *n, const struct net_prefi
 		return rc;
 	at = 0;
 	while (rc == ERR_OK && (other = map_next(&r->t->nodes, &at)) != NULL) {
-		if (other->n_routes == 0 || other->n_tags == 0 || (g = cluster_roll_find(r,
+		if (other->n_routes == 0 || other->n_tags == 0 || (g = cluster_of(r,
 		    other)) == NULL || g == own)
 			continue;
 		for (unsigned i = 0; rc == ERR_OK && i < other->n_routes; i++)
@@ -293,7 +296,7 @@ tailnet_cluster_taken(const struct tailnet *t, unsigned widest, struct ipset *ou
 	size_t at = 0;
 
 	while ((c = map_next(&t->clusters->by_name, &at)) != NULL)
-		cluster_claim_record(&claims, c, c->name);
+		claim_record(&claims, c, c->name);
 	for (size_t i = 0; i < claims.n; i++)
 		ipset_add_prefix(out, &claims.v[i].prefix);
 	free(claims.v);
@@ -373,7 +376,7 @@ tailnet_cluster_views(struct tailnet *t, size_t *n_out)
 		(void)view_add(&list, n_out, g);
 	at = 0;
 	while ((n = map_next(&t->nodes, &at)) != NULL) {
-		if (n->n_tags == 0 || (g = cluster_roll_find(&r, n)) == NULL)
+		if (n->n_tags == 0 || (g = cluster_of(&r, n)) == NULL)
 			continue;
 		struct cluster_view *v = view_add(&list, n_out, g);
 		v->n_nodes++;

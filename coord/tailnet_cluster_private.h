@@ -22,16 +22,12 @@ struct cluster_roll {
 /* fini: the names stay with the arena, which is the caller's then. */
 void cluster_roll_init(struct cluster_roll *r, const struct tailnet *t);
 struct arena *cluster_roll_fini(struct cluster_roll *r) MUST_USE;
-/* Whose node n is; NULL: of none. A recorded cluster goes before one known by its tag,
- * tag:k3s-name before tag:k3s. */
-struct cluster_tagged *cluster_roll_find(struct cluster_roll *r, const struct node *n);
 
 struct cluster_claims {
 	struct cluster_claim *v;	/* owned: free() */
 	size_t n, cap;
 };
-/* Appends what the record claims, in that name; and what all records and nodes do. */
-void cluster_claim_record(struct cluster_claims *to, const struct cluster *c, const char *name);
+/* Appends what all records and nodes claim. */
 void cluster_claims_collect(struct cluster_roll *r, struct cluster_claims *out);
 
 #endif

@@ -20,8 +20,6 @@ extern const struct cmd cmd_serve, cmd_users, cmd_keys, cmd_nodes, cmd_status, c
 	cmd_regions, cmd_relays, cmd_relay, cmd_restart, cmd_doctor,
 	cmd_quotas;
 
-/* Conflicts of clusters' ranges, one per line, for people. */
-void cmd_clusters_conflicts(const json_t *conflicts);
 /* fairlead relay top; argv[0] is "top". Returns the exit code. */
 int cmd_relay_top(int argc, char **argv);
 /* nodes list-routes, nodes approve-routes; flags of both. */

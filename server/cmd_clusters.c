@@ -36,8 +36,9 @@ static const struct cli_column columns[] = {
 	{ .head = "RECORDED", .member = "recorded" },
 };
 
-void
-cmd_clusters_conflicts(const json_t *conflicts)
+/* One per line. */
+static void
+print_conflicts(const json_t *conflicts)
 {
 	const json_t *v, *n;
 	size_t i, k;
@@ -69,7 +70,7 @@ clusters_list(struct cli *c)
 	    "There are no clusters: fairlead clusters create NAME");
 	if (!c->is_json && json_array_size(conflicts) > 0) {
 		printf("\n");
-		cmd_clusters_conflicts(conflicts);
+		print_conflicts(conflicts);
 		printf("Give one of them another range: fairlead clusters set, or pod CIDRs of its K3s\n");
 	}
 	json_decref(conflicts);

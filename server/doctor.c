@@ -89,8 +89,9 @@ doctor_todo(struct doctor_report *r, const char *fmt, ...)
 	va_end(ap);
 }
 
-bool
-doctor_wants(const char *only, const char *name)
+/* Is a check of that name asked for? "relay/900a" is, when only names "relay" or the whole. */
+static bool
+is_wanted(const char *only, const char *name)
 {
 	const char *p = only;
 
@@ -149,12 +150,12 @@ doctor_print(const struct doctor_report *r, const char *only, bool is_json)
 	json_t *list = json_array(), *whole;
 
 	for (size_t i = 0; i < r->n; i++)
-		if (doctor_wants(only, r->v[i].name) && (int)strlen(r->v[i].name) > width)
+		if (is_wanted(only, r->v[i].name) && (int)strlen(r->v[i].name) > width)
 			width = (int)strlen(r->v[i].name);
 	for (size_t i = 0; i < r->n; i++) {
 		const struct doctor_finding *f = &r->v[i];
 
-		if (!doctor_wants(only, f->name))
+		if (!is_wanted(only, f->name))
 			continue;
 		counts[f->level]++;
 		if (is_json)

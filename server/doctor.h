@@ -39,9 +39,8 @@ void doctor_bad(struct doctor_report *r, enum doctor_level level, const char *na
 	PRINTF_LIKE(4, 5);
 void doctor_todo(struct doctor_report *r, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
-/* Is a check of that name asked for? "relay/900a" is, when only names "relay" or the whole. */
-bool doctor_wants(const char *only, const char *name);
-/* Prints what is asked for. Returns the exit code: 1 when something failed. */
+/* Prints what is asked for: in only, "relay" stands for "relay/900a" too. Returns the exit code: 1 when
+ * something failed. */
 int doctor_print(const struct doctor_report *r, const char *only, bool is_json);
 
 /* Something to be looked at over the network: run fills its report and looks at nothing that

@@ -40,12 +40,6 @@ given_fd(void)
 	return text != NULL && *text != '\0' && *end == '\0' && fd > 2 && fd < 1 << 20 ? (int)fd : -1;
 }
 
-bool
-takeover_is_asked(void)
-{
-	return given_fd() >= 0;
-}
-
 void
 takeover_say_failed(const struct err_text *why)
 {

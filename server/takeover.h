@@ -12,15 +12,11 @@
 #ifndef SERVER_TAKEOVER_H
 #define SERVER_TAKEOVER_H
 
-#include <stdbool.h>
-
 #include "base/err.h"
 
 struct takeover;
 
-/* Was this process started by a server to take its place? Then config errors are worth telling it. */
-bool takeover_is_asked(void);
-/* Tells the server that started this process why it fails. Nothing to do otherwise. */
+/* Tells the server that started this process to take its place why it fails. Nothing to do otherwise. */
 void takeover_say_failed(const struct err_text *why);
 
 /* Asks the server of that data directory. When none runs there, *out is NULL and *lock_fd as datadir_open has
