@@ -67,17 +67,6 @@ api_texts(struct http_req *q, const json_t *object, const char *name, struct fla
 	return true;
 }
 
-void
-api_on_changed(void *arg, const struct tailnet_result *res)
-{
-	struct http_req *q = arg;
-
-	if (res->rc != ERR_OK)
-		http_reply_err(q, res->rc, &res->why);
-	else
-		flapi_reply_empty(q);
-}
-
 static void
 unsupported(struct http_req *q)
 {

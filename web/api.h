@@ -22,7 +22,5 @@ struct tailnet *api_tailnet(struct http_req *q);
 bool api_member_is(struct http_req *q, const json_t *object, const char *name, enum flapi_type type);
 /* As flapi_texts, of any object. */
 bool api_texts(struct http_req *q, const json_t *object, const char *name, struct flapi_texts *out);
-/* A done function for changes that are answered {}. */
-void api_on_changed(void *arg, const struct tailnet_result *res);
 
 #endif

@@ -116,7 +116,7 @@ device_delete(struct http_req *q)
 	const struct node *n = device_of(q);
 
 	if (n != NULL)
-		tailnet_node_remove(flapi_tailnet(q), &q->who.actor, n->id, api_on_changed, q);
+		tailnet_node_remove(flapi_tailnet(q), &q->who.actor, n->id, flapi_on_empty, q);
 }
 
 /* A boolean that must be there. false: answered. */
@@ -140,7 +140,7 @@ device_authorized(struct http_req *q)
 	bool on;
 
 	if (n != NULL && bool_take(q, "authorized", &on))
-		tailnet_node_set_authorized(flapi_tailnet(q), &q->who.actor, n->id, on, api_on_changed, q);
+		tailnet_node_set_authorized(flapi_tailnet(q), &q->who.actor, n->id, on, flapi_on_empty, q);
 }
 
 static void
@@ -150,7 +150,7 @@ device_key(struct http_req *q)
 	bool on;
 
 	if (n != NULL && bool_take(q, "keyExpiryDisabled", &on))
-		tailnet_node_set_no_expiry(flapi_tailnet(q), &q->who.actor, n->id, on, api_on_changed, q);
+		tailnet_node_set_no_expiry(flapi_tailnet(q), &q->who.actor, n->id, on, flapi_on_empty, q);
 }
 
 static void
@@ -159,7 +159,7 @@ device_expire(struct http_req *q)
 	const struct node *n = device_of(q);
 
 	if (n != NULL)
-		tailnet_node_expire(flapi_tailnet(q), &q->who.actor, n->id, api_on_changed, q);
+		tailnet_node_expire(flapi_tailnet(q), &q->who.actor, n->id, flapi_on_empty, q);
 }
 
 /* "host", or "host.base.domain" with or without a dot at the end. */
@@ -178,7 +178,7 @@ device_name(struct http_req *q)
 		name[--len] = 0;
 	if (len > nd + 1 && strcasecmp(name + len - nd, domain) == 0 && name[len - nd - 1] == '.')
 		name[len - nd - 1] = 0;
-	tailnet_node_rename(flapi_tailnet(q), &q->who.actor, n->id, name, api_on_changed, q);
+	tailnet_node_rename(flapi_tailnet(q), &q->who.actor, n->id, name, flapi_on_empty, q);
 }
 
 /* No tags for a tagged device changes nothing: its owner would have to log in again. */
@@ -193,7 +193,7 @@ device_tags(struct http_req *q)
 	if (tags.n == 0)
 		flapi_reply_empty(q);
 	else if (creds_tags_are_ok(q, &tags))
-		tailnet_node_tag(flapi_tailnet(q), &q->who.actor, n->id, tags.v, tags.n, api_on_changed, q);
+		tailnet_node_tag(flapi_tailnet(q), &q->who.actor, n->id, tags.v, tags.n, flapi_on_empty, q);
 }
 
 static void
@@ -207,7 +207,7 @@ device_ip(struct http_req *q)
 	if (ip.family != 4)
 		http_reply_error(q, 400, "ipv4 must be an IPv4 address");
 	else
-		tailnet_node_set_ips(flapi_tailnet(q), &q->who.actor, n->id, &ip, NULL, api_on_changed, q);
+		tailnet_node_set_ips(flapi_tailnet(q), &q->who.actor, n->id, &ip, NULL, flapi_on_empty, q);
 }
 
 static void

@@ -339,9 +339,9 @@ keys_delete(struct http_req *q)
 	if (!key_of(q, true, &k))
 		return;
 	if (k.auth != NULL)
-		tailnet_key_revoke(flapi_tailnet(q), &q->who.actor, k.auth->id, api_on_changed, q);
+		tailnet_key_revoke(flapi_tailnet(q), &q->who.actor, k.auth->id, flapi_on_empty, q);
 	else
-		tailnet_cred_revoke(flapi_tailnet(q), &q->who.actor, k.cred->id, api_on_changed, q);
+		tailnet_cred_revoke(flapi_tailnet(q), &q->who.actor, k.cred->id, flapi_on_empty, q);
 }
 
 static void

@@ -269,6 +269,17 @@ flapi_reply_empty(struct http_req *q)
 	http_reply_json_take(q, 200, &b);
 }
 
+void
+flapi_on_empty(void *arg, const struct tailnet_result *res)
+{
+	struct http_req *q = arg;
+
+	if (res->rc != ERR_OK)
+		http_reply_err(q, res->rc, &res->why);
+	else
+		flapi_reply_empty(q);
+}
+
 struct ids {
 	struct tailnet *t;
 	int64_t *ids;

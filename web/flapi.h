@@ -98,8 +98,14 @@ void flapi_id(struct json_writer *w, const char *name, int64_t id);
 /* The user of that name or id; without a name (NULL) who asks, else the only user there is, else the first
  * owner. NULL: answered 400. */
 const struct user *flapi_user(struct http_req *q, const char *name);
-/* {} for changes that leave nothing to show. */
+/* {} for changes that leave nothing to show; the done function of such. */
 void flapi_reply_empty(struct http_req *q);
+void flapi_on_empty(void *arg, const struct tailnet_result *res);
+
+/* The node of the path by id, name or address; NULL: answered 404. */
+const struct node *flapi_node_of(struct http_req *q);
+/* The done function of changes of a node, which it answers; {} when it has gone meanwhile. */
+void flapi_on_node(void *arg, const struct tailnet_result *res);
 
 /* A list of objects by numeric id, in order of id: takes ids (from obj_alloc). put writes the
  * object, or nothing when it has gone. */

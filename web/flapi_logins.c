@@ -137,22 +137,6 @@ logins_get(struct http_req *q)
 	http_reply_json_take(q, 200, &b);
 }
 
-static void
-on_approved(void *arg, const struct tailnet_result *res)
-{
-	struct http_req *q = arg;
-	struct buf b = { .len = 0 };
-	struct json_writer w;
-
-	if (res->rc != ERR_OK) {
-		http_reply_err(q, res->rc, &res->why);
-		return;
-	}
-	json_w_init(&w, &b);
-	flapi_put_node(flapi_tailnet(q), res->id, NULL, &w);
-	http_reply_json_take(q, 200, &b);
-}
-
 /* Whose device it becomes: the user named, else the owner of the node that it is already, else as for
  * everything. NULL: answered 400. */
 static const struct user *
@@ -191,18 +175,7 @@ logins_approve(struct http_req *q)
 		.has_tags = json_is_array(json_object_get(q->json, "tags")),
 		.is_authorized = json_get_bool(q->json, "approved", true),
 	};
-	tailnet_login_approve(flapi_tailnet(q), &q->who.actor, l->id, &spec, on_approved, q);
-}
-
-static void
-on_rejected(void *arg, const struct tailnet_result *res)
-{
-	struct http_req *q = arg;
-
-	if (res->rc != ERR_OK)
-		http_reply_err(q, res->rc, &res->why);
-	else
-		flapi_reply_empty(q);
+	tailnet_login_approve(flapi_tailnet(q), &q->who.actor, l->id, &spec, flapi_on_node, q);
 }
 
 static void
@@ -211,7 +184,7 @@ logins_reject(struct http_req *q)
 	const struct login *l = login_of(q);
 
 	if (l != NULL)
-		tailnet_login_reject(flapi_tailnet(q), &q->who.actor, l->id, on_rejected, q);
+		tailnet_login_reject(flapi_tailnet(q), &q->who.actor, l->id, flapi_on_empty, q);
 }
 
 static const struct http_route routes[] = {

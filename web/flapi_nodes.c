@@ -107,9 +107,8 @@ reply_node(struct http_req *q, int64_t id)
 	http_reply_json_take(q, 200, &b);
 }
 
-/* The node of the path by id, name or address; NULL: answered 404. */
-static const struct node *
-node_of(struct http_req *q)
+const struct node *
+flapi_node_of(struct http_req *q)
 {
 	const struct node *n = tailnet_node_find(flapi_tailnet(q), q->params[0]);
 
@@ -121,14 +120,14 @@ node_of(struct http_req *q)
 static void
 nodes_get(struct http_req *q)
 {
-	const struct node *n = node_of(q);
+	const struct node *n = flapi_node_of(q);
 
 	if (n != NULL)
 		reply_node(q, n->id);
 }
 
-static void
-on_changed(void *arg, const struct tailnet_result *res)
+void
+flapi_on_node(void *arg, const struct tailnet_result *res)
 {
 	struct http_req *q = arg;
 
@@ -175,16 +174,16 @@ nodes_patch(struct http_req *q)
 	const struct node *n;
 
 	if (!flapi_body_is(q, members, COUNT_OF(members)) || !flapi_texts(q, "tags", &tags) ||
-	    (n = node_of(q)) == NULL)
+	    (n = flapi_node_of(q)) == NULL)
 		return;
 	const char *name = json_get_str(q->json, "name", NULL);
 	bool has_tags = json_object_get(q->json, "tags") != NULL;
 	if (has_tags && !creds_tags_are_ok(q, &tags))
 		return;
 	if (name != NULL)
-		tailnet_node_rename(t, &q->who.actor, n->id, name, has_tags ? on_renamed : on_changed, q);
+		tailnet_node_rename(t, &q->who.actor, n->id, name, has_tags ? on_renamed : flapi_on_node, q);
 	else if (has_tags)
-		tailnet_node_tag(t, &q->who.actor, n->id, tags.v, tags.n, on_changed, q);
+		tailnet_node_tag(t, &q->who.actor, n->id, tags.v, tags.n, flapi_on_node, q);
 	else
 		reply_node(q, n->id);
 }
@@ -192,10 +191,10 @@ nodes_patch(struct http_req *q)
 static void
 nodes_expire(struct http_req *q)
 {
-	const struct node *n = node_of(q);
+	const struct node *n = flapi_node_of(q);
 
 	if (n != NULL)
-		tailnet_node_expire(flapi_tailnet(q), &q->who.actor, n->id, on_changed, q);
+		tailnet_node_expire(flapi_tailnet(q), &q->who.actor, n->id, flapi_on_node, q);
 }
 
 /* {"approved": false} takes it back. */
@@ -205,9 +204,9 @@ nodes_approve(struct http_req *q)
 	static const struct flapi_member members[] = { { "approved", FLAPI_BOOL } };
 	const struct node *n;
 
-	if (flapi_body_is(q, members, COUNT_OF(members)) && (n = node_of(q)) != NULL)
+	if (flapi_body_is(q, members, COUNT_OF(members)) && (n = flapi_node_of(q)) != NULL)
 		tailnet_node_set_authorized(flapi_tailnet(q), &q->who.actor, n->id,
-		    json_get_bool(q->json, "approved", true), on_changed, q);
+		    json_get_bool(q->json, "approved", true), flapi_on_node, q);
 }
 
 /* {"seconds": n} from now, {"never": true}, or {} for the default. */
@@ -218,16 +217,16 @@ nodes_expiry(struct http_req *q)
 	struct tailnet *t = flapi_tailnet(q);
 	const struct node *n;
 
-	if (!flapi_body_is(q, members, COUNT_OF(members)) || (n = node_of(q)) == NULL)
+	if (!flapi_body_is(q, members, COUNT_OF(members)) || (n = flapi_node_of(q)) == NULL)
 		return;
 	int64_t seconds = json_get_int(q->json, "seconds", 0);
 	if (json_object_get(q->json, "seconds") == NULL)
 		tailnet_node_set_no_expiry(t, &q->who.actor, n->id, json_get_bool(q->json, "never", false),
-		    on_changed, q);
+		    flapi_on_node, q);
 	else if (seconds <= 0 || seconds > EXPIRY_MAX_S || json_get_bool(q->json, "never", false))
 		http_reply_error(q, 400, "seconds is 1 to %" PRId64 ", without never", EXPIRY_MAX_S);
 	else
-		tailnet_node_set_expiry(t, &q->who.actor, n->id, clock_wall_s() + seconds, on_changed, q);
+		tailnet_node_set_expiry(t, &q->who.actor, n->id, clock_wall_s() + seconds, flapi_on_node, q);
 }
 
 static void
@@ -238,17 +237,17 @@ nodes_ip(struct http_req *q)
 	struct net_ip ip4, ip6;
 
 	if (flapi_body_is(q, members, COUNT_OF(members)) && flapi_ip(q, "ip4", &ip4) &&
-	    flapi_ip(q, "ip6", &ip6) && (n = node_of(q)) != NULL)
-		tailnet_node_set_ips(flapi_tailnet(q), &q->who.actor, n->id, &ip4, &ip6, on_changed, q);
+	    flapi_ip(q, "ip6", &ip6) && (n = flapi_node_of(q)) != NULL)
+		tailnet_node_set_ips(flapi_tailnet(q), &q->who.actor, n->id, &ip4, &ip6, flapi_on_node, q);
 }
 
 static void
 nodes_delete(struct http_req *q)
 {
-	const struct node *n = node_of(q);
+	const struct node *n = flapi_node_of(q);
 
 	if (n != NULL)
-		tailnet_node_remove(flapi_tailnet(q), &q->who.actor, n->id, on_changed, q);
+		tailnet_node_remove(flapi_tailnet(q), &q->who.actor, n->id, flapi_on_node, q);
 }
 
 const struct http_route flapi_nodes_routes[] = {

@@ -185,20 +185,9 @@ relays_create(struct http_req *q)
 }
 
 static void
-on_removed(void *arg, const struct tailnet_result *res)
-{
-	struct http_req *q = arg;
-
-	if (res->rc != ERR_OK)
-		http_reply_err(q, res->rc, &res->why);
-	else
-		flapi_reply_empty(q);
-}
-
-static void
 relays_delete(struct http_req *q)
 {
-	tailnet_relay_remove(flapi_tailnet(q), &q->who.actor, q->params[0], on_removed, q);
+	tailnet_relay_remove(flapi_tailnet(q), &q->who.actor, q->params[0], flapi_on_empty, q);
 }
 
 /* --- a relay comes ---------------------------------------------------------------------------- */

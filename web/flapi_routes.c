@@ -52,22 +52,6 @@ flapi_routes_take(struct http_req *q, const char *member, struct route_list *out
 	return true;
 }
 
-static void
-on_changed(void *arg, const struct tailnet_result *res)
-{
-	struct http_req *q = arg;
-	struct buf b = { .len = 0 };
-	struct json_writer w;
-
-	if (res->rc != ERR_OK) {
-		http_reply_err(q, res->rc, &res->why);
-		return;
-	}
-	json_w_init(&w, &b);
-	flapi_put_node(flapi_tailnet(q), res->id, NULL, &w);
-	http_reply_json_take(q, 200, &b);
-}
-
 /* {"approve": […], "unapprove": […]}, or {"approved": […]}: these and no others; with {"all": true} what the
  * node advertises is approved too. */
 static void
@@ -82,15 +66,13 @@ routes_change(struct http_req *q)
 	if (!flapi_body_is(q, members, COUNT_OF(members)) || !flapi_routes_take(q, "approve", &add) ||
 	    !flapi_routes_take(q, "approved", &add) || !flapi_routes_take(q, "unapprove", &remove))
 		goto out;
-	if ((n = tailnet_node_find(t, q->params[0])) == NULL) {
-		http_reply_error(q, 404, "there is no node \"%.130s\"", q->params[0]);
+	if ((n = flapi_node_of(q)) == NULL)
 		goto out;
-	}
 	if (json_get_bool(q->json, "all", false))
 		route_list_add(&add, n->host->routable_ips, n->host->n_routable_ips);
 	tailnet_node_set_routes(t, &q->who.actor, n->id, &(struct tailnet_route_change){
 	    .is_whole = json_is_array(json_object_get(q->json, "approved")), .add = add.v, .n_add = add.n,
-	    .remove = remove.v, .n_remove = remove.n }, on_changed, q);
+	    .remove = remove.v, .n_remove = remove.n }, flapi_on_node, q);
 out:
 	route_list_fini(&add);
 	route_list_fini(&remove);

@@ -110,23 +110,12 @@ checks_get(struct http_req *q)
 }
 
 static void
-on_decided(void *arg, const struct tailnet_result *res)
-{
-	struct http_req *q = arg;
-
-	if (res->rc != ERR_OK)
-		http_reply_err(q, res->rc, &res->why);
-	else
-		flapi_reply_empty(q);
-}
-
-static void
 checks_approve(struct http_req *q)
 {
 	const struct ssh_check *c = check_of(q);
 
 	if (c != NULL)
-		tailnet_ssh_approve(flapi_tailnet(q), &q->who.actor, c->id, on_decided, q);
+		tailnet_ssh_approve(flapi_tailnet(q), &q->who.actor, c->id, flapi_on_empty, q);
 }
 
 static void
@@ -135,7 +124,7 @@ checks_reject(struct http_req *q)
 	const struct ssh_check *c = check_of(q);
 
 	if (c != NULL)
-		tailnet_ssh_reject(flapi_tailnet(q), &q->who.actor, c->id, on_decided, q);
+		tailnet_ssh_reject(flapi_tailnet(q), &q->who.actor, c->id, flapi_on_empty, q);
 }
 
 static const struct http_route routes[] = {
