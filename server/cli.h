@@ -66,6 +66,12 @@ int cli_change(const struct cli *c, const struct cli_change *how, json_t *body_t
 /* The same with the body {member: value}; a value that is not UTF-8 is refused. */
 int cli_patch(const struct cli *c, const struct cli_change *how, const char *value);
 
+/* One request, and prints the answer: as JSON for programs, else print does. body may be NULL. Returns the
+ * exit code. */
+int cli_ask(const struct cli *c, const char *method, const char *path, json_t *body_taken,
+	void (*print)(const struct cli *c, const json_t *answer));
+/* The first word, or what is behind its last slash: people copy the address of a page. Borrowed. */
+const char *cli_id_of(const struct cli *c);
 /* Makes something: POST path. print says so to people. A body of NULL was refused already: exit code 2. */
 int cli_make(const struct cli *c, const char *path, json_t *body_taken,
 	void (*print)(const struct cli *c, const json_t *made));

@@ -51,15 +51,13 @@ cli_patch(const struct cli *c, const struct cli_change *how, const char *value)
 }
 
 int
-cli_make(const struct cli *c, const char *path, json_t *body_taken,
-    void (*print)(const struct cli *c, const json_t *made))
+cli_ask(const struct cli *c, const char *method, const char *path, json_t *body_taken,
+    void (*print)(const struct cli *c, const json_t *answer))
 {
 	json_t *v;
-	int code;
+	int code = cli_call(method, path, body_taken, &v);
 
-	if (body_taken == NULL)
-		return 2;
-	if ((code = cli_call("POST", path, body_taken, &v)) != 0)
+	if (code != 0)
 		return code;
 	if (c->is_json)
 		cli_print_json(v);
@@ -67,6 +65,21 @@ cli_make(const struct cli *c, const char *path, json_t *body_taken,
 		print(c, v);
 	json_decref(v);
 	return 0;
+}
+
+const char *
+cli_id_of(const struct cli *c)
+{
+	const char *slash = strrchr(c->argv[0], '/');
+
+	return slash != NULL ? slash + 1 : c->argv[0];
+}
+
+int
+cli_make(const struct cli *c, const char *path, json_t *body_taken,
+    void (*print)(const struct cli *c, const json_t *made))
+{
+	return body_taken == NULL ? 2 : cli_ask(c, "POST", path, body_taken, print);
 }
 
 void

@@ -1,6 +1,5 @@
 /* fairlead auth: devices that asked to join without a key. */
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/json.h"
 #include "server/cli.h"
@@ -40,15 +39,6 @@ auth_list(struct cli *c)
 	    "No device waits: tailscale up without a key asks to join");
 }
 
-/* The id alone, if the whole address was given. */
-static const char *
-id_of(const struct cli *c)
-{
-	const char *slash = strrchr(c->argv[0], '/');
-
-	return slash != NULL ? slash + 1 : c->argv[0];
-}
-
 static void
 print_approved(const struct cli *c, const json_t *v)
 {
@@ -67,28 +57,27 @@ auth_approve(struct cli *c)
 	if (body == NULL)
 		return cli_fail("the user must be UTF-8") + 1;
 	cli_words_add(body, "tags", tags, "tag:");
-	path = cli_path("/logins/", id_of(c), "/approve");
+	path = cli_path("/logins/", cli_id_of(c), "/approve");
 	code = cli_make(c, path, body, print_approved);
 	free(path);
 	return code;
 }
 
+static void
+print_rejected(const struct cli *c, const json_t *v)
+{
+	(void)c, (void)v;
+	printf("The device is turned away.\n");
+}
+
 static int
 auth_reject(struct cli *c)
 {
-	char *path = cli_path("/logins/", id_of(c), "/reject");
-	json_t *v;
-	int code = cli_call("POST", path, NULL, &v);
+	char *path = cli_path("/logins/", cli_id_of(c), "/reject");
+	int code = cli_ask(c, "POST", path, NULL, print_rejected);
 
 	free(path);
-	if (code != 0)
-		return code;
-	if (c->is_json)
-		cli_print_json(v);
-	else
-		printf("The device is turned away.\n");
-	json_decref(v);
-	return 0;
+	return code;
 }
 
 static const struct cli_opt approve_opts[] = {

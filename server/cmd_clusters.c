@@ -119,22 +119,6 @@ print_cluster(const struct cli *c, const json_t *v)
 		fprintf(stderr, "fairlead: warning: %s\n", warning);
 }
 
-static int
-show(const struct cli *c, const char *method, const char *path, json_t *body_taken)
-{
-	json_t *v;
-	int code = cli_call(method, path, body_taken, &v);
-
-	if (code != 0)
-		return code;
-	if (c->is_json)
-		cli_print_json(v);
-	else
-		print_cluster(c, v);
-	json_decref(v);
-	return 0;
-}
-
 /* A member that is asked for. */
 static void
 flag_add(json_t *body, const char *member, bool is_asked)
@@ -171,7 +155,7 @@ static int
 clusters_show(struct cli *c)
 {
 	char *path = cli_path("/clusters/", c->argv[0], "");
-	int code = show(c, "GET", path, NULL);
+	int code = cli_ask(c, "GET", path, NULL, print_cluster);
 
 	free(path);
 	return code;
@@ -187,7 +171,7 @@ clusters_key(struct cli *c)
 	if (body == NULL)
 		code = cli_fail("a word is not UTF-8");
 	else if ((body = cli_expiry_set(body, expiration)) != NULL)
-		code = show(c, "POST", path, body);
+		code = cli_ask(c, "POST", path, body, print_cluster);
 	free(path);
 	return code;
 }

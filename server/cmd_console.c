@@ -7,26 +7,26 @@
 
 static const char *role, *user;
 
+static void
+print_link(const struct cli *c, const json_t *v)
+{
+	const char *url = json_get_str(v, "url", "");
+
+	(void)c;
+	printf("Open this in a browser, once, within 10 minutes. It signs you in as %s:\n\n"
+	    "    %s\n\n%s",
+	    json_get_str(v, "role", "?"), url, strncmp(url, "https://", 8) == 0 ? "" :
+	    "Without TLS this is for private networks only.\n");
+}
+
 static int
 console(struct cli *c)
 {
-	json_t *v, *body = json_pack("{s:s*, s:s*}", "role", role, "user", user);
-	int code;
+	json_t *body = json_pack("{s:s*, s:s*}", "role", role, "user", user);
 
 	if (body == NULL)
 		return cli_fail("role and user must be UTF-8");
-	if ((code = cli_call("POST", "/session/links", body, &v)) != 0)
-		return code;
-	const char *url = json_get_str(v, "url", "");
-	if (c->is_json)
-		cli_print_json(v);
-	else
-		printf("Open this in a browser, once, within 10 minutes. It signs you in as %s:\n\n"
-		    "    %s\n\n%s",
-		    json_get_str(v, "role", "?"), url, strncmp(url, "https://", 8) == 0 ? "" :
-		    "Without TLS this is for private networks only.\n");
-	json_decref(v);
-	return 0;
+	return cli_ask(c, "POST", "/session/links", body, print_link);
 }
 
 static const struct cli_opt opts[] = {

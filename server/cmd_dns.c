@@ -84,47 +84,34 @@ print_split(const json_t *dns)
 	}
 }
 
-/* Prints all of it. Drops v. */
-static int
-print_all(const struct cli *c, json_t *v)
+static void
+print_all(const struct cli *c, const json_t *v)
 {
 	const json_t *file = json_object_get(v, "recordsFile");
 	const char *problem = json_get_str(file, "problem", NULL);
 
-	if (c->is_json) {
-		cli_print_json(v);
-	} else {
-		printf("%-20s%s\n", "base domain", json_get_str(v, "baseDomain", "?"));
-		for (size_t i = 0; i < COUNT_OF(settings); i++)
-			print_line(v, settings[i].name, settings[i].member);
-		print_split(v);
-		printf("%-20s%zu (fairlead dns records)\n", "records",
-		    json_array_size(json_object_get(v, "records")));
-		if (file != NULL)
-			printf("%-20s%s\n", "file of records", json_get_str(file, "path", "?"));
-		if (problem != NULL)
-			printf("%-20s%s\n", "", problem);
-	}
-	json_decref(v);
-	return 0;
+	(void)c;
+	printf("%-20s%s\n", "base domain", json_get_str(v, "baseDomain", "?"));
+	for (size_t i = 0; i < COUNT_OF(settings); i++)
+		print_line(v, settings[i].name, settings[i].member);
+	print_split(v);
+	printf("%-20s%zu (fairlead dns records)\n", "records", json_array_size(json_object_get(v, "records")));
+	if (file != NULL)
+		printf("%-20s%s\n", "file of records", json_get_str(file, "path", "?"));
+	if (problem != NULL)
+		printf("%-20s%s\n", "", problem);
 }
 
 static int
 dns_get(struct cli *c)
 {
-	json_t *v;
-	int code = cli_call("GET", "/dns", NULL, &v);
-
-	return code != 0 ? code : print_all(c, v);
+	return cli_ask(c, "GET", "/dns", NULL, print_all);
 }
 
 static int
 patch(struct cli *c, json_t *body)
 {
-	json_t *v;
-	int code = body == NULL ? cli_fail("a word is not UTF-8") : cli_call("PATCH", "/dns", body, &v);
-
-	return code != 0 ? code : print_all(c, v);
+	return body == NULL ? cli_fail("a word is not UTF-8") : cli_ask(c, "PATCH", "/dns", body, print_all);
 }
 
 /* Index; COUNT_OF(settings): none, and that is said. */

@@ -81,17 +81,12 @@ bad:
 	return NULL;
 }
 
-/* What was saved, for people. Drops v. */
-static int
-print_saved(const struct cli *c, json_t *v)
+static void
+print_saved(const struct cli *c, const json_t *v)
 {
 	int64_t version = json_get_int(v, "version", 0);
 
-	if (c->is_json) {
-		cli_print_json(v);
-		json_decref(v);
-		return 0;
-	}
+	(void)c;
 	cli_print_faults("warning: ", json_object_get(v, "warnings"));
 	if (json_get_bool(v, "isUnchanged", false))
 		printf("The policy is as it was: version %" PRId64 ".\n", version);
@@ -101,20 +96,12 @@ print_saved(const struct cli *c, json_t *v)
 		printf("It is taken back at %s unless you confirm it:\n\n"
 		    "  fairlead policy confirm %" PRId64 "\n",
 		    json_get_str(v, "confirmBy", ""), version);
-	json_decref(v);
-	return 0;
 }
 
 static int
 save(const struct cli *c, const char *method, const char *path, json_t *body_taken)
 {
-	json_t *v = NULL;
-	int code;
-
-	if (body_taken == NULL)
-		return 2;
-	code = cli_call(method, path, body_taken, &v);
-	return code != 0 ? code : print_saved(c, v);
+	return body_taken == NULL ? 2 : cli_ask(c, method, path, body_taken, print_saved);
 }
 
 /* --- verbs
@@ -171,12 +158,18 @@ policy_rollback(struct cli *c)
 	    (json_int_t)version)));
 }
 
+static void
+print_confirmed(const struct cli *c, const json_t *v)
+{
+	(void)c;
+	printf("Version %" PRId64 " of the policy stays.\n", json_get_int(v, "version", 0));
+}
+
 static int
 policy_confirm(struct cli *c)
 {
 	int64_t version = 0;
-	json_t *v, *body = json_object();
-	int code;
+	json_t *body = json_object();
 
 	if (c->argc > 0 && !number_parse(c->argv[0], &version)) {
 		json_decref(body);
@@ -184,14 +177,7 @@ policy_confirm(struct cli *c)
 	}
 	if (c->argc > 0)
 		json_object_set_new(body, "version", json_integer(version));
-	if ((code = cli_call("POST", "/policy/confirm", body, &v)) != 0)
-		return code;
-	if (c->is_json)
-		cli_print_json(v);
-	else
-		printf("Version %" PRId64 " of the policy stays.\n", json_get_int(v, "version", 0));
-	json_decref(v);
-	return 0;
+	return cli_ask(c, "POST", "/policy/confirm", body, print_confirmed);
 }
 
 /* Both of check and test: good is 0. */
@@ -265,39 +251,30 @@ policy_diff(struct cli *c)
 	return code;
 }
 
-/* The lines of the answer for people, or all of it. Drops v. */
-static int
-print_text(const struct cli *c, json_t *v)
+/* The lines that the answer has for people. */
+static void
+print_text(const struct cli *c, const json_t *v)
 {
-	if (c->is_json)
-		cli_print_json(v);
-	else
-		fputs(json_get_str(v, "text", ""), stdout);
-	json_decref(v);
-	return 0;
+	(void)c;
+	fputs(json_get_str(v, "text", ""), stdout);
 }
 
 static int
 policy_explain(struct cli *c)
 {
-	json_t *v, *body = body_of(file);
-	int code;
+	json_t *body = body_of(file);
 
 	if (body == NULL)
 		return 2;
 	json_object_set_new(body, "src", json_string(c->argv[0]));
 	json_object_set_new(body, "dst", json_string(c->argv[1]));
-	code = cli_call("POST", "/policy/explain", body, &v);
-	return code != 0 ? code : print_text(c, v);
+	return cli_ask(c, "POST", "/policy/explain", body, print_text);
 }
 
 static int
 policy_plan(struct cli *c)
 {
-	json_t *v, *body = body_of(c->argv[0]);
-	int code = body == NULL ? 2 : cli_call("POST", "/policy/plan", body, &v);
-
-	return code != 0 ? code : print_text(c, v);
+	return cli_make(c, "/policy/plan", body_of(c->argv[0]), print_text);
 }
 
 /* In the editor of the person; what was refused is kept for the next try. */

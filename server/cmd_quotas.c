@@ -35,12 +35,13 @@ quotas_list(struct cli *c)
 
 /* "Node web1 may send 10 MB/s (1 node)." */
 static void
-print_rule(const json_t *v)
+print_rule(const struct cli *c, const json_t *v)
 {
 	const char *kind = json_get_str(v, "kind", ""), *name = json_get_str(v, "name", "");
 	int64_t bytes = json_get_int(v, "bytesPerSecond", 0), n = json_get_int(v, "nodes", 0);
 	const char *rate = bytes == 0 ? "as much as it likes" : json_get_str(v, "rate", "?");
 
+	(void)c;
 	if (strcmp(kind, "default") == 0)
 		printf("A node without a quota of its own may send %s.\n", rate);
 	else if (strcmp(kind, "node") == 0)
@@ -56,7 +57,6 @@ quotas_set(struct cli *c)
 {
 	struct err_text why;
 	int64_t bytes_per_s;
-	json_t *v;
 	char *path;
 	int code;
 
@@ -65,16 +65,10 @@ quotas_set(struct cli *c)
 		return 2;
 	}
 	path = cli_path("/quotas/", c->argv[0], "");
-	code = cli_call("PUT", path, json_pack("{s:I}", "bytesPerSecond", (json_int_t)bytes_per_s), &v);
+	code = cli_ask(c, "PUT", path, json_pack("{s:I}", "bytesPerSecond", (json_int_t)bytes_per_s),
+	    print_rule);
 	free(path);
-	if (code != 0)
-		return code;
-	if (c->is_json)
-		cli_print_json(v);
-	else
-		print_rule(v);
-	json_decref(v);
-	return 0;
+	return code;
 }
 
 static int

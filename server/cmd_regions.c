@@ -283,22 +283,21 @@ regions_remove_node(struct cli *c)
 	    c->argv[1], c->argv[0]);
 }
 
+static void
+print_mesh_key(const struct cli *c, const json_t *v)
+{
+	(void)c;
+	printf("%s\n", json_get_str(v, "meshKey", "?"));
+}
+
 static int
 regions_mesh_key(struct cli *c)
 {
 	char *path = cli_path("/regions/", c->argv[0], "/mesh-key");
-	json_t *v;
-	int code_ = cli_call("GET", path, NULL, &v);
+	int code_ = cli_ask(c, "GET", path, NULL, print_mesh_key);
 
 	free(path);
-	if (code_ != 0)
-		return code_;
-	if (c->is_json)
-		cli_print_json(v);
-	else
-		printf("%s\n", json_get_str(v, "meshKey", "?"));
-	json_decref(v);
-	return 0;
+	return code_;
 }
 
 #define NODE_OPTS \

@@ -6,23 +6,20 @@
 #include "server/cli.h"
 #include "server/cmd.h"
 
+static void
+print_done(const struct cli *c, const json_t *v)
+{
+	(void)c;
+	printf("Process %" PRId64 " (fairlead %s) serves now, in place of %" PRId64 " (fairlead %s)."
+	    " New connections waited %" PRId64 " ms.\n", json_get_int(v, "pid", 0),
+	    json_get_str(v, "version", "-"), json_get_int(v, "oldPid", 0),
+	    json_get_str(v, "oldVersion", "-"), json_get_int(v, "pausedMs", 0));
+}
+
 static int
 restart(struct cli *c)
 {
-	json_t *v = NULL;
-	int code = cli_call("POST", "/restart", NULL, &v);
-
-	if (code != 0)
-		return code;
-	if (c->is_json)
-		cli_print_json(v);
-	else
-		printf("Process %" PRId64 " (fairlead %s) serves now, in place of %" PRId64 " (fairlead %s)."
-		    " New connections waited %" PRId64 " ms.\n", json_get_int(v, "pid", 0),
-		    json_get_str(v, "version", "-"), json_get_int(v, "oldPid", 0),
-		    json_get_str(v, "oldVersion", "-"), json_get_int(v, "pausedMs", 0));
-	json_decref(v);
-	return 0;
+	return cli_ask(c, "POST", "/restart", NULL, print_done);
 }
 
 static const struct cli_verb verbs[] = {

@@ -1,6 +1,5 @@
 /* fairlead ssh: SSH logins that the policy's check rules hold. */
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/json.h"
 #include "server/cli.h"
@@ -59,34 +58,39 @@ ssh_list(struct cli *c)
 }
 
 static int
-decide(const struct cli *c, const char *action, const char *said)
+decide(const struct cli *c, const char *action, void (*print)(const struct cli *c, const json_t *v))
 {
-	const char *slash = strrchr(c->argv[0], '/');
-	char *path = cli_path("/ssh-checks/", slash != NULL ? slash + 1 : c->argv[0], action);
-	json_t *v;
-	int code = cli_call("POST", path, NULL, &v);
+	char *path = cli_path("/ssh-checks/", cli_id_of(c), action);
+	int code = cli_ask(c, "POST", path, NULL, print);
 
 	free(path);
-	if (code != 0)
-		return code;
-	if (c->is_json)
-		cli_print_json(v);
-	else
-		printf("%s\n", said);
-	json_decref(v);
-	return 0;
+	return code;
+}
+
+static void
+print_approved(const struct cli *c, const json_t *v)
+{
+	(void)c, (void)v;
+	printf("The SSH login goes on by itself.\n");
 }
 
 static int
 ssh_approve(struct cli *c)
 {
-	return decide(c, "/approve", "The SSH login goes on by itself.");
+	return decide(c, "/approve", print_approved);
+}
+
+static void
+print_rejected(const struct cli *c, const json_t *v)
+{
+	(void)c, (void)v;
+	printf("The SSH login is ended.\n");
 }
 
 static int
 ssh_reject(struct cli *c)
 {
-	return decide(c, "/reject", "The SSH login is ended.");
+	return decide(c, "/reject", print_rejected);
 }
 
 static const struct cli_verb verbs[] = {
