@@ -14,9 +14,9 @@ import (
 
 // relayUser is a node that is connected to the relay and counts what it gets.
 type relayUser struct {
-	n   *lightNode
-	c   *derphttp.Client
-	got atomic.Int64 // bytes of packets
+	n         *lightNode
+	c         *derphttp.Client
+	got, sent atomic.Int64 // bytes of packets
 }
 
 func newRelayUser(t *testing.T, s *server, name, authKey string) *relayUser {
@@ -64,6 +64,7 @@ func (u *relayUser) sendTo(t *testing.T, to *relayUser, perMS int) {
 			if err := u.c.Send(to.n.node.Public(), data); err != nil {
 				return
 			}
+			u.sent.Add(int64(len(data)))
 			if perMS > 0 && i%perMS == 0 {
 				time.Sleep(time.Millisecond)
 			}
