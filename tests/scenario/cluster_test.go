@@ -457,6 +457,7 @@ func TestClustersAPI(t *testing.T) {
 
 // Tagged nodes keep their map, others do not; the CGNAT drop rule goes when the setting says so, and comes back.
 func TestNodeAttributes(t *testing.T) {
+	t.Parallel()
 	s := startServer(t)
 	server := joinedNode(t, s, "server", s.newKey("--tags", "tag:k3s").Key)
 	laptop := joinedNode(t, s, "laptop", s.newKey().Key)

@@ -308,6 +308,7 @@ func TestLoginsAreBounded(t *testing.T) {
 }
 
 func TestDeviceApproval(t *testing.T) {
+	t.Parallel()
 	s := startServer(t)
 	if out := s.cli("settings", "set", "devices-need-approval", "on"); out != "on\n" {
 		t.Fatalf("%q", out)
@@ -514,6 +515,7 @@ func TestExpirySwitch(t *testing.T) {
 }
 
 func TestEphemeral(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, "--node-ephemeral-timeout-s", "30", "--node-offline-grace-s", "1")
 	k := s.newKey("--reusable", "--ephemeral").Key
 	stays, goes, silent := newLightNode(s, "stays"), newLightNode(s, "goes"), newLightNode(s, "silent")

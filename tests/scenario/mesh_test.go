@@ -204,6 +204,7 @@ func TestMeshWithReferenceRelay(t *testing.T) {
 }
 
 func TestMeshOfOurOwn(t *testing.T) {
+	t.Parallel()
 	path, _ := meshKey(t)
 	flags := []string{"--derp-verify-clients=false", "--derp-mesh-key-file", path, "--derp-mesh-with"}
 	one, two := newServer(t), newServer(t)

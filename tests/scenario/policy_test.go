@@ -151,6 +151,7 @@ func TestPolicyK3s(t *testing.T) {
 
 // --confirm-within: taken back by itself, confirmed, and taken back although the server was down at the time.
 func TestPolicyConfirm(t *testing.T) {
+	t.Parallel()
 	s := startServer(t)
 	key := s.newKey("--reusable").Key
 	a, b := newLightNode(s, "a"), newLightNode(s, "b")

@@ -281,6 +281,7 @@ func TestRouteVia(t *testing.T) {
 
 // A client that goes without a word, and comes back: its routes move once.
 func TestRoutersComeAndGo(t *testing.T) {
+	t.Parallel()
 	s := startServer(t)
 	k := s.newKey("--reusable").Key
 	a, b, peer := newLightNode(s, "a"), newLightNode(s, "b"), newLightNode(s, "peer")

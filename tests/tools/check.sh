@@ -82,7 +82,7 @@ go_scenarios() { # go_scenarios LOG arguments of go test...
 	log=$1
 	shift
 	(cd tests/scenario && GOFLAGS=-buildvcs=false GOTOOLCHAIN=local "$go" test -count=1 -timeout 20m -v \
-		"$@" .) >"$log" 2>&1
+		-parallel 4 "$@" .) >"$log" 2>&1
 }
 
 # Scenarios measure real time on machines that others may use too. At most three that failed get a second
