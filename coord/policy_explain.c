@@ -85,6 +85,27 @@ check_node(struct explain *x, const struct explain_side *s, const char *route_wo
 	return false;
 }
 
+/* A node without IPv4 neither has its address, nor is told those of others. */
+static bool
+check_family(struct explain *x)
+{
+	const struct explain_side *off = explain_is_ipv4_off(&x->src) ? &x->src : &x->dst;
+	struct buf b = { 0 };
+
+	if (x->src.s.ip.family != x->dst.s.ip.family) {
+		find(x, POLICY_FINDING_NO_ROUTE, NULL,
+		    "one side has no IPv4, the other no IPv6 address");
+		return false;
+	}
+	if (x->dst.s.ip.family != 4 || !explain_is_ipv4_off(off))
+		return true;
+	put_name(&b, x, off->node_id);
+	buf_str(&b, " has no IPv4: disableIPv4, or the attribute disable-ipv4");
+	find(x, POLICY_FINDING_NO_ROUTE, NULL, buf_cstr(&b));
+	buf_fini(&b);
+	return false;
+}
+
 /* Has the destination an address that packets can take? */
 static bool
 check_route(struct explain *x)
@@ -94,11 +115,8 @@ check_route(struct explain *x)
 	struct buf b = { 0 };
 	int64_t id;
 
-	if (x->src.s.ip.family != x->dst.s.ip.family) {
-		find(x, POLICY_FINDING_NO_ROUTE, NULL,
-		    "one side has no IPv4, the other no IPv6 address");
+	if (!check_family(x))
 		return false;
-	}
 	if (x->dst.node_id != 0)
 		return true;
 	net_ip_put(&x->dst.s.ip, text);

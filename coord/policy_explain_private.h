@@ -36,5 +36,7 @@ struct explain {
 /* policy_explain_side.c: whose the two addresses are, by nodes, then routes, then exit nodes.
  * ERR_NOTFOUND with *why. */
 enum err explain_resolve(struct explain *x, struct err_text *why) MUST_USE;
+/* Has the node whose own address it is no IPv4, by its attributes? */
+bool explain_is_ipv4_off(const struct explain_side *s);
 
 #endif

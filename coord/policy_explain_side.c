@@ -59,6 +59,14 @@ find_owner(const struct explain *x, const struct net_ip *ip, bool is_dst, accept
 	return best;
 }
 
+bool
+explain_is_ipv4_off(const struct explain_side *s)
+{
+	const struct policy_bundle *b = s->s.kind == POLICY_REACH_OWN ? s->s.class->bundle : NULL;
+
+	return b != NULL && b->is_ipv4_off;
+}
+
 static enum err
 resolve_node(struct explain *x, int64_t node_id, uint8_t family, struct explain_side *out,
     struct err_text *why)
@@ -68,11 +76,9 @@ resolve_node(struct explain *x, int64_t node_id, uint8_t family, struct explain_
 
 	if (n == NULL || c == NULL)
 		return err_say(why, ERR_NOTFOUND, "there is no node %lld", (long long)node_id);
-	const struct net_ip *ip = family == 6 || n->ip4.family == 0 ? &n->ip6 : &n->ip4;
-
-	if (ip->family == 0)
-		ip = &n->ip4;
-	*out = (struct explain_side){ { POLICY_REACH_OWN, c, *ip }, node_id, { { 0 }, 0 }, false };
+	*out = (struct explain_side){ { POLICY_REACH_OWN, c, n->ip4 }, node_id, { { 0 }, 0 }, false };
+	if (n->ip6.family != 0 && (family == 6 || n->ip4.family == 0 || explain_is_ipv4_off(out)))
+		out->s.ip = n->ip6;
 	return ERR_OK;
 }
 

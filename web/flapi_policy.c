@@ -403,11 +403,14 @@ static enum err
 end_find(const struct policy_snapshot *s, const char *text, int64_t *node, struct net_ip *ip,
 	struct err_text *why)
 {
-	const struct policy_snapshot_node *n = policy_snapshot_named(s, text);
+	const struct policy_snapshot_node *n;
 
-	if (n != NULL)
+	/* The other address of a node would be another question. */
+	if (net_ip_parse(text, strlen(text), ip) == ERR_OK)
+		return ERR_OK;
+	if ((n = policy_snapshot_named(s, text)) != NULL)
 		*node = n->n.id;
-	else if (net_ip_parse(text, strlen(text), ip) != ERR_OK)
+	else
 		return err_say(why, ERR_NOTFOUND, "there is no node \"%.100s\", and it is no address: "
 		    "`fairlead nodes list` shows them", text);
 	return ERR_OK;

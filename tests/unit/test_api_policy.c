@@ -234,6 +234,8 @@ test_versions(void **state)
 		{ "POST", FP "/explain", "{\"src\":\"edge-1\",\"dst\":\"cam:22\"}", 200, "allowed" },
 		{ "POST", FP "/explain", "{\"src\":\"edge-1\",\"dst\":\"cam:22\",\"text\":"
 		  "\"{\\\"acls\\\": []}\"}", 200, "denied" },
+		{ "POST", FP "/explain", "{\"src\":\"edge-1\",\"dst\":\"[fd7a:115c:a1e0::2]:22\"}", 200,
+		  "edge-1 (fd7a:115c:a1e0::1) -> cam (fd7a:115c:a1e0::2)" },
 		{ "POST", FP "/explain", "{\"src\":\"nobody\",\"dst\":\"cam:22\"}", 404, "there is no node" },
 		{ "POST", FP "/explain", "{\"src\":\"edge-1\",\"dst\":\"cam\"}", 400, "names no port" },
 		{ "GET", FLAPI "/status", "", 200,

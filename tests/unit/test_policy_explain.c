@@ -215,6 +215,32 @@ test_via(void **state)
 	rig_fini(&r);
 }
 
+/* Without IPv4 a rule of IPv4 addresses alone lets nobody through; a name means the IPv6 address. */
+static void
+test_ipv4_off(void **state)
+{
+	struct rig r;
+
+	(void)state;
+	rig_init(&r);
+	struct policy_world *w = rig_world(&r, "{" RIG_TAGS
+	    "\"nodeAttrs\":[{\"target\":[\"alice@\"],\"attr\":[\"disable-ipv4\"]}],"
+	    "\"grants\":[{\"src\":[\"100.64.0.1\"],\"dst\":[\"tag:web\"],\"ip\":[\"22\"]},"
+	    "{\"src\":[\"bob@\"],\"dst\":[\"*\"],\"ip\":[\"22\"]}]}");
+
+	check(w, &(struct explain_case){ "alice-laptop", "web-1:22", false,
+	    "alice-laptop (fd7a:115c:a1e0::1)|denied", "allowed:" });
+	check(w, &(struct explain_case){ "100.64.0.1", "web-1:22", false,
+	    "alice-laptop has no IPv4: disableIPv4, or the attribute disable-ipv4", "allowed:" });
+	check(w, &(struct explain_case){ "bob-laptop", "100.64.0.1:22", false,
+	    "alice-laptop has no IPv4", "allowed:" });
+	check(w, &(struct explain_case){ "bob-laptop", "alice-laptop:22", true,
+	    "bob-laptop (fd7a:115c:a1e0::3)", "(100.64." });
+	check(w, &(struct explain_case){ "bob-laptop", "web-1:22", true, "(100.64.0.4)", NULL });
+	policy_world_free(w);
+	rig_fini(&r);
+}
+
 static void
 test_no_policy(void **state)
 {
@@ -331,7 +357,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_cases),
 		cmocka_unit_test(test_via),
-		cmocka_unit_test(test_no_policy),
+		cmocka_unit_test(test_ipv4_off), cmocka_unit_test(test_no_policy),
 		cmocka_unit_test(test_parse),
 		cmocka_unit_test(test_unknown),
 		cmocka_unit_test(test_excerpt),
