@@ -2,7 +2,7 @@
 # engine alone. Run by tests/tools/bench.sh.
 BENCH_OBJ := $(patsubst %,$(BUILD)/obj/tests/bench/%.o,bench seal link)
 RELAY_OBJ := $(patsubst %,$(BUILD)/obj/%.o,relay/derp_frame \
-             $(patsubst %,tests/bench/%,relay relay_load relay_idle derp_client))
+             $(patsubst %,tests/bench/%,relay relay_load relay_idle relay_soak derp_client))
 NODES_OBJ := $(patsubst %,$(BUILD)/obj/%.o,coord/noise coord/noise_client \
              $(patsubst %,tests/bench/%,nodes node_client nodes_run nodes_watch \
              nodes_phase nodes_storm nodes_command))

@@ -114,7 +114,8 @@ take_frame(struct derp_client *c)
 	if (h->n < n_frame)
 		return ERR_AGAIN;
 	if (hdr.type == DERP_FRAME_SERVER_KEY && hdr.len_bytes >= 8 + KEY_BYTES) {
-		rc = send_info(c, h->p + SERVER_KEY_AT);
+		if (c->silence != DERP_CLIENT_NO_INFO)
+			rc = send_info(c, h->p + SERVER_KEY_AT);
 		h->has_key = true;
 	}
 	if (hdr.type == DERP_FRAME_SERVER_INFO)
@@ -233,7 +234,8 @@ derp_client_serve(struct derp_client *c, uint32_t events)
 	if (c->link.state != LINK_OPEN) {
 		if ((rc = link_handshake(&c->link)) != ERR_OK)
 			return rc == ERR_AGAIN ? ERR_OK : rc;
-		send_upgrade(c);
+		if (c->silence != DERP_CLIENT_NO_UPGRADE)
+			send_upgrade(c);
 	} else if (events & (EPOLLIN | EPOLLHUP | EPOLLERR)) {
 		rc = link_read(&c->link, on_data, c);
 	}
@@ -280,6 +282,21 @@ derp_pool_update(struct derp_pool *p, struct derp_client *c)
 }
 
 void
+derp_pool_moved(struct derp_pool *p, struct derp_client *c)
+{
+	struct epoll_event ev = { .events = c->events, .data.ptr = c };
+
+	ASSERT(epoll_ctl(p->epoll, EPOLL_CTL_MOD, c->link.fd, &ev) == 0);
+}
+
+void
+derp_pool_ignore(struct derp_pool *p, struct derp_client *c)
+{
+	ASSERT(epoll_ctl(p->epoll, EPOLL_CTL_DEL, c->link.fd, NULL) == 0);
+	c->events = 0;
+}
+
+void
 derp_pool_close(struct derp_pool *p, struct derp_client *c)
 {
 	(void)p;				/* close takes the descriptor out of the epoll set */
@@ -294,7 +311,7 @@ serve(struct derp_pool *p, struct derp_client *c, uint32_t events)
 		return;
 	enum err rc = derp_client_serve(c, events);
 	if (rc != ERR_OK) {
-		if (p->failed++ == 0)
+		if (p->failed++ == 0 && !p->expects_ends)
 			fprintf(stderr, "first connection that ended by itself: %s%s\n", err_str(rc),
 			    c->is_ready ? "" : " (during its greeting)");
 		derp_pool_close(p, c);

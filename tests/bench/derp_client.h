@@ -19,11 +19,19 @@ struct derp_client;
 /* A whole packet of n bytes has arrived (at least DERP_CLIENT_STAMP_BYTES). Must not close the client. */
 typedef void (*derp_client_packet_fn)(struct derp_client *c, const uint8_t *stamp, size_t n);
 
+/* What it leaves out; the server closes those that say too little. */
+enum derp_client_silence {
+	DERP_CLIENT_SPEAKS,
+	DERP_CLIENT_NO_UPGRADE,		/* nothing behind the connection */
+	DERP_CLIENT_NO_INFO,		/* nothing behind the upgrade */
+};
+
 struct derp_client {
 	struct link link;
 	struct node_key key;
 	bool is_ready;			/* ServerInfo has come */
 	bool is_probe;			/* served before others: derp_pool_turn */
+	enum derp_client_silence silence;
 	uint32_t events;		/* what epoll was told */
 	derp_client_packet_fn on_packet;	/* NULL: only counted */
 	void *arg;
@@ -49,6 +57,7 @@ uint8_t *derp_client_frame_new(const struct derp_client *peer, size_t n) MUST_US
 struct derp_pool {
 	int epoll;
 	const struct link_target *target;
+	bool expects_ends;		/* and says nothing of the first */
 	uint64_t failed;		/* connections that ended by themselves */
 };
 
@@ -62,6 +71,10 @@ void derp_pool_connect(struct derp_pool *p, struct derp_client *c, size_t n, uns
 void derp_pool_turn(struct derp_pool *p, int timeout_ms);
 /* Tells epoll what the client waits for, if that changed. */
 void derp_pool_update(struct derp_pool *p, struct derp_client *c);
+/* The client is at another address in memory now. */
+void derp_pool_moved(struct derp_pool *p, struct derp_client *c);
+/* From now on nothing is read and nothing is noticed of it, until it is closed. */
+void derp_pool_ignore(struct derp_pool *p, struct derp_client *c);
 void derp_pool_close(struct derp_pool *p, struct derp_client *c);
 
 #endif

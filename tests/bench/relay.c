@@ -34,12 +34,15 @@ usage(FILE *to)
 	    "connections:\n"
 	    "  --idle N            instead of load: N connections that do nothing\n"
 	    "  --storm N           with --idle: N times connect and close them\n"
-	    "  --at-once N         handshakes under way (64)\n", to);
+	    "  --at-once N         handshakes under way (64)\n"
+	    "  --soak N            for N seconds instead: --idle connections (10000), --pairs (1000) that\n"
+	    "                      offer --rate together (100), and clients that come and go, flood, are\n"
+	    "                      silent, lie\n", to);
 }
 
 enum { OPT_SERVER = 256, OPT_PLAIN, OPT_SNI, OPT_NAME, OPT_PID, OPT_PAIRS, OPT_SIZE, OPT_WINDOW,
 	OPT_RATE, OPT_FLOOD, OPT_QUIET, OPT_SECONDS, OPT_WARMUP, OPT_PROBE, OPT_IDLE, OPT_STORM,
-	OPT_AT_ONCE, OPT_HELP };
+	OPT_AT_ONCE, OPT_SOAK, OPT_HELP };
 
 static const struct option options[] = {
 	{ "server", required_argument, NULL, OPT_SERVER }, { "plain", no_argument, NULL, OPT_PLAIN },
@@ -50,7 +53,8 @@ static const struct option options[] = {
 	{ "quiet", no_argument, NULL, OPT_QUIET }, { "seconds", required_argument, NULL, OPT_SECONDS },
 	{ "warmup", required_argument, NULL, OPT_WARMUP }, { "probe", required_argument, NULL, OPT_PROBE },
 	{ "idle", required_argument, NULL, OPT_IDLE }, { "storm", required_argument, NULL, OPT_STORM },
-	{ "at-once", required_argument, NULL, OPT_AT_ONCE }, { "help", no_argument, NULL, OPT_HELP },
+	{ "at-once", required_argument, NULL, OPT_AT_ONCE }, { "soak", required_argument, NULL, OPT_SOAK },
+	{ "help", no_argument, NULL, OPT_HELP },
 	{ NULL, 0, NULL, 0 },
 };
 
@@ -69,6 +73,7 @@ set_number(struct relay_options *o, int opt, const char *name, const char *text)
 		{ OPT_IDLE, &o->idle, 1, 1000000 },
 		{ OPT_STORM, &o->storms, 1, 100000 },
 		{ OPT_AT_ONCE, &o->at_once, 1, 100000 },
+		{ OPT_SOAK, &o->soak_s, 1, 86400 },
 	};
 
 	for (size_t i = 0; i < COUNT_OF(numbers); i++)
@@ -126,7 +131,7 @@ int
 main(int argc, char **argv)
 {
 	struct relay_options o = {
-		.name = "relay", .pid = -1, .pairs = 10, .size_bytes = 1280, .window = 32,
+		.name = "relay", .pid = -1, .pairs = 0, .size_bytes = 1280, .window = 32,
 		.seconds = 5, .warmup_ms = 500, .at_once = 64, .probe_us = 1000,
 	};
 
@@ -134,7 +139,15 @@ main(int argc, char **argv)
 	if (sodium_init() < 0)
 		bench_die("libsodium does not start");
 	parse(argc, argv, &o);
-	if (o.idle > 0)
+	if (o.pairs == 0)
+		o.pairs = o.soak_s > 0 ? 1000 : 10;
+	if (o.soak_s > 0 && o.idle == 0)
+		o.idle = 10000;
+	if (o.soak_s > 0 && o.rate_mbit == 0)
+		o.rate_mbit = 100;
+	if (o.soak_s > 0)
+		relay_soak_run(&o);
+	else if (o.idle > 0)
 		relay_idle_run(&o);
 	else
 		relay_load_run(&o);

@@ -25,10 +25,14 @@ struct relay_options {
 	bool has_probe;
 	unsigned probe_us;	/* between two probes */
 	unsigned idle, storms;
+	unsigned soak_s;	/* 0: no soak */
 };
 
 /* Pairs under load: goodput, loss, the server's CPU per GB, round trips of a probe pair beside them. */
 void relay_load_run(const struct relay_options *o);
+/* Idle, busy and ill-behaved clients for a long time: by how much the server's memory and descriptors
+ * grow, and what healthy pairs notice. o->idle, o->pairs and o->rate_mbit are not 0. */
+void relay_soak_run(const struct relay_options *o);
 /* Connections that do nothing: memory of each, CPU to set one up, memory kept after storms of them. */
 void relay_idle_run(const struct relay_options *o);
 

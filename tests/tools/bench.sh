@@ -4,6 +4,8 @@
 #
 #   BENCH="relay nodes"     what to measure (default: relay nodes join)
 #     relay                 goodput, loss, CPU per GB, round trips under load, idle connections
+#     soak                  the relay for ten minutes with 10,000 idle and 2,000 busy clients, and others that come
+#                           and go, flood, are silent, lie: memory and descriptors each 30 s, and their growth
 #     nodes                 registration, first connect, changes, joins, reconnect at 100 … 5,000 nodes,
 #                           a policy saved; all see each other
 #     realistic             the same with tests/bench/realistic.hujson: 10 tags, 30 rules, 11 kinds of nodes
@@ -268,6 +270,16 @@ bench_join() {
 	stop
 }
 
+# SOAK_S=600 seconds, SOAK_IDLE=10000 and SOAK_PAIRS=1000 clients that are well, SOAK_MBIT=100 between them.
+bench_soak() {
+	start_fairlead
+	timeout $((${SOAK_S:-600} + 400)) $on_load build/bench/relay --server "127.0.0.1:$https" --name fairlead \
+	    --pid "$pid" --soak "${SOAK_S:-600}" --idle "${SOAK_IDLE:-10000}" --pairs "${SOAK_PAIRS:-1000}" \
+	    --rate "${SOAK_MBIT:-100}" || echo "soak failed" >&2
+	grep -E 'level=error' "$dir/log" >&2
+	stop
+}
+
 bench_policy() {
 	for run in "" "--kind fleets" "--kind self --users 2000" "--kind open"; do
 		# shellcheck disable=SC2086
@@ -287,14 +299,14 @@ http=0
 say_machine
 for part in $what; do
 	case $part in
-	relay | join | policy | clients)
+	relay | soak | join | policy | clients)
 		"bench_$part"
 		;;
 	nodes | realistic | clusters | idle)
 		best_of "$part"
 		;;
 	*)
-		echo "BENCH: there is no \"$part\"; it is one or more of relay, nodes, realistic, clusters, idle," \
+		echo "BENCH: there is no \"$part\"; it is one or more of relay, soak, nodes, realistic, clusters, idle," \
 		    "join, policy, clients" >&2
 		exit 2
 		;;
