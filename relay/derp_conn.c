@@ -29,7 +29,6 @@
 /* A shorter wait is not worth a timer: it is charged with the next turn. Nobody is left alone for longer
  * than a keep-alive takes, whatever it owes. */
 #define PAUSE_MIN_US	1000
-#define PAUSE_MAX_US	10000000
 /* A change of home so soon is the choice of a client that has just come. */
 #define MOVE_MIN_MS	5000
 
@@ -305,7 +304,7 @@ derp_conn_charge(struct derp_conn *c, size_t n)
 	if (wait_us < PAUSE_MIN_US)
 		return;
 	c->is_paused = true;
-	c->paused_until_us = now_us + (wait_us < PAUSE_MAX_US ? wait_us : PAUSE_MAX_US);
+	c->paused_until_us = now_us + wait_us;
 	metric_add(METRIC_DERP_QUOTA_PAUSES, 1);
 	derp_conn_watch(c);
 }

@@ -70,6 +70,8 @@ quota_take_us(struct quota *q, size_t n, int64_t now_us)
 	do {
 		next = old > now_us - QUOTA_BURST_US ? old : now_us - QUOTA_BURST_US;
 		next += (int64_t)n * 1000000 / rate;
+		if (next > now_us + QUOTA_DEBT_MAX_US)
+			next = now_us + QUOTA_DEBT_MAX_US;
 	} while (!atomic_compare_exchange_weak_explicit(&q->paid_us, &old, next, memory_order_relaxed,
 	    memory_order_relaxed));
 	return next > now_us ? next - now_us : 0;

@@ -16,6 +16,8 @@
 
 /* What was not used of so long may be used at once. */
 #define QUOTA_BURST_US	100000
+/* However many share it, nobody is left alone for longer, and no debt is older than that. */
+#define QUOTA_DEBT_MAX_US 10000000
 #define QUOTA_SET_MAX	48		/* of one node: its own, its user's, its tags' */
 
 struct quota;

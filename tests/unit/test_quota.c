@@ -34,6 +34,20 @@ test_rate(void **state)
 	quota_drop(NULL);
 }
 
+/* Many on a small one, each of whom reads a little now and then: that is not a debt of hours. */
+static void
+test_debt_is_bounded(void **state)
+{
+	struct quota *q = quota_new(1000);
+
+	(void)state;
+	for (unsigned i = 0; i < 1000; i++)
+		assert_in_range(quota_take_us(q, 2048, T0), 1, QUOTA_DEBT_MAX_US);
+	quota_set_rate(q, 1000000000);		/* raised: it helps */
+	assert_int_equal(quota_take_us(q, 2048, T0 + QUOTA_DEBT_MAX_US + 100), 0);
+	quota_drop(q);
+}
+
 static void
 test_set(void **state)
 {
@@ -159,7 +173,7 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_rate),
+		cmocka_unit_test(test_rate), cmocka_unit_test(test_debt_is_bounded),
 		cmocka_unit_test(test_set),
 		cmocka_unit_test(test_limited_while_connected),
 		cmocka_unit_test(test_limited_from_the_start),
