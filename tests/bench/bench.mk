@@ -1,4 +1,4 @@
-# Load generators: build/bench/relay and build/bench/nodes; build/bench/policy measures the policy
+# Load generators: build/bench/relay, build/bench/stun and build/bench/nodes; build/bench/policy measures the policy
 # engine alone. Run by tests/tools/bench.sh.
 BENCH_OBJ := $(patsubst %,$(BUILD)/obj/tests/bench/%.o,bench seal link)
 RELAY_OBJ := $(patsubst %,$(BUILD)/obj/%.o,relay/derp_frame \
@@ -14,9 +14,10 @@ POLICY_OBJ := $(patsubst %.c,$(BUILD)/obj/%.o,tests/bench/policy.c $(wildcard co
 
 $(BUILD)/bench/policy: $(POLICY_OBJ) $(BENCH_OBJ) $(BASE_OBJ)
 $(BUILD)/bench/relay: $(RELAY_OBJ) $(BENCH_OBJ) $(BASE_OBJ)
+$(BUILD)/bench/stun: $(patsubst %,$(BUILD)/obj/%.o,relay/stun tests/bench/stun) $(BENCH_OBJ) $(BASE_OBJ)
 $(BUILD)/bench/nodes: $(NODES_OBJ) $(BENCH_OBJ) $(BASE_OBJ)
-$(BUILD)/bench/relay $(BUILD)/bench/nodes $(BUILD)/bench/policy:
+$(BUILD)/bench/relay $(BUILD)/bench/stun $(BUILD)/bench/nodes $(BUILD)/bench/policy:
 	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS) -o $@ $(filter %.o,$^) $(PKG_LIBS)
 
-bench: $(BUILD)/bench/relay $(BUILD)/bench/nodes $(BUILD)/bench/policy
+bench: $(BUILD)/bench/relay $(BUILD)/bench/stun $(BUILD)/bench/nodes $(BUILD)/bench/policy

@@ -4,6 +4,7 @@
 #
 #   BENCH="relay nodes"     what to measure (default: relay nodes join)
 #     relay                 goodput, loss, CPU per GB, round trips under load, idle connections
+#     stun                  answers per second, CPU of each, what happens to a flood and to rubbish
 #     soak                  the relay for ten minutes with 10,000 idle and 2,000 busy clients, and others that come
 #                           and go, flood, are silent, lie: memory and descriptors each 30 s, and their growth
 #     nodes                 registration, first connect, changes, joins, reconnect at 100 … 5,000 nodes,
@@ -104,7 +105,7 @@ start_fairlead() {
 start_derper() {
 	stop
 	free_ports
-	$on_server "$derper" -a "127.0.0.1:$https" -http-port -1 -stun=false -certmode manual \
+	$on_server "$derper" -a "127.0.0.1:$https" -http-port -1 "-stun=${derper_stun:-false}" -stun-port "$stun" -certmode manual \
 	    -certdir "$dir/certs" -hostname 127.0.0.1 -c "$dir/derper.key" >"$dir/log" 2>&1 &
 	pid=$!
 	for _ in $(seq 200); do
@@ -270,6 +271,21 @@ bench_join() {
 	stop
 }
 
+# Offered: what a core does easily, and all that goes; then all of it from one address, and rubbish.
+bench_stun() {
+	derper_stun=true
+	for run in "--rate 20000" "--rate 80000" "" "--sources 1 --rate 20000" "--bad --rate 80000"; do
+		for name in fairlead ${derper:+derper}; do
+			"start_$name"
+			# shellcheck disable=SC2086
+			timeout $((seconds + 30)) $on_load build/bench/stun --server "127.0.0.1:$stun" \
+			    --name "$name" --pid "$pid" --seconds "$seconds" $run || echo "$name: stun failed" >&2
+		done
+	done
+	derper_stun=false
+	stop
+}
+
 # SOAK_S=600 seconds, SOAK_IDLE=10000 and SOAK_PAIRS=1000 clients that are well, SOAK_MBIT=100 between them.
 bench_soak() {
 	start_fairlead
@@ -299,14 +315,14 @@ http=0
 say_machine
 for part in $what; do
 	case $part in
-	relay | soak | join | policy | clients)
+	relay | stun | soak | join | policy | clients)
 		"bench_$part"
 		;;
 	nodes | realistic | clusters | idle)
 		best_of "$part"
 		;;
 	*)
-		echo "BENCH: there is no \"$part\"; it is one or more of relay, soak, nodes, realistic, clusters, idle," \
+		echo "BENCH: there is no \"$part\"; it is one or more of relay, stun, soak, nodes, realistic, clusters, idle," \
 		    "join, policy, clients" >&2
 		exit 2
 		;;
