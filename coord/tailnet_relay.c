@@ -142,6 +142,19 @@ save(struct tailnet *t, struct tailnet_relay *r, const struct region_relay *next
 /* --- probes ----------------------------------------------------------------------------------- */
 
 static void
+tell_event(struct tailnet *t, const struct tailnet_relay *r, const char *what)
+{
+	struct tailnet_event e = { .what = what, .by = "" };
+	char target[80];
+
+	if (t->watch == NULL)
+		return;
+	snprintf(target, sizeof(target), "relay %s", r->r.name);
+	e.target = target;
+	t->watch(t->watch_arg, &e);
+}
+
+static void
 probe_ended(struct tailnet *t, struct tailnet_relay *r, const char *why)
 {
 	bool is_good = why[0] == '\0';
@@ -153,10 +166,13 @@ probe_ended(struct tailnet *t, struct tailnet_relay *r, const char *why)
 	else if (!is_good && is_news)
 		log_warn(LOG_COORD, r->r.is_announced ? "a relay cannot be reached" :
 		    "a relay cannot be reached: clients are not told of it", "relay", r->r.name, "why", why);
+	is_news |= is_good != r->is_reachable;
 	r->is_reachable = is_good;
 	err_say(&r->trouble, ERR_OK, "%s", why);
 	r->probe_due_mono_ms = clock_mono_ms() + 1000 * (is_good ? RELAY_PROBE_EVERY_S : RELAY_PROBE_AGAIN_S);
 	tell_configs(t);
+	if (is_news)
+		tell_event(t, r, is_good ? "relay.reachable" : "relay.unreachable");
 }
 
 /* The probe of r, if it is time for one, or one has ended. true: one is under way. */
@@ -248,19 +264,6 @@ look_now(struct tailnet *t)
 }
 
 /* --- coming and going ------------------------------------------------------------------------- */
-
-static void
-tell_event(struct tailnet *t, const struct tailnet_relay *r, const char *what)
-{
-	struct tailnet_event e = { .what = what, .by = "" };
-	char target[80];
-
-	if (t->watch == NULL)
-		return;
-	snprintf(target, sizeof(target), "relay %s", r->r.name);
-	e.target = target;
-	t->watch(t->watch_arg, &e);
-}
 
 /* The stream has ended by itself. */
 static void

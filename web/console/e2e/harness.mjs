@@ -26,7 +26,7 @@ const freePort = () => new Promise((resolve, reject) => {
 	})
 })
 
-export async function startServer() {
+export async function startServer({ flags = [] } = {}) {
 	const dir = await mkdtemp(path.join(tmpdir(), 'console-'))
 	const socket = path.join(dir, 's')
 	const [https, http, stun] = [await freePort(), await freePort(), await freePort()]
@@ -35,11 +35,11 @@ export async function startServer() {
 	let log = ''
 	const cli = async (...args) => (await run(bin, [...args, '--socket', socket], { timeout: 20_000 })).stdout
 	const server = {
-		url, cli, dir,
+		url, cli, dir, https, stun,
 		async start() {
 			child = spawn(bin, [
 				'serve', '--data-dir', path.join(dir, 'data'), '--unix-socket', socket, '--server-url', url, '--listen-https', `127.0.0.1:${https}`,
-				'--listen-http', `127.0.0.1:${http}`, '--listen-stun', `127.0.0.1:${stun}`,
+				'--listen-http', `127.0.0.1:${http}`, '--listen-stun', `127.0.0.1:${stun}`, ...flags,
 			], { stdio: ['ignore', 'pipe', 'pipe'] })
 			for (const out of [child.stdout, child.stderr]) out.on('data', d => { log = (log + d).slice(-100_000) })
 			for (let i = 0; i < 400; i++) {
@@ -99,6 +99,29 @@ export async function joinMachine(server, key, hostname, { waits = false, routes
 	machine.up.catch(() => {})
 	if (!waits) await machine.up
 	return machine
+}
+
+// A relay on another machine, so to speak: the line that the server shows for it, with ports of its own.
+export async function startRelay(line, { hostname = '127.0.0.1' } = {}) {
+	const dir = await mkdtemp(path.join(tmpdir(), 'relay-'))
+	const [https, http, stun] = [await freePort(), await freePort(), await freePort()]
+	const child = spawn(bin, [
+		...line.split(' ').slice(1), '--data-dir', dir, '--hostname', hostname, '--listen-https', `127.0.0.1:${https}`,
+		'--listen-http', `127.0.0.1:${http}`, '--listen-stun', `127.0.0.1:${stun}`,
+	], { stdio: ['ignore', 'pipe', 'pipe'] })
+	let log = ''
+	for (const out of [child.stdout, child.stderr]) out.on('data', d => { log = (log + d).slice(-100_000) })
+	const ended = new Promise(resolve => child.once('exit', resolve))
+	return {
+		https, ended, log: () => log,
+		async end() {
+			child.kill('SIGTERM')
+			const timer = setTimeout(() => child.kill('SIGKILL'), 10_000)
+			await ended
+			clearTimeout(timer)
+			await rm(dir, { recursive: true, force: true })
+		},
+	}
 }
 
 export const launch = () => chromium.launch({

@@ -22,12 +22,14 @@ import { MachinesPage } from './pages/machines'
 import { OverviewPage } from './pages/overview'
 import { PageHead } from './pages/page-head'
 import { PolicyBanners, PolicyDialog } from './pages/policy'
+import { RelayPage } from './pages/relay'
 import { SettingsPage } from './pages/settings'
 
 const icons = {
 	overview: <path d="M3 12a9 9 0 1 1 18 0M12 12l4-4M3 12v3h3m15-3v3h-3" />,
 	machines: <path d="M4 5h16v6H4zM4 13h16v6H4zM7.5 8h.01M7.5 16h.01M11 8h6M11 16h6" />,
 	clusters: <path d="M12 3l4 2.3v4.4L12 12 8 9.7V5.3zM7 12.5l4 2.3v4L7 21l-4-2.2v-4zM17 12.5l4 2.3v4L17 21l-4-2.2v-4z" />,
+	relay: <path d="M12 12h.01M8.5 15.5a5 5 0 0 1 0-7M15.5 8.5a5 5 0 0 1 0 7M5.6 18.4a9 9 0 0 1 0-12.8M18.4 5.6a9 9 0 0 1 0 12.8" />,
 	settings: <path d="M4 7h9m5 0h2M4 17h2m5 0h9M13 7a2.5 2.5 0 1 0 5 0 2.5 2.5 0 0 0-5 0zM6 17a2.5 2.5 0 1 0 5 0 2.5 2.5 0 0 0-5 0z" />,
 	keys: <path d="M14.5 3.5a6 6 0 1 0 0 12 6 6 0 0 0 0-12zM10 14l-7 7M6 18l2 2M15.5 8.5h.01" />,
 }
@@ -37,6 +39,7 @@ const entries = [
 	{ href: '/machines', label: 'Machines', icon: icons.machines },
 	{ href: '/keys', label: 'Keys', icon: icons.keys },
 	{ href: '/clusters', label: 'Clusters', icon: icons.clusters },
+	{ href: '/relay', label: 'Relay', icon: icons.relay },
 	{ href: '/settings', label: 'Settings', icon: icons.settings },
 ]
 
@@ -143,7 +146,7 @@ function Notices() {
 				<Banner tone="info" action={<button type="button" class="button" onClick={() => location.reload()}>Reload</button>}>Console was updated.</Banner>
 			)}
 			{role !== 'owner' && role !== 'admin' && (
-				<Banner tone="info">You are signed in as {roleName(role)}: you can look at everything{role === 'network-admin' ? ', create keys, approve routes and confirm policies' : ', and change nothing'}.</Banner>
+				<Banner tone="info">You are signed in as {roleName(role)}: you can look at everything{role === 'network-admin' ? ', create keys, approve routes, confirm policies and change relays' : ', and change nothing'}.</Banner>
 			)}
 			<PolicyBanners />
 			{problems.value.map(p => (
@@ -160,6 +163,7 @@ function Page() {
 	if (parts[0] === 'machines' && parts.length === 2) return <MachinePage key={parts[1]} id={decodeURIComponent(parts[1]!)} />
 	if (parts[0] === 'keys' && parts.length === 1) return <KeysPage />
 	if (parts[0] === 'clusters' && parts.length === 1) return <ClustersPage />
+	if (parts[0] === 'relay' && parts.length === 1) return <RelayPage />
 	if (parts[0] === 'settings' && parts.length === 1) return <SettingsPage />
 	return (
 		<>

@@ -6,6 +6,7 @@ import { clustersOf, linesOf, type ClusterLines, type Clusters } from './lib/clu
 import { Collection, keyOf, loginOf, machineOf, settingsOf, sshOf, time } from './lib/merge'
 import type { Key, Login, Machine, Settings, SSHCheck } from './lib/model'
 import { isAmiss, noticeOf, type PolicyNotice, type PolicyStatus } from './lib/policy'
+import { regionOf, relayOf, type NodeDraft, nodeJson, type Region, type Relay } from './lib/relays'
 import type { ServerEvent } from './lib/sse'
 import { path } from './router'
 import { live, retryLive, startLive, stopLive, tellSignedIn } from './live'
@@ -100,7 +101,7 @@ export async function signOut() {
 		if (!(e instanceof ApiError && e.status === 401)) throw e
 	}
 	stopLive()
-	for (const list of [machines, keys, logins, sshChecks]) list.clear()
+	for (const list of everyList) list.clear()
 	settings.value = null
 	settingsAsked = false
 	clusters.value = null
@@ -112,8 +113,8 @@ export async function signOut() {
 }
 
 // What a role may, as the server decides it; '' or why not.
-export type Right = 'change' | 'make-keys' | 'routes' | 'policy'
-const networkRights: Right[] = ['make-keys', 'routes', 'policy']
+export type Right = 'change' | 'make-keys' | 'routes' | 'policy' | 'relays'
+const networkRights: Right[] = ['make-keys', 'routes', 'policy', 'relays']
 const rights: Record<string, Right[]> = { owner: ['change', ...networkRights], admin: ['change', ...networkRights], 'network-admin': networkRights }
 export const roleName = (role: string) => role.replace('-', ' ')
 
@@ -215,6 +216,12 @@ export const logins = new LiveList<Login>('devices that wait', `${API}/logins`, 
 
 // SSH logins that wait for approval.
 export const sshChecks = new LiveList<SSHCheck>('SSH logins that wait', `${API}/ssh-checks`, 'sshChecks', sshOf)
+
+// Regions of the DERP map, and relays on other machines, whose id is their name.
+export const regions = new LiveList<Region>('regions', `${API}/regions`, 'regions', regionOf)
+export const relays = new LiveList<Relay>('relays', `${API}/relays`, 'relays', relayOf)
+
+const everyList: { clear(): void; refetch(): void; error: { value: string } }[] = [machines, keys, logins, sshChecks, regions, relays]
 
 // Machines that joined since the page was opened, newest last: the key dialog shows the first one.
 export const joined = signal<string[]>([])
@@ -409,10 +416,7 @@ export async function rollbackPolicy(version: number, ifVersion: number) {
 export function refetch() {
 	if (status.value) void loadStatus()
 	if (clustersWanted) void fetchClusters()
-	machines.refetch()
-	keys.refetch()
-	logins.refetch()
-	sshChecks.refetch()
+	for (const list of everyList) list.refetch()
 	if (settingsAsked) void fetchSettings()
 }
 
@@ -454,6 +458,14 @@ function onServerEvent(event: ServerEvent) {
 		if (j.what === 'ssh.new') sshChecks.take(id, (j.ssh as Json | null) ?? null, '')
 		else sshChecks.take(id, null, j.what === 'ssh.end' || !by ? '' : `${j.what === 'ssh.reject' ? 'Rejected' : 'Approved'} by ${by}`)
 		break
+	case 'region':
+		if (!j.region && ownDeletions.delete(`region ${id}`)) regions.forget(id)
+		else regions.take(id, (j.region as Json | null) ?? null, by)
+		break
+	case 'relay':
+		if (!j.relay && ownDeletions.delete(`relay ${id}`)) relays.forget(id)
+		else relays.take(id, (j.relay as Json | null) ?? null, by)
+		break
 	case 'settings':
 		if (!j.settings) break
 		settingsTold++
@@ -469,7 +481,7 @@ function onServerEvent(event: ServerEvent) {
 	case 'hello':
 		sayTime(j.now)
 		if (status.value || statusError.value) void loadStatus()
-		for (const list of [machines, keys, logins, sshChecks]) if (list.error.value) list.refetch()
+		for (const list of everyList) if (list.error.value) list.refetch()
 		if (settingsError.value) void fetchSettings()
 		if (clustersWanted && clustersError.value) void fetchClusters()
 		if (session.value && typeof j.version === 'string' && j.version !== session.value.version) newerServer.value = true
@@ -550,6 +562,44 @@ export async function decideSSH(id: string, action: 'approve' | 'reject') {
 	await request('POST', `${API}/ssh-checks/${encodeURIComponent(id)}/${action}`, {})
 	sshChecks.forget(id)
 }
+
+const region = (id: string) => `${API}/regions/${encodeURIComponent(id)}`
+
+export interface NewRegion {
+	code: string
+	name?: string
+	id?: number
+	nodes: NodeDraft[]
+}
+export async function createRegion({ nodes, ...spec }: NewRegion): Promise<Region> {
+	const answer = await request<Json>('POST', `${API}/regions`, { ...spec, nodes: nodes.map(nodeJson) })
+	regions.put(answer)
+	return regionOf(answer)
+}
+
+export async function changeRegion(id: string, change: { code?: string; name?: string }) {
+	regions.put(await request<Json>('PATCH', region(id), change))
+}
+
+// The server takes all nodes of a region: those that it has now, with the change.
+async function changeNodes(id: string, change: (nodes: Json[]) => Json[]) {
+	const before = await get<Json>(region(id))
+	regions.put(await request<Json>('PATCH', region(id), { nodes: change((before.nodes ?? []) as Json[]) }))
+}
+export const addNode = (id: string, draft: NodeDraft) => changeNodes(id, nodes => [...nodes, nodeJson(draft)])
+export const removeNode = (id: string, name: string) => changeNodes(id, nodes => nodes.filter(n => n.name !== name))
+
+export const deleteRegion = (id: string) => deleted(region(id), `region ${id}`, () => regions.forget(id))
+
+// The one answer that has the key, in the line that starts the relay.
+export async function createRelay(name: string, regionId: string): Promise<{ relay: Relay; line: string }> {
+	const answer = await request<Json>('POST', `${API}/relays`, { name, region: regionId })
+	relays.put(answer)
+	return { relay: relayOf(answer), line: String(answer.line) }
+}
+
+export const deleteRelay = (name: string) =>
+	deleted(`${API}/relays/${encodeURIComponent(name)}`, `relay ${name}`, () => relays.forget(name))
 
 export interface NewKey {
 	user?: string

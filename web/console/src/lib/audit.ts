@@ -22,11 +22,16 @@ const verbs: Record<string, [string, string]> = {
 // What machines do themselves; who let them is the means.
 const own = ['register', 'reregister', 'logout', 'expiring']
 
+// Relays on other machines, as the server finds them.
+const relayVerbs: Record<string, string> = {
+	announce: 'tells machines of', change: 'found another address or version of', withdraw: 'does not tell machines any more of',
+}
+
 // Members that say something to people, and how they are called.
 const members: Record<string, string> = {
 	name: 'name', tags: 'tags', keyExpiry: 'key expiry', ip4: 'address', role: 'role', displayName: 'full name', description: 'description',
 	devices_need_approval: 'device approval', key_days: 'days of keys', refuse_cluster_overlap: 'refusal of overlaps', disable_cgnat_drop_rule: 'other 100.64.0.0/10',
-	ranges: 'ranges', lan: 'networks', approvedRoutes: 'routes',
+	code: 'code', ranges: 'ranges', lan: 'networks', approvedRoutes: 'routes',
 }
 
 const shown = (v: unknown, name: string): string => {
@@ -88,13 +93,14 @@ export function sentence(c: Change, actor: string, isClear: boolean, nameNow?: (
 	if (c.what.startsWith('ssh.')) return sshSentence(c, actor)
 	if (c.what.startsWith('cluster.conflict')) return conflictSentence(c)
 	const verb = c.what.slice(c.what.indexOf('.') + 1)
+	if (c.what.startsWith('relay.') && relayVerbs[verb]) return { who: 'The server', text: `${relayVerbs[verb]} ${isClear ? 'it' : c.object}` }
 	const [alone, before] = verbs[verb] ?? [c.what, c.what]
 	if (own.includes(verb)) {
 		// A key, a person, or (a sign-out, what time brings) nobody but the machine.
 		const by = /^key /.test(actor) ? ` with ${actor}` : /register$/.test(verb) && actor ? `, let in by ${actor}` : ''
 		return { who: isClear ? 'It' : objectName(c, nameNow), text: alone + by }
 	}
-	return { who: actor || 'The server', text: isClear ? alone : `${before} ${objectName(c, nameNow)}` }
+	return { who: actor || 'The server', text: isClear ? alone : `${before} ${c.what.startsWith('region.') ? 'region ' : ''}${objectName(c, nameNow)}` }
 }
 
 // Members that changed: "name edge → edge-1".

@@ -191,7 +191,7 @@ function Card({ c, isInConflict }: { c: Cluster; isInConflict: boolean }) {
 					{c.nodes ? <a href={`/machines?q=${encodeURIComponent(c.tag)}`}>{plural(c.nodes, 'machine')}</a> : <span class="muted">None yet</span>}
 					{c.nodes > 0 && `, ${c.online} online`}
 				</Fact>
-				{c.recorded && <Fact name="Created"><Time at={c.created} /></Fact>}
+				{c.recorded && <Fact name="Created"><Time at={c.created} past /></Fact>}
 			</dl>
 			{c.recorded ? (
 				<div class="dialog-actions">

@@ -3,7 +3,7 @@ import { plural } from '../lib/format'
 import { shortVersion } from '../lib/compare'
 import { attention, machineStatus, osName, type Machine } from '../lib/model'
 import { navigate } from '../router'
-import { keys, machines, now } from '../state'
+import { keys, machines, now, regions } from '../state'
 import { Act, Banner, Copy, Skeleton, StatusWord, Tags, Time } from '../ui/basics'
 import { MenuButton } from '../ui/menu'
 import type { ComponentChildren } from 'preact'
@@ -24,6 +24,13 @@ function JoinedWith({ machine }: { machine: Machine }) {
 	if (!machine.keyId) return null
 	const key = keys.data.find(machine.keyId)
 	return <> with key {key?.description ? `"${key.description}"` : <code>{machine.keyId}</code>}</>
+}
+
+function HomeRegion({ id }: { id: string }) {
+	regions.want()
+	regions.version.value
+	const name = regions.data.items.get(id)?.name
+	return <a href="/relay">{name ? `${name} (region ${id})` : `region ${id}`}</a>
 }
 
 function Details({ m }: { m: Machine }) {
@@ -58,7 +65,7 @@ function Details({ m }: { m: Machine }) {
 			<section aria-labelledby="path">
 				<h2 id="path">Path</h2>
 				<dl>
-					<Row name="Home relay">{m.homeDerp ? `region ${m.homeDerp}` : 'None yet'}</Row>
+					<Row name="Home relay">{m.homeDerp ? <HomeRegion id={String(m.homeDerp)} /> : 'None yet'}</Row>
 					<Row name="Endpoints">
 						{m.endpoints.length ? (
 							<details>

@@ -35,12 +35,12 @@ export const StatusWord = ({ status }: { status: Status }) => (
 	</span>
 )
 
-// A time as seen from now; exact on hover and for machines.
-export function Time({ at, never = 'Never', full = false }: { at: number | null; never?: string; full?: boolean }) {
+// A time as seen from now; exact on hover and for machines. What has happened is never in a moment, however the clocks differ.
+export function Time({ at, never = 'Never', full = false, past = false }: { at: number | null; never?: string; full?: boolean; past?: boolean }) {
 	if (at === null) return <span class="muted">{never}</span>
 	return (
 		<time dateTime={new Date(at).toISOString()} title={exact(at)}>
-			{when(at, now.value)}{full && <span class="muted"> · {exact(at)}</span>}
+			{when(past ? Math.min(at, now.value) : at, now.value)}{full && <span class="muted"> · {exact(at)}</span>}
 		</time>
 	)
 }
