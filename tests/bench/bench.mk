@@ -15,9 +15,11 @@ POLICY_OBJ := $(patsubst %.c,$(BUILD)/obj/%.o,tests/bench/policy.c $(wildcard co
 $(BUILD)/bench/policy: $(POLICY_OBJ) $(BENCH_OBJ) $(BASE_OBJ)
 $(BUILD)/bench/relay: $(RELAY_OBJ) $(BENCH_OBJ) $(BASE_OBJ)
 $(BUILD)/bench/stun: $(patsubst %,$(BUILD)/obj/%.o,relay/stun tests/bench/stun) $(BENCH_OBJ) $(BASE_OBJ)
+$(BUILD)/bench/path: $(BUILD)/obj/tests/bench/path.o $(BENCH_OBJ) $(BASE_OBJ)
 $(BUILD)/bench/nodes: $(NODES_OBJ) $(BENCH_OBJ) $(BASE_OBJ)
-$(BUILD)/bench/relay $(BUILD)/bench/stun $(BUILD)/bench/nodes $(BUILD)/bench/policy:
+BENCH_PROGRAMS := $(patsubst %,$(BUILD)/bench/%,relay stun path nodes policy)
+$(BENCH_PROGRAMS):
 	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS) -o $@ $(filter %.o,$^) $(PKG_LIBS)
 
-bench: $(BUILD)/bench/relay $(BUILD)/bench/stun $(BUILD)/bench/nodes $(BUILD)/bench/policy
+bench: $(BENCH_PROGRAMS)

@@ -30,6 +30,7 @@ usage(FILE *to)
 	    "  --flood             instead: whatever the sockets take\n"
 	    "  --quiet             instead: nothing but the probe\n"
 	    "  --seconds N         measured (5)   --warmup MS before that (500)\n"
+	    "  --delays            adds how long packets of the load were under way\n"
 	    "  --probe US          a pair more: 64 bytes there and back, one every US microseconds\n"
 	    "connections:\n"
 	    "  --idle N            instead of load: N connections that do nothing\n"
@@ -41,7 +42,7 @@ usage(FILE *to)
 }
 
 enum { OPT_SERVER = 256, OPT_PLAIN, OPT_SNI, OPT_NAME, OPT_PID, OPT_PAIRS, OPT_SIZE, OPT_WINDOW,
-	OPT_RATE, OPT_FLOOD, OPT_QUIET, OPT_SECONDS, OPT_WARMUP, OPT_PROBE, OPT_IDLE, OPT_STORM,
+	OPT_RATE, OPT_FLOOD, OPT_QUIET, OPT_DELAYS, OPT_SECONDS, OPT_WARMUP, OPT_PROBE, OPT_IDLE, OPT_STORM,
 	OPT_AT_ONCE, OPT_SOAK, OPT_HELP };
 
 static const struct option options[] = {
@@ -54,7 +55,7 @@ static const struct option options[] = {
 	{ "warmup", required_argument, NULL, OPT_WARMUP }, { "probe", required_argument, NULL, OPT_PROBE },
 	{ "idle", required_argument, NULL, OPT_IDLE }, { "storm", required_argument, NULL, OPT_STORM },
 	{ "at-once", required_argument, NULL, OPT_AT_ONCE }, { "soak", required_argument, NULL, OPT_SOAK },
-	{ "help", no_argument, NULL, OPT_HELP },
+	{ "delays", no_argument, NULL, OPT_DELAYS }, { "help", no_argument, NULL, OPT_HELP },
 	{ NULL, 0, NULL, 0 },
 };
 
@@ -105,6 +106,8 @@ parse(int argc, char **argv, struct relay_options *o)
 			o->mode = RELAY_FLOOD;
 		else if (opt == OPT_QUIET)
 			o->mode = RELAY_QUIET;
+		else if (opt == OPT_DELAYS)
+			o->has_delays = true;
 		if (set_number(o, opt, options[at].name, optarg))
 			continue;
 		if (opt == OPT_SERVER)

@@ -22,7 +22,7 @@ struct relay_options {
 	enum relay_mode mode;
 	unsigned pairs, size_bytes, window, rate_mbit;
 	unsigned seconds, warmup_ms, at_once;
-	bool has_probe;
+	bool has_probe, has_delays;
 	unsigned probe_us;	/* between two probes */
 	unsigned idle, storms;
 	unsigned soak_s;	/* 0: no soak */

@@ -20,12 +20,17 @@
 #define TAIL_NS		(100 * BENCH_NS_PER_MS)	/* a window that stood still so long is lost */
 #define BURST		4			/* packets per pair and turn, open loop */
 #define FLOOD_BURST	32
+#define DELAY_EACH	8
+#define DISCO_BYTES	62			/* the shortest that a relay knows */
+#define DISCO_EVERY_NS	(10 * BENCH_NS_PER_MS)
+#define DISCO_MAGIC	0x5453f09f92acull	/* its first 6 bytes; a number has 0 there */
 #define BACKLOG		32			/* a real client's queue per region */
 
 struct pair {
 	struct derp_client src, dst;
-	uint8_t *frame;
+	uint8_t *frame, *disco;
 	size_t n_frame;
+	int64_t disco_ns;		/* when the next one is sent */
 	uint64_t next_seq, want_seq;	/* to be sent; expected at the receiver */
 	int64_t next_ns, interval_ns;	/* open loop */
 	int64_t moved_ns;		/* last packet received */
@@ -51,6 +56,8 @@ struct load {
 	struct probe probe;
 	bool is_measuring;
 	int64_t now_ns;
+	struct bench_samples disco_ms;	/* --delays: of packets that look like disco, beside the load */
+	struct bench_samples delay_ms;	/* --delays: of every DELAY_EACH-th packet of the load */
 };
 
 struct totals {
@@ -71,6 +78,13 @@ stamp(uint8_t *frame, uint64_t seq)
 	wire_put_u64be(frame + DERP_CLIENT_STAMP_AT + 8, (uint64_t)load.now_ns);
 }
 
+/* Of a stamped packet that has just come. */
+static double
+under_way_ms(const uint8_t *stamp_)
+{
+	return (double)(load.now_ns - (int64_t)wire_u64be(stamp_ + 8)) / 1e6;
+}
+
 static void
 on_load_packet(struct derp_client *c, const uint8_t *p, size_t n)
 {
@@ -78,7 +92,14 @@ on_load_packet(struct derp_client *c, const uint8_t *p, size_t n)
 	uint64_t seq = wire_u64be(p);
 
 	(void)n;
+	if (seq >> 16 == DISCO_MAGIC) {
+		if (load.is_measuring)
+			bench_samples_add(&load.disco_ms, under_way_ms(p));
+		return;
+	}
 	q->received++;
+	if (load.o->has_delays && load.is_measuring && seq % DELAY_EACH == 0)
+		bench_samples_add(&load.delay_ms, under_way_ms(p));
 	q->moved_ns = load.now_ns;
 	if (seq < q->want_seq) {	/* given up as lost before */
 		if (q->lost > 0)
@@ -186,6 +207,12 @@ fill(struct pair *q)
 
 	if (q->src.link.state != LINK_OPEN)
 		return;
+	if (load.o->has_delays && load.now_ns >= q->disco_ns && !link_is_blocked(&q->src.link)) {
+		q->disco_ns = load.now_ns + DISCO_EVERY_NS;
+		stamp(q->disco, DISCO_MAGIC << 16);
+		link_put(&q->src.link, q->disco, DERP_CLIENT_STAMP_AT + DISCO_BYTES);
+		flush(&q->src);
+	}
 	if (load.o->mode == RELAY_WINDOW)
 		n = due_window(q);
 	else if (load.o->mode == RELAY_RATE)
@@ -254,6 +281,7 @@ set_up(void)
 		q->dst.arg = q;
 		q->n_frame = DERP_CLIENT_STAMP_AT + o->size_bytes;
 		q->frame = derp_client_frame_new(&q->dst, o->size_bytes);
+		q->disco = derp_client_frame_new(&q->dst, DISCO_BYTES);
 		q->moved_ns = load.now_ns;
 		if (o->mode == RELAY_RATE)
 			q->interval_ns = (int64_t)(o->size_bytes * 8e3 * n / o->rate_mbit);
@@ -315,6 +343,12 @@ report_load(const struct totals *a, const struct totals *b, double seconds, cons
 			bench_say("server cpu", u->server / bytes * 1e9, 2, "s/GB");
 		bench_say("server core", u->server / seconds * 100, 0, "%");
 	}
+	if (o->has_delays) {
+		bench_say("delay p50", bench_samples_quantile(&load.delay_ms, 0.5), 0, "ms");
+		bench_say("delay p99", bench_samples_quantile(&load.delay_ms, 0.99), 0, "ms");
+		bench_say("disco delay p50", bench_samples_quantile(&load.disco_ms, 0.5), 0, "ms");
+		bench_say("disco delay p99", bench_samples_quantile(&load.disco_ms, 0.99), 0, "ms");
+	}
 	if (o->mode == RELAY_WINDOW && !o->has_probe)
 		bench_say("load core", u->own / seconds * 100, 0, "%");
 }
@@ -340,12 +374,15 @@ tear_down(void)
 		derp_pool_close(&load.pool, &load.pairs[i].src);
 		derp_pool_close(&load.pool, &load.pairs[i].dst);
 		free(load.pairs[i].frame);
+		free(load.pairs[i].disco);
 	}
 	derp_pool_close(&load.pool, &load.probe.near);
 	derp_pool_close(&load.pool, &load.probe.far);
 	free(load.probe.there);
 	free(load.probe.back);
 	bench_samples_fini(&load.probe.round_trip_us);
+	bench_samples_fini(&load.delay_ms);
+	bench_samples_fini(&load.disco_ms);
 	free(load.pairs);
 	derp_pool_fini(&load.pool);
 }

@@ -14,6 +14,9 @@
 #     idle                  memory and CPU of a server with 10 nodes
 #     join                  a fresh server: from its start to its first node's map
 #     policy                the policy engine alone: parse, compile, memory, one join
+#     path                  the relay over paths with 50 and 200 ms of round trip, unlimited and of 20 Mbit/s to
+#                           the receiver; what steady streams of 1 and 2 MB/s cost (needs root)
+#     tunnel                TCP inside WireGuard inside the relay, and pings beside it (needs Go)
 #     clients               real clients: a join, the first relayed ping (needs Go)
 #   BENCH_SECONDS=3         of each run of relay            BENCH_NODES="100 500 1000 5000"
 #   BENCH_TLS="plain tls"   outside of Noise, for nodes     BENCH_IDLE="1000 10000"
@@ -303,6 +306,56 @@ bench_policy() {
 	done
 }
 
+# The server in one namespace, the load in another, a path between them (build/bench/path).
+path_run() {	# RTT LINE OPTIONS-OF-PATH, options of build/bench/relay
+	rtt=$1
+	line=$2
+	limits=$3
+	shift 3
+	stop
+	rm -rf "$dir/data" "$dir/s"
+	# shellcheck disable=SC2086
+	build/bench/path --rtt "$rtt" $limits >"$dir/namespaces" &
+	path_pid=$!
+	for _ in $(seq 50); do
+		[ -s "$dir/namespaces" ] && break
+		sleep 0.1
+	done
+	read -r near far <"$dir/namespaces" || exit 1
+	FAIRLEAD_DERP_VERIFY_CLIENTS=false nsenter --net="$near" $on_server "$server" serve \
+	    --data-dir "$dir/data" --unix-socket "$dir/s" --server-url http://10.77.0.1 \
+	    --listen-https 10.77.0.1:443 --listen-http 10.77.0.1:80 --listen-stun 10.77.0.1:3478 \
+	    --metrics-listen-addr "" >"$dir/log" 2>&1 &
+	pid=$!
+	for _ in $(seq 100); do
+		fairlead_cli status -o json >/dev/null 2>&1 && break
+		sleep 0.05
+	done
+	nsenter --net="$far" $on_load timeout $((seconds + 60)) build/bench/relay --server 10.77.0.1:443 \
+	    --name "fairlead ${rtt}ms $line" --pid "$pid" --pairs 1 --warmup 4000 --seconds "$seconds" "$@" ||
+	    echo "path $rtt $line: relay $* failed" >&2
+	stop
+	kill -9 "$path_pid" 2>/dev/null
+	wait "$path_pid" 2>/dev/null
+}
+
+bench_path() {
+	for rtt in 50 200; do
+		path_run $rtt unlimited "" --rate 200 --delays
+		path_run $rtt unlimited "" --rate 8
+		path_run $rtt unlimited "" --rate 16
+		path_run $rtt 20Mbit/s "--rate 20 --queue 256" --rate 16 --delays
+		path_run $rtt 20Mbit/s "--rate 20 --queue 256" --rate 30 --delays
+	done
+}
+
+# Stock derper as another server's relay in the same run, if there is BENCH_DERPER.
+bench_tunnel() {
+	go=$(sh tests/tools/go.sh) || exit 1
+	(cd tests/scenario && FAIRLEAD_BIN="$server" BENCH_DERPER="$derper" GOTOOLCHAIN=local timeout 300 "$go" test \
+	    -run '^$' -bench '^BenchmarkTunnel$' -benchtime 1x . | grep 'tunnel:') || echo "tunnel failed" >&2
+}
+
 # What a user waits for: real clients of the Tailscale module join and ping each other through the relay.
 bench_clients() {
 	go=$(sh tests/tools/go.sh) || exit 1
@@ -315,7 +368,7 @@ http=0
 say_machine
 for part in $what; do
 	case $part in
-	relay | stun | soak | join | policy | clients)
+	relay | stun | soak | join | policy | clients | path | tunnel)
 		"bench_$part"
 		;;
 	nodes | realistic | clusters | idle)
@@ -323,7 +376,7 @@ for part in $what; do
 		;;
 	*)
 		echo "BENCH: there is no \"$part\"; it is one or more of relay, stun, soak, nodes, realistic, clusters, idle," \
-		    "join, policy, clients" >&2
+		    "join, policy, clients, path, tunnel" >&2
 		exit 2
 		;;
 	esac
