@@ -1,11 +1,19 @@
 // The relay: regions and relays that run already, by the page; a relay on another machine from its line to its removal.
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { assert, checkAccessibility, checkWidth, joinMachine, launch, signedIn, startRelay, startServer } from './harness.mjs'
 
 let server, browser
 const ends = []
 before(async () => {
-	server = await startServer()
+	const dir = await mkdtemp(path.join(tmpdir(), 'regions-'))
+	ends.push(() => rm(dir, { recursive: true }))
+	await writeFile(path.join(dir, 'derp.json'), JSON.stringify({
+		regions: { 901: { regionid: 901, regioncode: 'far', regionname: 'Far Away', nodes: [{ name: '901a', regionid: 901, hostname: 'derp.example.org' }] } },
+	}))
+	server = await startServer({ flags: ['--derp-paths', path.join(dir, 'derp.json')] })
 	browser = await launch()
 })
 after(async () => {
@@ -45,7 +53,9 @@ describe('relay', () => {
 		await page.getByRole('link', { name: 'Relay', exact: true }).click()
 		await page.getByText('want a relay nearby').waitFor()
 		await card(page, 'Fairlead').getByText('In this server').waitFor()
-		assert.equal(await card(page, 'Fairlead').getByRole('button').count(), 0)
+		await card(page, 'Far Away').getByText('A file of derp.paths').waitFor()
+		await card(page, 'Far Away').getByText('Not watched').waitFor()
+		for (const name of ['Fairlead', 'Far Away']) assert.equal(await card(page, name).getByRole('button').count(), 0)
 		await check(page, 'the relay alone')
 
 		await page.getByRole('button', { name: 'Add region' }).click()
@@ -108,7 +118,7 @@ describe('relay', () => {
 		await dialog.getByText('No machine has its home there.').waitFor()
 		await dialog.getByRole('button', { name: 'Remove Tokyo, south' }).click()
 		await card(page, 'Tokyo, south').waitFor({ state: 'detached' })
-		assert.deepEqual((await regions(server)).map(r => r.source), ['own'])
+		assert.deepEqual((await regions(server)).map(r => r.source), ['own', 'config'])
 		await server.cli('regions', 'add', 'here', '--name', 'Made elsewhere')
 		await card(page, 'Made elsewhere').getByText('It has no relay yet').waitFor()
 		await server.cli('regions', 'remove', '1')

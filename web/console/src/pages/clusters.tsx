@@ -1,12 +1,11 @@
 // K3s clusters: which ranges belong to which, what claims them twice, and the lines that start one.
 import { signal } from '@preact/signals'
-import type { ComponentChildren } from 'preact'
 import { useEffect, useRef, useState } from 'preact/hooks'
 import { messageOf } from '../api'
 import { cidrs, cidrsComplaint, clusterNameComplaint, conflictSentence, type Cluster, type ClusterLines } from '../lib/clusters'
 import { plural } from '../lib/format'
 import { clusterKey, clusterLines, clusters, clustersError, createCluster, deleteCluster, fetchClusters, toast, watchClusters, whyNot, type MadeCluster } from '../state'
-import { Act, Banner, Field, Line, Shape, Skeleton, Tags, Time } from '../ui/basics'
+import { Act, Banner, Fact, Field, Line, Shape, Skeleton, Tags, Time } from '../ui/basics'
 import { Confirm, Dialog } from '../ui/dialog'
 import { PageHead } from './page-head'
 
@@ -14,7 +13,6 @@ type Asked = { kind: 'create' } | { kind: 'start' | 'delete'; cluster: Cluster }
 const asked = signal<Asked | null>(null)
 const close = () => { asked.value = null }
 
-const Fact = ({ name, children }: { name: string; children: ComponentChildren }) => <div class="fact"><dt>{name}</dt><dd>{children}</dd></div>
 const Codes = ({ list, none }: { list: string[]; none: string }) =>
 	list.length ? <>{list.map((c, i) => <span key={c}>{i > 0 && ' '}<code>{c}</code></span>)}</> : <span class="muted">{none}</span>
 

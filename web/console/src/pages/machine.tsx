@@ -4,17 +4,12 @@ import { shortVersion } from '../lib/compare'
 import { attention, machineStatus, osName, type Machine } from '../lib/model'
 import { navigate } from '../router'
 import { keys, machines, now, regions } from '../state'
-import { Act, Banner, Copy, Skeleton, StatusWord, Tags, Time } from '../ui/basics'
+import { Act, Banner, Copy, Fact, Skeleton, StatusWord, Tags, Time } from '../ui/basics'
 import { MenuButton } from '../ui/menu'
-import type { ComponentChildren } from 'preact'
 import { approve, ask, machineMenu } from './machine-dialogs'
 import { approveRoutes, Routes } from './routes'
 import { Changes } from './changes'
 import { PageHead } from './page-head'
-
-const Row = ({ name, children }: { name: string; children: ComponentChildren }) => (
-	<div class="fact"><dt>{name}</dt><dd>{children}</dd></div>
-)
 
 const Value = ({ text, label }: { text: string; label: string }) => (
 	<span class="with-copy"><code>{text}</code><Copy text={text} label={label} /></span>
@@ -40,46 +35,46 @@ function Details({ m }: { m: Machine }) {
 			<section aria-labelledby="addresses">
 				<h2 id="addresses">Addresses</h2>
 				<dl>
-					{m.addresses.map(a => <Row key={a} name={a.includes(':') ? 'IPv6' : 'IPv4'}><Value text={a} label={`Copy ${a}`} /></Row>)}
-					{m.fqdn && <Row name="Name"><Value text={m.fqdn} label={`Copy ${m.fqdn}`} /></Row>}
+					{m.addresses.map(a => <Fact key={a} name={a.includes(':') ? 'IPv6' : 'IPv4'}><Value text={a} label={`Copy ${a}`} /></Fact>)}
+					{m.fqdn && <Fact name="Name"><Value text={m.fqdn} label={`Copy ${m.fqdn}`} /></Fact>}
 				</dl>
 			</section>
 			<section aria-labelledby="identity">
 				<h2 id="identity">Identity</h2>
 				<dl>
-					<Row name="Owner">{m.tags.length ? <Tags tags={m.tags} /> : m.user}</Row>
-					<Row name="Joined"><Time at={m.created} never="Unknown" /><JoinedWith machine={m} /></Row>
-					<Row name="Key expires"><Time at={m.keyExpires} never={m.tags.length ? 'Never (tagged)' : 'Never'} full /></Row>
-					<Row name="Kind">{m.ephemeral ? 'Ephemeral: removed after going offline' : 'Stays until it is deleted'}</Row>
+					<Fact name="Owner">{m.tags.length ? <Tags tags={m.tags} /> : m.user}</Fact>
+					<Fact name="Joined"><Time at={m.created} never="Unknown" /><JoinedWith machine={m} /></Fact>
+					<Fact name="Key expires"><Time at={m.keyExpires} never={m.tags.length ? 'Never (tagged)' : 'Never'} full /></Fact>
+					<Fact name="Kind">{m.ephemeral ? 'Ephemeral: removed after going offline' : 'Stays until it is deleted'}</Fact>
 				</dl>
 			</section>
 			<section aria-labelledby="client">
 				<h2 id="client">Client</h2>
 				<dl>
-					<Row name="Calls itself">{m.hostname || '–'}</Row>
-					<Row name="System">{osName(m.os) || '–'}</Row>
-					<Row name="Version"><span title={m.version}>{shortVersion(m.version) || '–'}</span></Row>
-					<Row name="Last seen">{m.online && !gone ? 'now' : <Time at={m.lastSeen} full />}</Row>
+					<Fact name="Calls itself">{m.hostname || '–'}</Fact>
+					<Fact name="System">{osName(m.os) || '–'}</Fact>
+					<Fact name="Version"><span title={m.version}>{shortVersion(m.version) || '–'}</span></Fact>
+					<Fact name="Last seen">{m.online && !gone ? 'now' : <Time at={m.lastSeen} full />}</Fact>
 				</dl>
 			</section>
 			<section aria-labelledby="path">
 				<h2 id="path">Path</h2>
 				<dl>
-					<Row name="Home relay">{m.homeDerp ? <HomeRegion id={String(m.homeDerp)} /> : 'None yet'}</Row>
-					<Row name="Endpoints">
+					<Fact name="Home relay">{m.homeDerp ? <HomeRegion id={String(m.homeDerp)} /> : 'None yet'}</Fact>
+					<Fact name="Endpoints">
 						{m.endpoints.length ? (
 							<details>
 								<summary>{plural(m.endpoints.length, 'address', 'addresses')} where it may be reached directly</summary>
 								<ul class="plain">{m.endpoints.map(e => <li key={e}><code>{e}</code></li>)}</ul>
 							</details>
 						) : 'None reported: it is reached through the relay'}
-					</Row>
-					<Row name="Keys">
+					</Fact>
+					<Fact name="Keys">
 						<details>
 							<summary>Public keys</summary>
 							<ul class="plain"><li><code class="wrap">{m.nodeKey}</code></li><li><code class="wrap">{m.machineKey}</code></li></ul>
 						</details>
-					</Row>
+					</Fact>
 				</dl>
 			</section>
 			<Routes m={m} />

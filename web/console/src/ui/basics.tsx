@@ -45,6 +45,9 @@ export function Time({ at, never = 'Never', full = false, past = false }: { at: 
 	)
 }
 
+// A line of a list of facts.
+export const Fact = ({ name, children }: { name: string; children: ComponentChildren }) => <div class="fact"><dt>{name}</dt><dd>{children}</dd></div>
+
 export const Tags = ({ tags }: { tags: string[] }) => <>{tags.map(t => <span key={t} class="tag">{t}</span>)}</>
 
 // Copies text; without a secure context it selects the text for the reader to copy.
