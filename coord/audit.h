@@ -75,7 +75,7 @@ void audit_policy(struct txn *x, const struct actor *by, const char *what,
 	const struct policy_version *before, const struct policy_version *after);
 void audit_settings(struct txn *x, const struct actor *by, const struct tailnet_settings *before,
 	const struct tailnet_settings *after);
-/* Members of the DNS settings that are different; both texts are taken. */
+/* Members of the DNS settings that are different (records: those that are); both texts are taken. */
 void audit_dns(struct txn *x, const struct actor *by, char *before_taken, char *after_taken);
 
 #endif

@@ -272,6 +272,22 @@ spec_check(const struct tailnet *t, const json_t *spec, struct err_text *why)
 	return rc;
 }
 
+/* Records of from that to has not, or otherwise: there may be thousands, of which one is changed. */
+static json_t *
+other_records(const json_t *from, const json_t *to)
+{
+	json_t *known = json_object(), *out = json_array(), *v;
+	size_t i;
+
+	json_array_foreach(to, i, v)
+		json_object_set(known, json_get_str(v, "id", ""), v);
+	json_array_foreach(from, i, v)
+		if (!json_equal(v, json_object_get(known, json_get_str(v, "id", ""))))
+			json_array_append(out, v);
+	json_decref(known);
+	return out;
+}
+
 /* Members of from that to has otherwise, as JSON text; the caller's. */
 static char *
 difference(const json_t *from, const json_t *to)
@@ -280,9 +296,16 @@ difference(const json_t *from, const json_t *to)
 	const char *name;
 	char *text;
 
-	json_object_foreach((json_t *)(uintptr_t)from, name, v)
-		if (!json_equal(v, json_object_get(to, name)))
+	json_object_foreach((json_t *)(uintptr_t)from, name, v) {
+		const json_t *other = json_object_get(to, name);
+
+		if (json_equal(v, other))
+			continue;
+		if (strcmp(name, "records") == 0)
+			json_object_set_new(out, name, other_records(v, other));
+		else
 			json_object_set(out, name, v);
+	}
 	text = json_dumps(out, JSON_COMPACT);
 	json_decref(out);
 	ASSERT(text != NULL);

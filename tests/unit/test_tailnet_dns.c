@@ -110,6 +110,44 @@ changes(void **state)
 }
 
 /* A change starts from the one before it, which is not on disk yet. */
+static const struct audit *
+audit_waiting(void)
+{
+	const struct txn *x = TAILQ_FIRST(&fake_queue);
+
+	for (unsigned i = 0; i < x->n; i++)
+		if (x->list[i]->kind == MUTATION_AUDIT)
+			return &x->list[i]->u.audit;
+	fail();
+	return NULL;
+}
+
+/* Of thousands of records the audit log has those that changed, not all of them each time. */
+static void
+records_are_audited_one_by_one(void **state)
+{
+#define R(id, value) "{\"id\":\"" id "\",\"name\":\"r" id ".ex\",\"type\":\"A\",\"value\":\"" value "\"}"
+	static const struct { const char *records, *before, *after; } steps[] = {
+		{ "[" R("1", "10.0.0.1") "," R("2", "10.0.0.2") "]", "{}",
+		  "{\"records\":[" R("1", "10.0.0.1") "," R("2", "10.0.0.2") "]}" },
+		{ "[" R("1", "10.0.0.1") "," R("2", "10.0.0.9") "]", "{\"records\":[" R("2", "10.0.0.2") "]}",
+		  "{\"records\":[" R("2", "10.0.0.9") "]}" },
+		{ "[" R("2", "10.0.0.9") "]", "{\"records\":[" R("1", "10.0.0.1") "]}", "{\"records\":[]}" },
+	};
+
+	(void)state;
+	for (unsigned i = 0; i < COUNT_OF(steps); i++) {
+		change("records", steps[i].records);
+		assert_string_equal(audit_waiting()->before, steps[i].before);
+		assert_string_equal(audit_waiting()->after, steps[i].after);
+		fake_commit();
+		assert_int_equal(fake.res.rc, ERR_OK);
+	}
+	change("magicDNS", "true");
+	assert_string_equal(audit_waiting()->before, "{}");
+	fake_commit();
+}
+
 static void
 changes_at_once(void **state)
 {
@@ -249,7 +287,8 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(changes), TEST(changes_at_once), TEST(a_stored_text_that_is_none),
+		TEST(changes), TEST(records_are_audited_one_by_one), TEST(changes_at_once),
+		TEST(a_stored_text_that_is_none),
 		TEST(records_follow_nodes), TEST(records_follow_outside_names), TEST(records_follow_a_file),
 	};
 
