@@ -102,7 +102,7 @@ describe('relay', () => {
 		await card(page, 'Tokyo, south').getByRole('button', { name: 'Add running relay… to Tokyo, south' }).click()
 		await dialog.getByLabel('Host').fill('192.0.2.10')
 		await check(page, 'adding a running relay')
-		await dialog.getByRole('button', { name: 'Add', exact: true }).click()
+		await dialog.getByRole('button', { name: 'Add relay' }).click()
 		await row(page, '192.0.2.10').waitFor()
 		await server.cli('regions', 'add-node', made.id, '192.0.2.11')
 		await row(page, '192.0.2.11').waitFor()

@@ -186,7 +186,7 @@ function AddNode({ region }: { region: Region }) {
 			<p>One that runs already, of any make. For a new one on another machine take Add relay: it makes the line that starts it.</p>
 			<form ref={form.form} onSubmit={form.submit} noValidate>
 				<NodeFields draft={draft} i={0} set={setDraft} complaints={form.complaints} />
-				<FormEnd form={form} button="Add" doing="Adding…" />
+				<FormEnd form={form} button="Add relay" doing="Adding…" />
 			</form>
 		</Dialog>
 	)
