@@ -5,8 +5,8 @@
 #   BENCH="relay nodes"     what to measure (default: relay nodes join)
 #     relay                 goodput, loss, CPU per GB, round trips under load, idle connections
 #     stun                  answers per second, CPU of each, what happens to a flood and to rubbish
-#     soak                  the relay for ten minutes with 10,000 idle and 2,000 busy clients, and others that come
-#                           and go, flood, are silent, lie: memory and descriptors each 30 s, and their growth
+#     soak                  ten minutes of the relay with 10,000 idle and 2,000 busy clients, and others that
+#                           come and go, flood, are silent, lie: memory, descriptors, and their growth
 #     nodes                 registration, first connect, changes, joins, reconnect at 100 … 5,000 nodes,
 #                           a policy saved; all see each other
 #     realistic             the same with tests/bench/realistic.hujson: 10 tags, 30 rules, 11 kinds of nodes
@@ -17,6 +17,7 @@
 #     path                  the relay over paths with 50 and 200 ms of round trip, unlimited and of 20 Mbit/s to
 #                           the receiver; what steady streams of 1 and 2 MB/s cost (needs root)
 #     tunnel                TCP inside WireGuard inside the relay, and pings beside it (needs Go)
+#     hostile               attacks, and what healthy clients notice of them (needs Go)
 #     clients               real clients: a join, the first relayed ping (needs Go)
 #   BENCH_SECONDS=3         of each run of relay            BENCH_NODES="100 500 1000 5000"
 #   BENCH_TLS="plain tls"   outside of Noise, for nodes     BENCH_IDLE="1000 10000"
@@ -108,8 +109,8 @@ start_fairlead() {
 start_derper() {
 	stop
 	free_ports
-	$on_server "$derper" -a "127.0.0.1:$https" -http-port -1 "-stun=${derper_stun:-false}" -stun-port "$stun" -certmode manual \
-	    -certdir "$dir/certs" -hostname 127.0.0.1 -c "$dir/derper.key" >"$dir/log" 2>&1 &
+	$on_server "$derper" -a "127.0.0.1:$https" -http-port -1 "-stun=${derper_stun:-false}" \
+	    -stun-port "$stun" -certmode manual -certdir "$dir/certs" -hostname 127.0.0.1 -c "$dir/derper.key" >"$dir/log" 2>&1 &
 	pid=$!
 	for _ in $(seq 200); do
 		build/bench/relay --server "127.0.0.1:$https" --idle 1 >/dev/null 2>&1 && return
@@ -137,7 +138,7 @@ load_relay() {	# SERVER NAME, options
 bench_relay() {
 	servers="fairlead ${derper:+derper}"
 	for run in "--pairs 1" "--pairs 10" "--pairs 50" "--size 1400 --rate 500" \
-	    "--size 1400 --rate 1500" "--size 1400 --rate 2000" "--flood" "--quiet" \
+	    "--size 1400 --rate 1500" "--size 1400 --rate 2000" "--size 1400 --rate 3000" "--flood" "--quiet" \
 	    "--size 1400 --rate 800 --probe 1000"; do
 		for name in $servers; do
 			"start_$name"
@@ -363,20 +364,30 @@ bench_clients() {
 	    -bench '^BenchmarkJoin$' -benchtime 1x . | grep ' ms ') || echo "clients failed" >&2
 }
 
+# What healthy clients notice of each attack: their worst delays; memory behind it.
+bench_hostile() {
+	go=$(sh tests/tools/go.sh) || exit 1
+	(cd tests/scenario && FAIRLEAD_BIN="$server" GOTOOLCHAIN=local timeout 600 "$go" test -run '^TestHostile$' \
+	    -count 1 -v . >"$dir/hostile" 2>&1) || grep -A 3 -e '--- FAIL' "$dir/hostile" >&2
+	sed -n 's/^ *hostile_test.go:[0-9]*: /hostile: /p' "$dir/hostile"
+	echo "hostile: attacks withstood $(grep -c '^    --- PASS' "$dir/hostile")," \
+	    "not withstood $(grep -c '^    --- FAIL' "$dir/hostile")"
+}
+
 https=0
 http=0
 say_machine
 for part in $what; do
 	case $part in
-	relay | stun | soak | join | policy | clients | path | tunnel)
+	relay | stun | soak | join | policy | hostile | clients | path | tunnel)
 		"bench_$part"
 		;;
 	nodes | realistic | clusters | idle)
 		best_of "$part"
 		;;
 	*)
-		echo "BENCH: there is no \"$part\"; it is one or more of relay, stun, soak, nodes, realistic, clusters, idle," \
-		    "join, policy, clients, path, tunnel" >&2
+		echo "BENCH: there is no \"$part\"; it is one or more of relay, stun, soak, nodes, realistic," \
+		    "clusters, idle, join, policy, hostile, clients, path, tunnel" >&2
 		exit 2
 		;;
 	esac
