@@ -43,6 +43,21 @@ cluster_name_check(const char *name, struct err_text *why)
 	return ERR_OK;
 }
 
+/* Hosts keep these to themselves: this host, loopback, link-local, multicast. */
+static bool
+is_special(const struct net_prefix *p)
+{
+	static const struct net_prefix special[] = {
+		{ { 4, { 0 } }, 8 }, { { 4, { 127 } }, 8 }, { { 4, { 169, 254 } }, 16 }, { { 4, { 224 } }, 3 },
+		{ { 6, { 0 } }, 8 }, { { 6, { 0xfe, 0x80 } }, 10 }, { { 6, { 0xff } }, 8 },
+	};
+
+	for (unsigned i = 0; i < COUNT_OF(special); i++)
+		if (cluster_prefix_overlaps(p, &special[i]))
+			return true;
+	return false;
+}
+
 static enum err
 range_check(const struct cluster *c, enum cluster_range r, struct err_text *why)
 {
@@ -56,6 +71,9 @@ range_check(const struct cluster *c, enum cluster_range r, struct err_text *why)
 		    "from /%d to /%d",
 		    net_prefix_put(p, text), ranges[r].word, ranges[r].family, ranges[r].bits_min,
 		    ranges[r].bits_max);
+	if (is_special(p))
+		return err_say(why, ERR_INVAL, "%s cannot be the %s range: hosts use it for themselves (loopback, "
+		    "link-local, multicast)", net_prefix_put(p, text), ranges[r].word);
 	for (unsigned i = 0; i < (unsigned)r; i++)
 		if (cluster_prefix_overlaps(p, &c->range[i]))
 			return err_say(why, ERR_INVAL, "the %s range %s overlaps the cluster's %s range %s",

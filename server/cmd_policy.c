@@ -26,6 +26,7 @@ body_of(const char *path)
 	if (path == NULL)
 		return body;
 	if (cmd_policy_read(path, &text) != 0) {
+		buf_fini(&text);
 		json_decref(body);
 		return NULL;
 	}

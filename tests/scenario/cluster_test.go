@@ -427,6 +427,7 @@ func TestClustersAPI(t *testing.T) {
 		{"POST", "/clusters", `{"name": "edge", "podCIDRs": ["10.42.0.0/30"]}`, 400, `K3s takes IPv4 prefixes`},
 		{"POST", "/clusters", `{"name": "edge", "podCIDRs": ["100.64.0.0/16"], "force": true}`, 400, `own addresses`},
 		{"POST", "/clusters", `{"name": "edge", "server": "https://x; rm"}`, 400, `is no URL of a K3s server`},
+		{"POST", "/clusters", `{"name": "edge", "server": "ftp://x"}`, 400, `is no URL of a K3s server`},
 		{"POST", "/clusters", `{"name": "edge", "user": "nobody"}`, 400, `there is no user`},
 		{"POST", "/clusters", `{"name": "edge", "expirySeconds": -1}`, 400, `expirySeconds`},
 		{"POST", "/clusters", `{"name": "edge", "server": "https://100.64.0.1:6443"}`, 200, `agent --server=https://100.64.0.1:6443 --token=TOKEN`},

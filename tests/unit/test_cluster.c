@@ -59,6 +59,11 @@ test_checks(void **state)
 		{ "fd00:42::/56", "", "10.43.0.0/16", "", "", "cannot be the pod range" },
 		{ "10.42.0.0/16", "fd00:42::/47", "10.43.0.0/16", "fd01::/112", "", "from /48 to /64" },
 		{ "10.42.0.0/16", "fd00:42::/56", "10.43.0.0/16", "fd01::/64", "", "from /108 to /124" },
+		{ "127.0.0.0/8", "", "10.43.0.0/16", "", "", "hosts use it for themselves" },
+		{ "0.0.0.0/8", "", "10.43.0.0/16", "", "", "hosts use it for themselves" },
+		{ "169.254.0.0/16", "", "10.43.0.0/16", "", "", "hosts use it for themselves" },
+		{ "10.42.0.0/16", "", "239.1.0.0/16", "", "", "hosts use it for themselves" },
+		{ "10.42.0.0/16", "fe80::/48", "10.43.0.0/16", "fd01::/112", "", "hosts use it for themselves" },
 		{ "10.42.0.0/15", "", "10.43.0.0/16", "", "",
 		  "the service range 10.43.0.0/16 overlaps the cluster's pod "
 		  "range 10.42.0.0/15" },
