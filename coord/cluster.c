@@ -72,8 +72,8 @@ range_check(const struct cluster *c, enum cluster_range r, struct err_text *why)
 		    net_prefix_put(p, text), ranges[r].word, ranges[r].family, ranges[r].bits_min,
 		    ranges[r].bits_max);
 	if (is_special(p))
-		return err_say(why, ERR_INVAL, "%s cannot be the %s range: hosts use it for themselves (loopback, "
-		    "link-local, multicast)", net_prefix_put(p, text), ranges[r].word);
+		return err_say(why, ERR_INVAL, "%s cannot be the %s range: hosts use it for themselves "
+		    "(loopback, link-local, multicast)", net_prefix_put(p, text), ranges[r].word);
 	for (unsigned i = 0; i < (unsigned)r; i++)
 		if (cluster_prefix_overlaps(p, &c->range[i]))
 			return err_say(why, ERR_INVAL, "the %s range %s overlaps the cluster's %s range %s",

@@ -327,7 +327,8 @@ read_key(struct http_req *q, struct tailnet_cluster_spec *spec)
 		http_reply_error(q, 400, "expirySeconds must be 0 (never) to %" PRId64, EXPIRY_MAX_S);
 		return false;
 	}
-	if (strlen(server) > 256 || (*server != '\0' && strncmp(server, "https://", 8) != 0) || server[strspn(server,
+	if (strlen(server) > 256 || (*server != '\0' && strncmp(server, "https://", 8) != 0) ||
+	    server[strspn(server,
 	    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789:/.-_[]")] != '\0') {
 		http_reply_error(q, 400, "server: \"%.60s\" is no URL of a K3s server: "
 		    "https://100.64.0.1:6443", server);

@@ -63,7 +63,8 @@ test_checks(void **state)
 		{ "0.0.0.0/8", "", "10.43.0.0/16", "", "", "hosts use it for themselves" },
 		{ "169.254.0.0/16", "", "10.43.0.0/16", "", "", "hosts use it for themselves" },
 		{ "10.42.0.0/16", "", "239.1.0.0/16", "", "", "hosts use it for themselves" },
-		{ "10.42.0.0/16", "fe80::/48", "10.43.0.0/16", "fd01::/112", "", "hosts use it for themselves" },
+		{ "10.42.0.0/16", "fe80::/48", "10.43.0.0/16", "fd01::/112", "",
+		  "hosts use it for themselves" },
 		{ "10.42.0.0/15", "", "10.43.0.0/16", "", "",
 		  "the service range 10.43.0.0/16 overlaps the cluster's pod "
 		  "range 10.42.0.0/15" },
