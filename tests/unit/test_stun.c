@@ -69,6 +69,8 @@ test_client(void **state)
 		size_t n = stun_answer(a, id, &want);
 
 		assert_int_equal(stun_answer_parse(a, n, id, &seen), ERR_OK);
+		/* Two servers that are made to answer each other stop at once. */
+		assert_int_equal(stun_parse(a, n, got), ERR_PROTO);
 		assert_true(net_ip_eq(&seen.ip, &want.ip) && seen.port == want.port);
 		for (size_t cut = 0; cut < n; cut++)
 			assert_int_equal(stun_answer_parse(a, cut, id, &seen), ERR_PROTO);
@@ -251,6 +253,58 @@ test_bursts_and_rubbish(void **state)
 	server_stop(&s);
 }
 
+/* More than the usual receive buffer holds wait while the worker is busy. */
+static void
+test_a_busy_worker_loses_none(void **state)
+{
+	struct server s;
+	uint8_t p[64];
+	unsigned n_answers = 0;
+	int fd;
+
+	(void)state;
+	server_start(&s, (char *[]){ (char[]){ "127.0.0.1:0" } }, 1);
+	fd = client_open(AF_INET, "127.0.0.1", "127.0.0.1", stun_port(s.s));
+	for (unsigned i = 0; i < 400; i++)
+		assert_int_equal(send(fd, request, sizeof request, 0), sizeof request);
+	for (unsigned i = 0; i < 20; i++) {
+		worker_turn(s.w, false);
+		while (recv(fd, p, sizeof p, 0) == 32)
+			n_answers++;
+	}
+	assert_int_equal(n_answers, 400);
+	close(fd);
+	server_stop(&s);
+}
+
+/* However many addresses ask, all together get so many answers. */
+static void
+test_rate_of_all_is_bounded(void **state)
+{
+	struct server s;
+	int64_t ok = metric_get(METRIC_STUN_OK), limited = metric_get(METRIC_STUN_LIMITED);
+
+	(void)state;
+	clock_test_set(1000, 1);
+	server_start(&s, (char *[]){ (char[]){ "127.0.0.1:0" } }, 1);
+	for (unsigned source = 1; source <= 52; source++) {
+		char from[16];
+
+		snprintf(from, sizeof from, "127.0.2.%u", source);
+		int fd = client_open(AF_INET, from, "127.0.0.1", stun_port(s.s));
+		for (unsigned i = 0; i < 2000; i++) {
+			assert_int_equal(send(fd, request, sizeof request, 0), sizeof request);
+			if (i % 16 == 15)
+				worker_turn(s.w, false);
+		}
+		close(fd);
+	}
+	assert_int_equal(metric_get(METRIC_STUN_OK) - ok, 100000);
+	assert_int_equal(metric_get(METRIC_STUN_LIMITED) - limited, 4000);
+	server_stop(&s);
+	clock_test_stop();
+}
+
 static void
 test_rate_is_bounded(void **state)
 {
@@ -316,7 +370,9 @@ main(void)
 		cmocka_unit_test(test_answers_from_the_address_asked),
 		cmocka_unit_test(test_both_families_on_one_socket),
 		cmocka_unit_test(test_bursts_and_rubbish),
+		cmocka_unit_test(test_a_busy_worker_loses_none),
 		cmocka_unit_test(test_rate_is_bounded),
+		cmocka_unit_test(test_rate_of_all_is_bounded),
 		cmocka_unit_test(test_listen_faults),
 	};
 
