@@ -274,7 +274,8 @@ static void
 print_view(const struct view *v, size_t rows)
 {
 	static const char *const drops[] = { "dropped.unknownDest", "dropped.unknownDestOnForward",
-		"dropped.goneDisconnected", "dropped.queueHead", "dropped.queueTail", "dropped.workerBusy" };
+		"dropped.goneDisconnected", "dropped.queueHead", "dropped.queueTail", "dropped.memory",
+		"dropped.workerBusy" };
 	const json_t *a = json_object_get(v->before, "total"), *b = json_object_get(v->now, "total");
 	double dropped = 0;
 	char delay[32];

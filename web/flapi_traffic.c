@@ -61,7 +61,8 @@ total_put(struct json_writer *w)
 	}, drops[] = {
 		{ "unknownDest", METRIC_DERP_DROP_UNKNOWN }, { "unknownDestOnForward", METRIC_DERP_DROP_FWD },
 		{ "goneDisconnected", METRIC_DERP_DROP_GONE }, { "queueHead", METRIC_DERP_DROP_HEAD },
-		{ "queueTail", METRIC_DERP_DROP_TAIL }, { "workerBusy", METRIC_DERP_DROP_HOP },
+		{ "queueTail", METRIC_DERP_DROP_TAIL }, { "memory", METRIC_DERP_DROP_MEMORY },
+		{ "workerBusy", METRIC_DERP_DROP_HOP },
 	};
 
 	json_w_obj_open(w, "total");
