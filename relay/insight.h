@@ -21,7 +21,8 @@ struct relay_tally {
 	uint64_t packets_in, bytes_in;		/* that it sent */
 	uint64_t packets_out, bytes_out;	/* that it was sent */
 	uint64_t dropped_unknown;		/* of those it sent: nobody had the key */
-	uint64_t dropped_head, dropped_tail;	/* of those for it: waited too long, or too many */
+	/* Of those for it: waited too long, or too many were waiting; the newest did not fit, or no memory. */
+	uint64_t dropped_head, dropped_tail;
 	uint64_t home_moves;			/* here or away, later than its first choice */
 	int64_t used_ms;			/* monotonic, the last packet; 0: none yet */
 };
