@@ -39,7 +39,7 @@ delays_put(struct json_writer *w)
 	for (unsigned m = METRIC_DERP_DELAY_1MS; m <= METRIC_DERP_DELAY_INF; m++) {
 		json_w_obj_open(w, NULL);
 		if (m < METRIC_DERP_DELAY_INF)
-			json_w_int(w, "upToMs", 1ll << (m - METRIC_DERP_DELAY_1MS));
+			json_w_int(w, "upToMs", (int64_t)1 << (m - METRIC_DERP_DELAY_1MS));
 		else
 			json_w_null(w, "upToMs");
 		json_w_int(w, "packets", metric_get((enum metric)m));
