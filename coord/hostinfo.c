@@ -332,25 +332,30 @@ take_tags(struct hostinfo *h, const json_t *obj, struct err_text *why)
 	return ERR_OK;
 }
 
+/* More than we carry are no reason to keep a node out: the first ones count. */
 static enum err
 take_routes(struct hostinfo *h, const json_t *obj, struct err_text *why)
 {
 	const json_t *list;
 	json_t *v;
-	size_t i;
-	enum err rc = take_array(obj, "RoutableIPs", HOSTINFO_ROUTES_MAX, &list, why);
+	size_t i, n;
+	enum err rc = take_array(obj, "RoutableIPs", SIZE_MAX, &list, why);
 
 	if (rc != ERR_OK || list == NULL || json_array_size(list) == 0)
 		return rc;
-	h->routable_ips = obj_alloc(json_array_size(list) * sizeof *h->routable_ips);
+	n = json_array_size(list) < HOSTINFO_ROUTES_MAX ? json_array_size(list) : HOSTINFO_ROUTES_MAX;
+	h->routable_ips = obj_alloc(n * sizeof *h->routable_ips);
 	json_array_foreach(list, i, v) {
 		const char *s = json_is_string(v) ? json_string_value(v) : "?";
 
+		if (i == n)
+			break;
 		if (net_prefix_parse(s, strlen(s), &h->routable_ips[i]) != ERR_OK)
 			return err_say(why, ERR_INVAL,
 			    "Hostinfo.RoutableIPs: \"%.80s\" is no network prefix", s);
 	}
-	h->n_routable_ips = (unsigned)json_array_size(list);
+	h->n_routable_ips = (unsigned)n;
+	h->n_left_out = (unsigned)(json_array_size(list) - n);
 	return ERR_OK;
 }
 

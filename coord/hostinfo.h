@@ -16,7 +16,7 @@
 #include "base/net.h"
 
 #define HOSTINFO_TAGS_MAX	32
-#define HOSTINFO_ROUTES_MAX	256
+#define HOSTINFO_ROUTES_MAX	512	/* further ones are left out */
 #define HOSTINFO_JSON_MAX	(64u << 10)
 
 struct hostinfo {
@@ -27,6 +27,7 @@ struct hostinfo {
 	unsigned n_request_tags;
 	struct net_prefix *routable_ips;
 	unsigned n_routable_ips;
+	unsigned n_left_out;		/* routes beyond HOSTINFO_ROUTES_MAX */
 	bool has_netinfo;
 	uint32_t preferred_derp;	/* NetInfo.PreferredDERP; 0 unknown */
 	struct shbuf *json;		/* compact, whole: kept in the database */

@@ -36,6 +36,10 @@ route_check(const struct net_prefix *p, struct err_text *why)
 {
 	char text[NET_TEXT_MAX];
 
+	if (is_within(p, "127.0.0.0/8") || is_within(p, "::1/128") || is_within(p, "224.0.0.0/4") ||
+	    is_within(p, "ff00::/8"))
+		return err_say(why, ERR_INVAL, "%s is no route: every host keeps loopback and multicast to "
+		    "itself", net_prefix_put(p, text));
 	if ((!is_within(p, "100.64.0.0/10") && !is_within(p, "fd7a:115c:a1e0::/48")) ||
 	    is_within(p, "fd7a:115c:a1e0:b1a::/64"))
 		return ERR_OK;

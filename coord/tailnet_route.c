@@ -275,6 +275,9 @@ advertised_take(struct node *n)
 		metric_add(METRIC_ROUTES_ADVERTISED, (int64_t)l.n - (int64_t)r->advertised.n);
 		route_list_fini(&r->advertised);
 		r->advertised = l;
+		if (n->host != NULL && n->host->n_left_out > 0)
+			log_warn(LOG_COORD, "routes left out: a node may have at most 512",
+			    "node", LOG_NUM(n->id), "name", n->name, "left_out", LOG_NUM(n->host->n_left_out));
 	} else {
 		route_list_fini(&l);
 	}

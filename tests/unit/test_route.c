@@ -42,6 +42,12 @@ check(void **state)
 		{ "fd7a:115c:a1e0:b00::/56", false, false },
 		{ "fd7a::/16", true, false },
 		{ "2001:cafe:42::/56", true, false },
+		{ "127.0.0.0/8", false, false },
+		{ "127.0.0.1/32", false, false },
+		{ "::1/128", false, false },
+		{ "224.0.0.0/4", false, false },
+		{ "ff02::/16", false, false },
+		{ "169.254.169.254/32", true, false },	/* a cloud's metadata */
 	};
 
 	(void)state;
