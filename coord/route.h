@@ -11,8 +11,8 @@
 int route_cmp(const struct net_prefix *a, const struct net_prefix *b);
 /* 0.0.0.0/0 or ::/0: of an exit node, which advertises both. */
 bool route_is_exit(const struct net_prefix *p);
-/* May a node route it? ERR_INVAL with *why: it is (within) loopback, multicast, or the range that nodes'
- * own addresses come from; prefixes of "4via6" (fd7a:115c:a1e0:b1a::/64), which lie there too, may be routed. */
+/* May a node route it? ERR_INVAL with *why: it is (within) loopback, multicast, or the range that nodes' own
+ * addresses come from; prefixes of "4via6" (fd7a:115c:a1e0:b1a::/64), which lie there too, may be routed. */
 enum err route_check(const struct net_prefix *p, struct err_text *why) MUST_USE;
 
 /* A growing list; zeroed is empty. */
