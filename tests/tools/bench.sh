@@ -290,14 +290,15 @@ bench_stun() {
 	stop
 }
 
+# With BENCH_SERVER=build/asan/fairlead or build/tsan/fairlead too: what these find is printed.
 # SOAK_S=600 seconds, SOAK_IDLE=10000 and SOAK_PAIRS=1000 clients that are well, SOAK_MBIT=100 between them.
 bench_soak() {
 	start_fairlead
 	timeout $((${SOAK_S:-600} + 400)) $on_load build/bench/relay --server "127.0.0.1:$https" --name fairlead \
 	    --pid "$pid" --soak "${SOAK_S:-600}" --idle "${SOAK_IDLE:-10000}" --pairs "${SOAK_PAIRS:-1000}" \
 	    --rate "${SOAK_MBIT:-100}" || echo "soak failed" >&2
-	grep -E 'level=error' "$dir/log" >&2
 	stop
+	grep -E -A 20 'level=error|Sanitizer' "$dir/log" >&2
 }
 
 bench_policy() {
