@@ -170,6 +170,7 @@ relay_main_run(struct relay_main *m, struct err_text *why)
 	if ((rc = worker_group_start(s->workers, why)) != ERR_OK)
 		return rc;
 	serve_cert_start(s);
+	serve_memory_start(s);
 	if ((rc = relay_link_start(m->link, why)) != ERR_OK)
 		return rc;
 	banner(m, s->cfg);

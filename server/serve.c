@@ -292,6 +292,7 @@ serve_run(struct serve *s, struct err_text *why)
 		return rc;
 	http_unix_serve(s->http, true);
 	serve_cert_start(s);
+	serve_memory_start(s);
 	notify_ready();
 	coordinator_run(s->coordinator);
 	if (s->has_failed)
@@ -326,6 +327,7 @@ serve_free(struct serve *s)
 		relay_stun_close(s->relay);
 	door_free(s->door);
 	relay_free(s->relay);
+	serve_memory_close(s);
 	serve_cert_close(s);
 	coordinator_free(s->coordinator);
 	worker_group_free(s->workers);

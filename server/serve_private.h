@@ -1,6 +1,6 @@
 /* What the parts of serve share: serve.c (order), serve_routes.c (paths), serve_cert.c
- * (certificate), serve_handover.c (graceful restart), serve_first.c (first key, banner). `fairlead
- * relay` (relay_main.c) is one without coord and http. */
+ * (certificate), serve_memory.c (giving back), serve_handover.c (graceful restart), serve_first.c
+ * (first key, banner). `fairlead relay` (relay_main.c) is one without coord and http. */
 #ifndef SERVER_SERVE_PRIVATE_H
 #define SERVER_SERVE_PRIVATE_H
 
@@ -38,7 +38,8 @@ struct serve {
 	struct door *door;
 	struct coordinator *coordinator;
 	struct acme *acme;			/* NULL: not by ACME */
-	struct event *cert_timer;
+	struct event *cert_timer, *memory_timer;
+	int64_t conns_peak, conns_before;	/* since memory was given back; a second ago */
 	struct coord *coord;
 	struct http *http;
 	struct backup *backup;
@@ -53,6 +54,10 @@ struct serve {
 
 /* serve_routes.c: which path goes where. Before the workers start. */
 void serve_routes(struct serve *s);
+
+/* serve_memory.c: looks after it as long as the loop runs. */
+void serve_memory_start(struct serve *s);
+void serve_memory_close(struct serve *s);
 
 /* serve_cert.c: the certificate that serves at the start. ERR_* with *why. */
 enum err serve_cert_open(struct serve *s, struct err_text *why) MUST_USE;

@@ -5,7 +5,7 @@
 #include "tests/bench/bench.h"
 #include "tests/bench/relay_bench.h"
 
-#define SETTLE_MS	1000		/* for the server to notice, and to give memory back */
+#define SETTLE_MS	3000		/* for the server to notice, and to give memory back */
 #define CONNECT_S	300
 
 /* Serves what comes (keep-alives) for a while. */
