@@ -359,3 +359,15 @@ json_w_time(struct json_writer *w, const char *name, int64_t unix_s)
 
 	json_w_str(w, name, clock_rfc3339(unix_s, text));
 }
+
+void
+json_w_prefixes(struct json_writer *w, const char *name, const struct net_prefix *v, unsigned n)
+{
+	char text[NET_TEXT_MAX];
+
+	json_w_arr_open(w, name);
+	for (unsigned i = 0; i < n; i++)
+		if (v[i].ip.family != 0)
+			json_w_str(w, NULL, net_prefix_put(&v[i], text));
+	json_w_arr_close(w);
+}

@@ -11,6 +11,7 @@
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "base/net.h"
 
 #define JSON_DEPTH_MAX 64	/* a deeper text is refused before jansson sees it */
 #define JSON_VALUES_MAX (64u << 10)	/* and one of more values: they are what parsing costs, 8 ms */
@@ -60,5 +61,7 @@ void json_w_null(struct json_writer *w, const char *name);
 void json_w_raw(struct json_writer *w, const char *name, const void *text, size_t n);
 /* RFC 3339; 0 is the clients' zero time. */
 void json_w_time(struct json_writer *w, const char *name, int64_t unix_s);
+/* An array of texts; prefixes of family 0 are left out. */
+void json_w_prefixes(struct json_writer *w, const char *name, const struct net_prefix *v, unsigned n);
 
 #endif

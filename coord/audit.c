@@ -309,18 +309,6 @@ audit_dns(struct txn *x, const struct actor *by, char *before_taken, char *after
 	a->after = after_taken;
 }
 
-static void
-prefixes_put(struct json_writer *w, const char *name, const struct net_prefix *v, unsigned n)
-{
-	char text[NET_TEXT_MAX];
-
-	json_w_arr_open(w, name);
-	for (unsigned i = 0; i < n; i++)
-		if (v[i].ip.family != 0)
-			json_w_str(w, NULL, net_prefix_put(&v[i], text));
-	json_w_arr_close(w);
-}
-
 static char *
 cluster_text(const struct cluster *c)
 {
@@ -332,8 +320,8 @@ cluster_text(const struct cluster *c)
 	json_w_init(&w, &b);
 	json_w_obj_open(&w, NULL);
 	json_w_str(&w, "tag", c->tag);
-	prefixes_put(&w, "ranges", c->range, CLUSTER_RANGES);
-	prefixes_put(&w, "lan", c->lan, c->n_lan);
+	json_w_prefixes(&w, "ranges", c->range, CLUSTER_RANGES);
+	json_w_prefixes(&w, "lan", c->lan, c->n_lan);
 	json_w_str(&w, "authKey", c->key_id);
 	json_w_obj_close(&w);
 	return take_text(&b);
@@ -364,7 +352,7 @@ conflict_text(const struct cluster_conflict *c)
 	json_w_str(&w, NULL, c->a);
 	json_w_str(&w, NULL, c->b);
 	json_w_arr_close(&w);
-	prefixes_put(&w, "prefixes", c->prefixes, c->n_prefixes);
+	json_w_prefixes(&w, "prefixes", c->prefixes, c->n_prefixes);
 	json_w_arr_open(&w, "nodes");
 	for (unsigned i = 0; i < c->n_nodes; i++)
 		json_w_int(&w, NULL, c->nodes[i]);

@@ -60,14 +60,8 @@ is_short_text(const json_t *v)
 static void
 put_routes(struct json_writer *w, const struct hostinfo *h)
 {
-	char text[NET_TEXT_MAX];
-
-	if (h->n_routable_ips == 0)
-		return;
-	json_w_arr_open(w, "RoutableIPs");
-	for (unsigned i = 0; i < h->n_routable_ips; i++)
-		json_w_str(w, NULL, net_prefix_put(&h->routable_ips[i], text));
-	json_w_arr_close(w);
+	if (h->n_routable_ips > 0)
+		json_w_prefixes(w, "RoutableIPs", h->routable_ips, h->n_routable_ips);
 }
 
 /* Peers look for peerapi services only; open ports of the host are nobody's business. */

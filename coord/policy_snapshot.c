@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/arena.h"
+#include "base/decimal.h"
 
 static void
 node_copy(struct policy_snapshot *s, struct policy_snapshot_node *to, const struct node *from)
@@ -105,15 +106,6 @@ policy_snapshot_world(const struct policy_snapshot *s, struct policy *p)
 	return w;
 }
 
-/* Decimal text of a node's id; 0: none. */
-static int64_t
-id_of(const char *text)
-{
-	size_t n = strlen(text);
-
-	return n > 0 && n < 17 && strspn(text, "0123456789") == n ? strtoll(text, NULL, 10) : 0;
-}
-
 const struct policy_snapshot_node *
 policy_snapshot_named(const struct policy_snapshot *s, const char *which)
 {
@@ -129,7 +121,7 @@ policy_snapshot_named(const struct policy_snapshot *s, const char *which)
 		    strlen(n->name) == label && strncasecmp(n->name, which, label) == 0)
 			return n;
 	}
-	return find(s, id_of(which));
+	return find(s, decimal_parse(which));
 }
 
 const char *

@@ -108,14 +108,10 @@ route_list_eq(const struct net_prefix *a, unsigned na, const struct net_prefix *
 void
 route_list_put(struct buf *b, const struct net_prefix *v, unsigned n)
 {
-	char text[NET_TEXT_MAX];
 	struct json_writer w;
 
 	json_w_init(&w, b);
-	json_w_arr_open(&w, NULL);
-	for (unsigned i = 0; i < n; i++)
-		json_w_str(&w, NULL, net_prefix_put(&v[i], text));
-	json_w_arr_close(&w);
+	json_w_prefixes(&w, NULL, v, n);
 }
 
 enum err

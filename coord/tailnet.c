@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/decimal.h"
 #include "base/log.h"
 #include "base/metrics.h"
 #include "coord/ipam.h"
@@ -250,22 +251,11 @@ tailnet_expiry_again(const struct tailnet *t, const struct node *old, bool is_ta
 	    tailnet_expiry_of_new(t, is_tagged, now_unix_s, asked_unix_s);
 }
 
-/* Decimal text -> number; -1: it is none. */
-static int64_t
-decimal(const char *s)
-{
-	size_t n = strlen(s);
-
-	if (n == 0 || n > 16 || strspn(s, "0123456789") != n)
-		return -1;
-	return strtoll(s, NULL, 10);
-}
-
 struct user *
 tailnet_user_find(struct tailnet *t, const char *name_or_id)
 {
 	char name[USER_NAME_MAX] = "";
-	int64_t id = decimal(name_or_id);
+	int64_t id = decimal_parse(name_or_id);
 	struct user *u = NULL;
 
 	if (strlen(name_or_id) < sizeof(name)) {
@@ -294,7 +284,7 @@ tailnet_node_find(struct tailnet *t, const char *which)
 	const char *domain = t->deps.cfg->dns.base_domain;
 	char name[DNS_LABEL_MAX] = "";
 	size_t n = strlen(which), label = strcspn(which, ".");
-	int64_t id = decimal(which);
+	int64_t id = decimal_parse(which);
 	struct net_ip ip;
 	struct node *found;
 

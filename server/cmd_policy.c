@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/decimal.h"
 #include "base/json.h"
 #include "server/cli.h"
 #include "server/cmd.h"
@@ -45,14 +46,14 @@ body_of(const char *path)
 static bool
 number_parse(const char *text, int64_t *out)
 {
-	size_t n = strlen(text);
+	int64_t v = decimal_parse(text);
 
-	if (n > 0 && n < 16 && strspn(text, "0123456789") == n) {
-		*out = strtoll(text, NULL, 10);
-		return true;
+	if (v < 0) {
+		cli_fail("\"%.60s\" is no version: a number, as fairlead policy history lists them", text);
+		return false;
 	}
-	cli_fail("\"%.60s\" is no version: a number, as fairlead policy history lists them", text);
-	return false;
+	*out = v;
+	return true;
 }
 
 /* The flags of saving into the body, which it returns. NULL: said, and dropped. */

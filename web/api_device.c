@@ -136,16 +136,8 @@ static const struct {
 void
 api_device_put_routes(const struct node *n, struct json_writer *w)
 {
-	char text[NET_TEXT_MAX];
-
-	json_w_arr_open(w, "advertisedRoutes");
-	for (unsigned i = 0; i < n->host->n_routable_ips; i++)
-		json_w_str(w, NULL, net_prefix_put(&n->host->routable_ips[i], text));
-	json_w_arr_close(w);
-	json_w_arr_open(w, "enabledRoutes");
-	for (unsigned i = 0; i < n->n_approved; i++)
-		json_w_str(w, NULL, net_prefix_put(&n->approved[i], text));
-	json_w_arr_close(w);
+	json_w_prefixes(w, "advertisedRoutes", n->host->routable_ips, n->host->n_routable_ips);
+	json_w_prefixes(w, "enabledRoutes", n->approved, n->n_approved);
 }
 
 static void

@@ -6,6 +6,7 @@
 #include <strings.h>
 
 #include "base/clock.h"
+#include "base/decimal.h"
 #include "web/api.h"
 #include "web/api_device.h"
 #include "web/creds.h"
@@ -82,8 +83,7 @@ static const struct node *
 device_of(struct http_req *q)
 {
 	const char *text = q->params[0];
-	size_t n = strlen(text);
-	int64_t id = n > 0 && n < 19 && strspn(text, "0123456789") == n ? strtoll(text, NULL, 10) : 0;
+	int64_t id = decimal_parse(text);
 	const struct node *node = map_find(&flapi_tailnet(q)->nodes, &id);
 
 	if (node == NULL)

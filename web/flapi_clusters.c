@@ -17,18 +17,6 @@
 
 /* --- what is shown ---------------------------------------------------------------------------- */
 
-static void
-put_prefixes(struct json_writer *w, const char *name, const struct net_prefix *v, unsigned n)
-{
-	char text[NET_TEXT_MAX];
-
-	json_w_arr_open(w, name);
-	for (unsigned i = 0; i < n; i++)
-		if (v[i].ip.family != 0)
-			json_w_str(w, NULL, net_prefix_put(&v[i], text));
-	json_w_arr_close(w);
-}
-
 /* Members of a record. */
 static void
 put_record(const struct cluster *c, struct json_writer *w)
@@ -36,9 +24,9 @@ put_record(const struct cluster *c, struct json_writer *w)
 	json_w_str(w, "name", c->name);
 	json_w_str(w, "tag", c->tag);
 	json_w_bool(w, "recorded", true);
-	put_prefixes(w, "podCIDRs", &c->range[CLUSTER_POD4], 2);
-	put_prefixes(w, "serviceCIDRs", &c->range[CLUSTER_SERVICE4], 2);
-	put_prefixes(w, "lanPrefixes", c->lan, c->n_lan);
+	json_w_prefixes(w, "podCIDRs", &c->range[CLUSTER_POD4], 2);
+	json_w_prefixes(w, "serviceCIDRs", &c->range[CLUSTER_SERVICE4], 2);
+	json_w_prefixes(w, "lanPrefixes", c->lan, c->n_lan);
 	json_w_str(w, "keyId", c->key_id);
 	flapi_time(w, "created", c->created_unix_s);
 }
@@ -55,12 +43,12 @@ put_view(const struct cluster_view *v, struct json_writer *w)
 		json_w_str(w, "name", v->name);
 		json_w_str(w, "tag", v->tag);
 		json_w_bool(w, "recorded", false);
-		put_prefixes(w, "podCIDRs", none.range, CLUSTER_RANGES);
-		put_prefixes(w, "serviceCIDRs", none.range, CLUSTER_RANGES);
-		put_prefixes(w, "lanPrefixes", none.lan, 0);
+		json_w_prefixes(w, "podCIDRs", none.range, CLUSTER_RANGES);
+		json_w_prefixes(w, "serviceCIDRs", none.range, CLUSTER_RANGES);
+		json_w_prefixes(w, "lanPrefixes", none.lan, 0);
 		json_w_null(w, "created");
 	}
-	put_prefixes(w, "routes", v->routes, v->n_routes);
+	json_w_prefixes(w, "routes", v->routes, v->n_routes);
 	json_w_int(w, "routesLeftOff", v->n_routes_left_off);
 	json_w_int(w, "nodes", v->n_nodes);
 	json_w_int(w, "nodesOnline", v->n_online);
@@ -80,7 +68,7 @@ put_conflict(struct tailnet *t, const struct cluster_conflict *c, struct json_wr
 	json_w_str(w, NULL, c->a);
 	json_w_str(w, NULL, c->b);
 	json_w_arr_close(w);
-	put_prefixes(w, "prefixes", c->prefixes, c->n_prefixes);
+	json_w_prefixes(w, "prefixes", c->prefixes, c->n_prefixes);
 	json_w_int(w, "prefixesLeftOff", c->n_prefixes_left_off);
 	json_w_arr_open(w, "nodes");
 	for (unsigned i = 0; i < c->n_nodes; i++) {

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/decimal.h"
 #include "web/flapi.h"
 #include "web/policy_reply.h"
 
@@ -72,15 +73,15 @@ static bool
 number_take(struct http_req *q, const struct form *f, const char *name, int64_t *out)
 {
 	const char *text = form_get(f, name);
-	size_t n = text != NULL ? strlen(text) : 0;
+	int64_t v;
 
-	if (n == 0)
+	if (text == NULL || *text == '\0')
 		return true;
-	if (n > 15 || strspn(text, "0123456789") != n) {
+	if ((v = decimal_parse(text)) < 0) {
 		http_reply_error(q, 400, "%s must be a whole number", name);
 		return false;
 	}
-	*out = strtoll(text, NULL, 10);
+	*out = v;
 	return true;
 }
 
@@ -121,8 +122,7 @@ version_get(struct http_req *q)
 	struct buf b = { .len = 0 }, text = { .len = 0 };
 	struct err_text why = { "" };
 	struct json_writer w;
-	size_t n = strlen(which);
-	int64_t version = n > 0 && n < 16 && strspn(which, "0123456789") == n ? strtoll(which, NULL, 10) : -1;
+	int64_t version = decimal_parse(which);
 	enum err rc = policies_read_text(coord_policies(q->coord), version, &text, &why);
 
 	if (rc == ERR_OK) {

@@ -177,10 +177,13 @@ test_get(void **state)
 static void
 test_writer(void **state)
 {
+	struct net_prefix nets[3] = { { .bits = 0 } };
 	struct buf b = { 0 };
 	struct json_writer w;
 
 	(void)state;
+	assert_int_equal(net_prefix_parse("10.1.0.0/16", 11, &nets[0]), ERR_OK);
+	assert_int_equal(net_prefix_parse("fd00::/8", 8, &nets[2]), ERR_OK);
 	json_w_init(&w, &b);
 	json_w_obj_open(&w, NULL);
 	json_w_obj_open(&w, "empty");
@@ -204,12 +207,14 @@ test_writer(void **state)
 	json_w_raw(&w, "raw", "{\"x\":1}", 7);
 	json_w_time(&w, "at", 1795464097);
 	json_w_time(&w, "never", 0);
+	json_w_prefixes(&w, "nets", nets, COUNT_OF(nets));
+	json_w_prefixes(&w, "no nets", NULL, 0);
 	json_w_obj_close(&w);
 	assert_string_equal(buf_cstr(&b),
 	    "{\"empty\":{},\"list\":[[],0,-9223372036854775808,9223372036854775807,\"s\","
 	    "{\"t\":true,\"f\":false}],\"n\\\"ame\":null,\"none\":\"\",\"part\":\"abc\","
 	    "\"nothing\":\"\",\"raw\":{\"x\":1},\"at\":\"2026-11-23T20:01:37Z\","
-	    "\"never\":\"0001-01-01T00:00:00Z\"}");
+	    "\"never\":\"0001-01-01T00:00:00Z\",\"nets\":[\"10.1.0.0/16\",\"fd00::/8\"],\"no nets\":[]}");
 	buf_fini(&b);
 }
 
