@@ -3,6 +3,7 @@ import { computed, signal } from '@preact/signals'
 import { API, API_V2, ApiError, get, messageOf, onSignedOut, request } from './api'
 import { plural } from './lib/format'
 import { clustersOf, linesOf, type ClusterLines, type Clusters } from './lib/clusters'
+import { quotaOf, quotasOf, type Quota } from './lib/quotas'
 import { Collection, keyOf, loginOf, machineOf, settingsOf, sshOf, time } from './lib/merge'
 import type { Key, Login, Machine, Settings, SSHCheck } from './lib/model'
 import { isAmiss, noticeOf, type PolicyNotice, type PolicyStatus } from './lib/policy'
@@ -106,6 +107,8 @@ export async function signOut() {
 	settingsAsked = false
 	clusters.value = null
 	clustersWanted = false
+	quotas.value = null
+	quotasWanted = false
 	status.value = null
 	policy.value = null
 	policySeen = ''
@@ -307,6 +310,38 @@ export function watchClusters() {
 	return () => { clustersWanted = false }
 }
 
+// null: not known yet.
+export const quotas = signal<Quota[] | null>(null)
+export const quotasError = signal('')
+let quotasWanted = false
+
+export async function fetchQuotas() {
+	try {
+		quotas.value = quotasOf(await get<Json>(`${API}/quotas`))
+		quotasError.value = ''
+	} catch (e) {
+		quotasError.value = messageOf(e)
+	}
+}
+
+// While the page is open; returns what ends that.
+export function watchQuotas() {
+	quotasWanted = true
+	void fetchQuotas()
+	return () => { quotasWanted = false }
+}
+
+const quotaPath = (subject: string) => `${API}/quotas/${encodeURIComponent(subject)}`
+export async function setQuota(subject: string, rate: string): Promise<Quota> {
+	const q = quotaOf(await request<Json>('PUT', quotaPath(subject), { rate }))
+	await fetchQuotas()
+	return q
+}
+export async function unsetQuota(subject: string) {
+	await request('DELETE', quotaPath(subject))
+	await fetchQuotas()
+}
+
 export interface NewCluster {
 	name: string
 	podCIDRs?: string[]
@@ -416,6 +451,7 @@ export async function rollbackPolicy(version: number, ifVersion: number) {
 export function refetch() {
 	if (status.value) void loadStatus()
 	if (clustersWanted) void fetchClusters()
+	if (quotasWanted) void fetchQuotas()
 	for (const list of everyList) list.refetch()
 	if (settingsAsked) void fetchSettings()
 }
@@ -475,6 +511,9 @@ function onServerEvent(event: ServerEvent) {
 	case 'cluster':
 		if (clustersWanted) void fetchClusters()
 		break
+	case 'quota':
+		if (quotasWanted) void fetchQuotas()
+		break
 	case 'reset':
 		refetch()
 		break
@@ -484,6 +523,7 @@ function onServerEvent(event: ServerEvent) {
 		for (const list of everyList) if (list.error.value) list.refetch()
 		if (settingsError.value) void fetchSettings()
 		if (clustersWanted && clustersError.value) void fetchClusters()
+		if (quotasWanted && quotasError.value) void fetchQuotas()
 		if (session.value && typeof j.version === 'string' && j.version !== session.value.version) newerServer.value = true
 		break
 	}

@@ -1,5 +1,5 @@
 // Audit records as sentences. Pure.
-import { date } from './format'
+import { date, rate } from './format'
 
 export interface Change {
 	what: string
@@ -17,6 +17,7 @@ const verbs: Record<string, [string, string]> = {
 	ip: ['changed its address', 'changed the address of'], use: ['used it', 'used'], reject: ['rejected it', 'rejected'],
 	deauthorize: ['took its approval back', 'took back the approval of'], change: ['changed them', 'changed the'],
 	routes: ['changed its approved routes', 'changed the approved routes of'],
+	unset: ['took it away', 'took away'],
 	expiring: ['has a key that expires soon', 'has a key that expires soon'],
 }
 // What machines do themselves; who let them is the means.
@@ -31,12 +32,13 @@ const relayVerbs: Record<string, string> = {
 const members: Record<string, string> = {
 	name: 'name', tags: 'tags', keyExpiry: 'key expiry', ip4: 'address', role: 'role', displayName: 'full name', description: 'description',
 	devices_need_approval: 'device approval', key_days: 'days of keys', refuse_cluster_overlap: 'refusal of overlaps', disable_cgnat_drop_rule: 'other 100.64.0.0/10',
-	code: 'code', ranges: 'ranges', lan: 'networks', approvedRoutes: 'routes',
+	code: 'code', ranges: 'ranges', lan: 'networks', approvedRoutes: 'routes', bytesPerSecond: 'rate',
 }
 
 const shown = (v: unknown, name: string): string => {
 	if (['devices_need_approval', 'refuse_cluster_overlap', 'disable_cgnat_drop_rule'].includes(name)) return v ? 'on' : 'off'
 	if (name === 'key_days') return v === 0 ? 'never' : v === -1 ? 'as configured' : String(v)
+	if (name === 'bytesPerSecond') return v ? rate(Number(v)) : 'no limit'
 	if (Array.isArray(v)) return v.length ? v.join(' ') : 'none'
 	const text = v === null || v === undefined ? '' : String(v)
 	if (/^0001-/.test(text)) return 'never'
@@ -44,8 +46,15 @@ const shown = (v: unknown, name: string): string => {
 	return text || 'none'
 }
 
+// "quota node 7" -> "the quota of edge-1".
+function quotaName(object: string, nameNow: (object: string) => string | undefined): string {
+	const subject = object.slice('quota '.length)
+	return subject === 'default' ? 'the default quota' : `the quota of ${nameNow(subject) ?? subject}`
+}
+
 // The name of the object, as the record has it, else as it is called now, else "node 7".
 export function objectName(c: Change, nameNow: (object: string) => string | undefined = () => undefined): string {
+	if (c.object.startsWith('quota ')) return quotaName(c.object, nameNow)
 	const name = c.after?.name ?? c.before?.name ?? nameNow(c.object) ?? c.after?.description ?? c.before?.hostname
 	return typeof name === 'string' && name ? name : c.object
 }

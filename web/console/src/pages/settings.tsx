@@ -8,6 +8,7 @@ import { time } from '../lib/merge'
 import { fetchSettings, fetchStatus, saveSettings, session, settings, settingsBy, settingsError, toast, wantSettings, whyNot, type ServerStatus } from '../state'
 import { Banner, Skeleton } from '../ui/basics'
 import { PageHead } from './page-head'
+import { Quotas } from './quotas'
 
 type Saved = Omit<Settings, 'keyDaysConfigured'>
 
@@ -233,6 +234,7 @@ export function SettingsPage() {
 						) : <p>{cgnatText(s.disableCgnatDropRule)}.</p>}
 					</section>
 					{!may && <p class="why">Needs admin to change.</p>}
+					<Quotas />
 					<section aria-labelledby="server">
 						<h2 id="server">Server</h2>
 						<Server />
