@@ -13,18 +13,8 @@
 	    " key_id = ?9, created_unix_s = ?10 WHERE tailnet_id = ?1 AND name = ?2") \
 	X(DEL, "DELETE FROM clusters WHERE tailnet_id = ?1 AND name = ?2")
 
-enum statement {
-#define X(name, sql) Q_##name,
-	STATEMENT_TABLE(X)
-#undef X
-	Q_COUNT
-};
-
-static const char *const sql_of[] = {
-#define X(name, sql) [Q_##name] = sql,
-	STATEMENT_TABLE(X)
-#undef X
-};
+enum statement { STATEMENT_TABLE(STORE_STMT_ID) Q_COUNT };
+static const char *const sql_of[] = { STATEMENT_TABLE(STORE_STMT_SQL) };
 
 enum err
 store_cluster_init(struct store_stmt *s, struct store_conn *conn, struct err_text *why)

@@ -18,18 +18,8 @@
 	X(PRUNE_AUDIT, "DELETE FROM audit WHERE id IN (SELECT id FROM audit WHERE tailnet_id = ?1" \
 	    " AND at_unix_s < ?2 ORDER BY at_unix_s LIMIT 2000)")
 
-enum statement {
-#define X(name, sql) Q_##name,
-	STATEMENT_TABLE(X)
-#undef X
-	Q_COUNT
-};
-
-static const char *const sql_of[] = {
-#define X(name, sql) [Q_##name] = sql,
-	STATEMENT_TABLE(X)
-#undef X
-};
+enum statement { STATEMENT_TABLE(STORE_STMT_ID) Q_COUNT };
+static const char *const sql_of[] = { STATEMENT_TABLE(STORE_STMT_SQL) };
 
 enum err
 store_cred_init(struct store_stmt *s, struct store_conn *conn, struct err_text *why)

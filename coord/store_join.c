@@ -20,18 +20,8 @@
 	    " SELECT tailnet_id, ip6, ?3 FROM nodes WHERE tailnet_id = ?1 AND id = ?2 AND ip6 <> ?4") \
 	X(NODE_IP, "UPDATE nodes SET ip4 = ?3, ip6 = ?4 WHERE tailnet_id = ?1 AND id = ?2")
 
-enum statement {
-#define X(name, sql) Q_##name,
-	STATEMENT_TABLE(X)
-#undef X
-	Q_COUNT
-};
-
-static const char *const sql_of[] = {
-#define X(name, sql) [Q_##name] = sql,
-	STATEMENT_TABLE(X)
-#undef X
-};
+enum statement { STATEMENT_TABLE(STORE_STMT_ID) Q_COUNT };
+static const char *const sql_of[] = { STATEMENT_TABLE(STORE_STMT_SQL) };
 
 enum err
 store_join_init(struct store_stmt *s, struct store_conn *conn, struct err_text *why)

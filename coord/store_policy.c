@@ -7,18 +7,8 @@
 	    " reverts_to, text) VALUES (?,?,?,?,?,?,?,?)") \
 	X(CONFIRM, "UPDATE policies SET confirm_by_unix_s = 0 WHERE tailnet_id = ?1 AND version = ?2")
 
-enum statement {
-#define X(name, sql) Q_##name,
-	STATEMENT_TABLE(X)
-#undef X
-	Q_COUNT
-};
-
-static const char *const sql_of[] = {
-#define X(name, sql) [Q_##name] = sql,
-	STATEMENT_TABLE(X)
-#undef X
-};
+enum statement { STATEMENT_TABLE(STORE_STMT_ID) Q_COUNT };
+static const char *const sql_of[] = { STATEMENT_TABLE(STORE_STMT_SQL) };
 
 enum err
 store_policy_init(struct store_stmt *s, struct store_conn *conn, struct err_text *why)

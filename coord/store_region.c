@@ -20,18 +20,8 @@
 	    " WHERE tailnet_id = ?1 AND name = ?2") \
 	X(RELAY_DEL, "DELETE FROM relays WHERE tailnet_id = ?1 AND name = ?2")
 
-enum statement {
-#define X(name, sql) Q_##name,
-	STATEMENT_TABLE(X)
-#undef X
-	Q_COUNT
-};
-
-static const char *const sql_of[] = {
-#define X(name, sql) [Q_##name] = sql,
-	STATEMENT_TABLE(X)
-#undef X
-};
+enum statement { STATEMENT_TABLE(STORE_STMT_ID) Q_COUNT };
+static const char *const sql_of[] = { STATEMENT_TABLE(STORE_STMT_SQL) };
 
 enum err
 store_region_init(struct store_stmt *s, struct store_conn *conn, struct err_text *why)

@@ -60,18 +60,8 @@
 	X(AUDIT, "INSERT INTO audit (tailnet_id, at_unix_s, actor, source, what, target, before," \
 	    " after) VALUES (?,?,?,?,?,?,?,?)")
 
-enum statement {
-#define X(name, sql) Q_##name,
-	STATEMENT_TABLE(X)
-#undef X
-	Q_COUNT
-};
-
-static const char *const sql_of[] = {
-#define X(name, sql) [Q_##name] = sql,
-	STATEMENT_TABLE(X)
-#undef X
-};
+enum statement { STATEMENT_TABLE(STORE_STMT_ID) Q_COUNT };
+static const char *const sql_of[] = { STATEMENT_TABLE(STORE_STMT_SQL) };
 
 #define STORE_SQL_MAGIC 0x5a1c0001u
 

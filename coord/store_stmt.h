@@ -31,6 +31,10 @@ struct store_stmt {
 	int arg;			/* bound last */
 };
 
+/* A set is a table of X(name, SQL): its enum, and its array for store_stmt_init. */
+#define STORE_STMT_ID(name, sql)	Q_##name,
+#define STORE_STMT_SQL(name, sql)	[Q_##name] = sql,
+
 /* ERR_IO with *why: the database is of another form. _fini in any case. */
 enum err store_stmt_init(struct store_stmt *s, struct store_conn *conn, const char *const *sql,
 	unsigned n, struct err_text *why) MUST_USE;
