@@ -48,9 +48,9 @@ struct tailnet_deps {
 	void *arg;
 	void (*admit)(void *arg, const struct node_key *key);	/* relay may serve it */
 	void (*expel)(void *arg, const struct node_key *key);
-	bool (*is_relayed)(void *arg, const struct node_key *key);	/* is connected to the relay */
+	void *relay_arg;		/* of the next two; arg may be somebody's in between */
+	bool (*is_relayed)(void *relay_arg, const struct node_key *key);	/* is connected to the relay */
 	const struct tailnet_quota_ops *quota_ops;	/* see tailnet_quota.h; NULL: quotas limit nobody */
-	void *quota_arg;		/* of quota_ops */
 	const char *derp_host;		/* host or IP literal that clients reach us by */
 	const char *derp_pin;		/* "sha256-raw:…", or NULL with a certificate clients trust */
 	uint16_t derp_port, stun_port, http_port;	/* 0: none */

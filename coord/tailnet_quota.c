@@ -210,7 +210,7 @@ follow(struct tailnet *t, const struct node *n, bool is_forced)
 	memcpy(c->list, list, count * sizeof(*list));
 	c->n = count;
 	if (is_other || is_forced)
-		t->deps.quota_ops->charge(t->deps.quota_arg, &n->node_key, list, count);
+		t->deps.quota_ops->charge(t->deps.relay_arg, &n->node_key, list, count);
 	if (count == 0)
 		charged_free(t, c);
 }

@@ -50,7 +50,7 @@ silent_put(struct json_writer *w, const struct tailnet *t)
 	json_w_arr_open(w, "silentNodes");
 	while ((n = map_next(&t->nodes, &at)) != NULL) {
 		if (n->is_online || now - n->last_seen_unix_s < SILENT_S ||
-		    !t->deps.is_relayed(t->deps.arg, &n->node_key))
+		    !t->deps.is_relayed(t->deps.relay_arg, &n->node_key))
 			continue;
 		if (++count <= SILENT_MAX)
 			json_w_str(w, NULL, n->name);

@@ -764,3 +764,27 @@ func TestDoctorUsage(t *testing.T) {
 	d := runDoctor(t, []string{"FAIRLEAD_CONFIG=" + bad}, serverBinary(t), "doctor", "--socket", "/nowhere")
 	d.want("fail", "config", "config.yaml")
 }
+
+// A node that relays and holds no map stream is named once that has lasted; one that is merely away is not.
+func TestDoctorSilentNodes(t *testing.T) {
+	t.Parallel()
+	s := startServer(t)
+	silent, away := newLightNode(s, "silent"), newLightNode(s, "away")
+	for _, n := range []*lightNode{silent, away} {
+		if err := n.join(ctxFor(t, 10*time.Second), s.newKey().Key); err != nil {
+			t.Fatal(err)
+		}
+		n.close()
+	}
+	s.stop()
+	sqlite(t, filepath.Join(s.dir, "fairlead.db"), "update node_state set is_online = 0, last_seen_unix_s = last_seen_unix_s - 1000;")
+	s.start()
+	plainClient(t, fmt.Sprintf("http://127.0.0.1:%d/derp", s.http), silent.node)
+	d := s.doctor("--only", "silent-nodes")
+	d.want("warn", "silent-nodes", "silent")
+	for _, check := range d.Checks {
+		if strings.Contains(check.Found, "away") {
+			t.Errorf("a node that is away is named: %+v", check)
+		}
+	}
+}
