@@ -61,6 +61,7 @@ func (g *gate) shut() {
 }
 
 func TestRebootWithoutControl(t *testing.T) {
+	t.Parallel()
 	s := newServer(t)
 	g := newGate(t, fmt.Sprintf("127.0.0.1:%d", s.http))
 	direct := s.url

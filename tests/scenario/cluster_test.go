@@ -291,6 +291,7 @@ func TestClusterOverlapRefused(t *testing.T) {
 // In the kernels of two machines behind NATs, with the commands that K3s runs: pods reach pods with their own addresses,
 // under a policy that allows nothing else. Stopping and starting K3s everywhere deletes and renumbers nothing.
 func TestClusterPods(t *testing.T) {
+	t.Parallel()
 	l := newLab(t, false)
 	s := l.server
 	s.setPolicy(ownOnly)

@@ -105,6 +105,7 @@ const relayGrant = `{"src": ["autogroup:member"], "dst": ["tag:relay"], "app": {
 
 // Two machines behind NATs between which no UDP passes, and one that both reach.
 func TestFeaturesOfClients(t *testing.T) {
+	t.Parallel()
 	l := newLab(t, false)
 	s := l.server
 	s.setPolicy(fmt.Sprintf(featurePolicy, ""))

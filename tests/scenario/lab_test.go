@@ -18,6 +18,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -86,9 +87,11 @@ func sweep(t *testing.T) {
 	}
 }
 
+var netnsCount atomic.Int32 // labs stand beside each other
+
 func newNetns(t *testing.T, name string) string {
 	t.Helper()
-	name = fmt.Sprintf("fl%d-%s", os.Getpid(), name)
+	name = fmt.Sprintf("fl%d-%d-%s", os.Getpid(), netnsCount.Add(1), name)
 	run(t, "", "ip", "netns", "add", name)
 	t.Cleanup(func() { run(t, "", "ip", "netns", "delete", name) })
 	run(t, "", "ip", "-n", name, "link", "set", "lo", "up")

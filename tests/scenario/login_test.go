@@ -566,6 +566,7 @@ func TestEphemeral(t *testing.T) {
 
 // A real client that is told 429 comes again by itself, and joins.
 func TestBusyServer(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, "--limits-register-fail-per-min", "6")
 	for range 6 { // uses up what this address may be refused
 		n := newLightNode(s, "noise")

@@ -4,12 +4,14 @@ package scenario
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -22,21 +24,29 @@ const clientTags = "ts_omit_aws,ts_omit_bird,ts_omit_kube,ts_omit_completion,ts_
 // clientPrograms builds tailscaled and tailscale and returns their directory.
 func clientPrograms(t *testing.T) string {
 	t.Helper()
-	dir, err := filepath.Abs(".cache")
+	dir, err := builtClients()
 	if err != nil {
 		t.Fatal(err)
 	}
+	return dir
+}
+
+var builtClients = sync.OnceValues(func() (string, error) {
+	dir, err := filepath.Abs(".cache")
+	if err != nil {
+		return "", err
+	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
-		t.Fatal(err)
+		return "", err
 	}
 	cmd := exec.Command("go", "build", "-tags", clientTags, "-o", dir+"/",
 		"tailscale.com/cmd/tailscaled", "tailscale.com/cmd/tailscale")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("cannot build the clients: %v\n%s", err, out)
+		return "", fmt.Errorf("cannot build the clients: %v\n%s", err, out)
 	}
-	return dir
-}
+	return dir, nil
+})
 
 // natNode is a machine behind a NAT: tailscaled in namespaces of its own.
 type natNode struct {
@@ -163,6 +173,7 @@ func (s *server) joinLine() string {
 }
 
 func TestTwoNATsRelayOnly(t *testing.T) {
+	t.Parallel()
 	l := newLab(t, true)
 	line := l.server.joinLine()
 	if !strings.Contains(line, "--login-server=http://"+labServerIP+" ") {
@@ -211,6 +222,7 @@ func TestTwoNATsRelayOnly(t *testing.T) {
 }
 
 func TestTwoNATsWithUDP(t *testing.T) {
+	t.Parallel()
 	l := newLab(t, false)
 	line := l.server.joinLine()
 	a := startNatNode(t, l, l.nodes[0], "alpha")

@@ -129,6 +129,7 @@ func podsBehindNodes(t *testing.T, policy string, isByHand bool) {
 // The same policy in kernels: packets of pods keep the pods' addresses. Who is not of the cluster sends to it in vain, also
 // with a route of its own making; so does a node of the cluster from an address that is no pod's.
 func TestPolicyK3sPodsInKernel(t *testing.T) {
+	t.Parallel()
 	l := newLab(t, false)
 	s := l.server
 	s.setPolicy(k3sPolicy)
@@ -181,6 +182,7 @@ func TestPolicyK3sPodsInKernel(t *testing.T) {
 // K3s's other way, --flannel-iface=tailscale0: flannel's VXLAN between the nodes' addresses, with the pods inside; the same
 // policy lets it through, no route is advertised.
 func TestPolicyK3sFlannel(t *testing.T) {
+	t.Parallel()
 	l := newLab(t, false)
 	s := l.server
 	s.setPolicy(k3sPolicy)

@@ -435,6 +435,7 @@ func (l *routerLab) reach(t *testing.T, within time.Duration) time.Duration {
 }
 
 func TestRouterFailover(t *testing.T) {
+	t.Parallel()
 	l := newRouterLab(t)
 	t.Logf("first ping after %v", l.reach(t, 10*time.Second))
 	if p := l.primary(); p != "r1" {
@@ -484,6 +485,7 @@ func TestRouterFailover(t *testing.T) {
 
 // Packets, not only routes: out through an exit node, and to a network that several sites have, by 4via6.
 func TestExitNodeAndSitesCarryPackets(t *testing.T) {
+	t.Parallel()
 	l := newRouterLab(t)
 	s := l.server
 	const outside = "198.51.100.10"
