@@ -383,6 +383,7 @@ func (c *composed) confined() {
 }
 
 func TestContainer(t *testing.T) {
+	t.Parallel()
 	e := startEngine(t)
 	begin := time.Now()
 	e.base("debian:bookworm-slim")

@@ -82,7 +82,7 @@ go_scenarios() { # go_scenarios LOG arguments of go test...
 	log=$1
 	shift
 	(cd tests/scenario && GOFLAGS=-buildvcs=false GOTOOLCHAIN=local "$go" test -count=1 -timeout 20m -v \
-		-parallel 4 "$@" .) >"$log" 2>&1
+		-parallel 6 "$@" .) >"$log" 2>&1
 }
 
 # Scenarios measure real time on machines that others may use too. At most three that failed get a second
@@ -162,7 +162,7 @@ fuzz_stage() {
 		return
 	fi
 	n=$(find tests/fuzz -name 'fuzz_*.c' | wc -l)
-	total=${FUZZ_TOTAL_S:-$([ -n "${CI:-}" ] && echo 180 || echo 45)}
+	total=${FUZZ_TOTAL_S:-$([ -n "${CI:-}" ] && echo 120 || echo 45)}
 	each=$(((total + n - 1) / n))
 	if ! build_or_fail fuzz SAN=fuzz fuzz-build; then
 		return
