@@ -109,9 +109,9 @@ func TestFeaturesOfClients(t *testing.T) {
 	l := newLab(t, false)
 	s := l.server
 	s.setPolicy(fmt.Sprintf(featurePolicy, ""))
-	for i, ns := range l.nodes {
-		run(t, "", "ip", "netns", "exec", strings.Replace(ns, "node-", "nat-", 1), "nft", "add", "rule", "ip", "filter",
-			"forward", "ip", "daddr", labNATIPs[1-i], "meta", "l4proto", "udp", "drop")
+	for i, nat := range l.nats {
+		run(t, "", "ip", "netns", "exec", nat, "nft", "add", "rule", "ip", "filter", "forward",
+			"ip", "daddr", labNATIPs[1-i], "meta", "l4proto", "udp", "drop")
 	}
 	up := "tailscale up --timeout=40s --login-server=http://" + labServerIP + " --authkey="
 	key := s.newKey("--reusable").Key

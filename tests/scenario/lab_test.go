@@ -38,6 +38,7 @@ type lab struct {
 	clients string // directory of tailscaled and tailscale
 	core    string // names of the namespaces
 	nodes   [2]string
+	nats    [2]string // in front of them
 }
 
 // needRoot skips where namespaces cannot be made, but not in CI.
@@ -161,6 +162,7 @@ func newLab(t *testing.T, isUDPDropped bool) *lab {
 	l.attach(t, srv, "eth0", labServerIP)
 	for i, name := range []string{"a", "b"} {
 		nat, node := newNetns(t, "nat-"+name), newNetns(t, "node-"+name)
+		l.nats[i] = nat
 		l.attach(t, nat, "wan", labNATIPs[i])
 		wire(t, nat, "lan", node, "eth0")
 		lan := fmt.Sprintf("192.168.%d.", 11+i)
