@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "coord/policy_parse.h"
+#include "coord/tag.h"
 
 #define K(kind) (1u << POLICY_SEL_##kind)
 #define PEOPLE (K(USER) | K(GROUP) | K(DOMAIN) | K(ROLE) | K(MEMBER))
@@ -336,6 +337,11 @@ policy_parse_sel(struct policy_parser *s, enum policy_place place, const char *t
 	}
 	bool may_be_set = (places[place].kinds & K(SET)) != 0;
 	bool is_free_tag = sel->kind == POLICY_SEL_TAG && !s->p->has_tag_owners;
+	if (is_free_tag && !tag_is_valid(sel->tag)) {
+		(void)err_say(why, ERR_INVAL, "\"%.200s\" is no tag: tag names start with a letter and "
+		    "have letters, digits and '-'", text);
+		return POLICY_NONE;
+	}
 	if (s->is_sel_undefined[i] && !is_free_tag && (sel->kind != POLICY_SEL_SET || may_be_set)) {
 		(void)say_undefined(place, sel, why);
 		return POLICY_NONE;

@@ -140,6 +140,24 @@ test_names(void **state)
 	CHECK_ALL("", cases, "");
 }
 
+/* Any tag may be meant where there are no owners, but it must be one that a device could bear. */
+static void
+test_tags_without_owners(void **state)
+{
+	static const struct text_case cases[] = {
+		{ "{\"acls\":[{\"action\":\"accept\",\"src\":[\"tag:k3s\"],\"dst\":[\"tag:k3s:*\"]}]}", NULL },
+		{ "{\"acls\":[{\"action\":\"accept\",\"src\":[\"tag:k3s:*\"],\"dst\":[\"tag:k3s:*\"]}]}",
+		  "line 1, column 36: \"tag:k3s:*\" is no tag: tag names start with a letter and have "
+		  "letters, digits and '-'" },
+		{ "{\"grants\":[{\"src\":[\"tag:a\"],\"dst\":[\"tag:a_b\"],\"ip\":[\"*\"]}]}",
+		  "*\"tag:a_b\" is no tag" },
+		{ "{\"autoApprovers\":{\"exitNode\":[\"tag:9\"]}}", "*\"tag:9\" is no tag" },
+	};
+
+	(void)state;
+	CHECK_ALL("", cases, "");
+}
+
 static void
 test_sources(void **state)
 {
@@ -421,6 +439,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_top),
 		cmocka_unit_test(test_names),
+		cmocka_unit_test(test_tags_without_owners),
 		cmocka_unit_test(test_sources),
 		cmocka_unit_test(test_acl_destinations),
 		cmocka_unit_test(test_acls),
