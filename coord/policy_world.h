@@ -163,8 +163,8 @@ bool policy_class_meets(const struct policy_world *w, const struct policy_class 
 /* As given to policy_world_new. */
 const char *policy_world_server_url(const struct policy_world *w);
 
-/* All addresses that a selector stands for now, as a source (is_source: "*" has subnet routes
- * too). Adds to out. */
+/* All addresses that a selector stands for with the nodes that have joined, as a source (is_source:
+ * "*" has subnet routes too). Adds to out. */
 void policy_world_resolve(struct policy_world *w, uint32_t sel, bool is_source, struct ipset *out);
 /* Is an address of the node in one of the list's selectors? */
 bool policy_world_any_has(const struct policy_world *w, const struct policy_list *list,

@@ -125,7 +125,7 @@ say_warnings(const struct serve *s)
 		    " (port 80 must be reachable), or set tls_cert_path,\n  tls_key_path and"
 		    " server_url: https://NAME.\n");
 	if (s->acme != NULL && tls_is_self_signed(s->tls))
-		printf("\n  There is no certificate for %s yet; it is asked for now. Nodes can join when"
+		printf("\n  The server is asking for a certificate for %s. Nodes can join when"
 		    " `fairlead status`\n  shows it; the log says what is wrong if it takes more than a"
 		    " minute.\n", s->cfg->acme.hostname);
 	if (s->cfg->server_url[0] == '\0' &&

@@ -12,10 +12,10 @@ fi
 build=$2
 seconds=$3
 t=$4
-work=$build/work/$t
-mkdir -p "$work"
+scratch=$build/scratch/$t
+mkdir -p "$scratch"
 if "$build/fuzz/$t" -max_total_time="$seconds" -rss_limit_mb=2048 -timeout=10 -print_final_stats=1 \
-    -artifact_prefix="$build/$t-" "$work" "tests/fuzz/corpus/${t#fuzz_}" >"$build/$t.log" 2>&1; then
+    -artifact_prefix="$build/$t-" "$scratch" "tests/fuzz/corpus/${t#fuzz_}" >"$build/$t.log" 2>&1; then
 	echo "ok   $t $(grep -o 'number_of_executed_units:.*' "$build/$t.log")"
 else
 	printf 'FAIL %s\n%s\n' "$t" "$(tail -n 40 "$build/$t.log")"
