@@ -1,5 +1,5 @@
 // Proves start and stop: the line to join is printed once, whatever is wrong is one clear sentence and a non-zero exit,
-// ^C with a thousand streams is quick, every command explains itself.
+// ^C with a thousand streams is quick, ten thousand nodes are there in a second, every command explains itself.
 package scenario
 
 import (
@@ -9,10 +9,12 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -442,5 +444,61 @@ func TestCommandAndServer(t *testing.T) {
 	}
 	if v := s.nodeNamed("one"); v == nil || fmt.Sprint(v.ID) != fmt.Sprint(int64(n.selfNode().ID)) {
 		t.Errorf("nodes list has %+v", v)
+	}
+}
+
+// fill puts n nodes into the database, as large as real ones, and starts the server again.
+func (s *server) fill(n int) {
+	s.t.Helper()
+	hostinfo := `{"IPNVersion":"1.102.5-tfe5dd4ba8","BackendLogID":"","OS":"linux","OSVersion":"6.18.0","Distro":"debian",` +
+		`"DistroVersion":"12","DistroCodeName":"bookworm","DeviceModel":"","Hostname":"many","GoArch":"amd64",` +
+		`"GoArchVar":"v1","GoVersion":"go1.26.0","Services":[{"Proto":"peerapi4","Port":40000},` +
+		`{"Proto":"peerapi6","Port":40000},{"Proto":"peerapi-dns-proxy","Port":1}],"NetInfo":{"MappingVariesByDestIP":` +
+		`false,"WorkingIPv6":false,"WorkingUDP":true,"PreferredDERP":900,"DERPLatency":{"900-v4":0.0123}},"Userspace":false}`
+	s.stop()
+	sqlite(s.t, filepath.Join(s.dir, "fairlead.db"), "BEGIN",
+		fmt.Sprintf(`INSERT INTO nodes (id, tailnet_id, user_id, machine_key, node_key, name, is_name_given, ip4, ip6, tags,
+		created_unix_s, key_expiry_unix_s, is_ephemeral, is_authorized, authkey_id) WITH RECURSIVE c (i) AS (SELECT 1 UNION ALL
+		SELECT i + 1 FROM c WHERE i < %d) SELECT i + 100000, 1, 1, randomblob(32), randomblob(32), 'many-' || i, 0,
+		printf('100.100.%%d.%%d', i / 256, i %% 256), printf('fd7a:115c:a1e0::7:%%x', i), '[]', 1790000000, 0, 0, 1, '' FROM c`, n),
+		fmt.Sprintf(`INSERT INTO node_state (node_id, hostinfo, disco_key, endpoints, home_derp, cap_version, last_seen_unix_s,
+		is_online) SELECT id, '%s', randomblob(32), '["192.0.2.7:41641/2","10.0.0.7:41641/1"]',
+		900, 113, 1790000000, 1 FROM nodes WHERE id > 100000`, hostinfo), "COMMIT")
+	s.start()
+}
+
+// How long the server takes until it answers, with ten thousand nodes; the bound is for its own CPU, as others may use
+// the machine meanwhile.
+func TestStartWithTenThousandNodes(t *testing.T) {
+	s := startServer(t)
+	s.fill(10000)
+	for range 3 {
+		s.stop()
+		begin := time.Now()
+		s.launch()
+		for {
+			if res, err := http.Get(s.url + "/health"); err == nil {
+				res.Body.Close()
+				break
+			}
+			if time.Since(begin) > 20*time.Second {
+				t.Fatal("it does not answer")
+			}
+			time.Sleep(2 * time.Millisecond)
+		}
+		took := time.Since(begin)
+		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", s.pid()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, rest, _ := strings.Cut(string(b), ") ")
+		fields := strings.Fields(rest)
+		user, _ := strconv.Atoi(fields[11])
+		system, _ := strconv.Atoi(fields[12])
+		cpu := time.Duration(user+system) * 10 * time.Millisecond // USER_HZ is 100
+		t.Logf("answers after %v, %v of CPU", took, cpu)
+		if cpu > time.Second && !isSanitized() {
+			t.Errorf("a start with 10,000 nodes costs %v of CPU", cpu)
+		}
 	}
 }
