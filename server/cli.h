@@ -94,9 +94,14 @@ struct cli_column {
  * the reference. Returns the exit code. */
 int cli_print_list(const struct cli *c, json_t *answer_taken, const char *array,
 	const struct cli_column *columns, unsigned n, const char *none);
+/* The same with the answer to GET path. */
+int cli_list(const struct cli *c, const char *path, const char *array, const struct cli_column *columns,
+	unsigned n, const char *none);
 /* The same for one object: "head: value" lines. */
 int cli_print_object(const struct cli *c, json_t *answer_taken, const struct cli_column *columns,
 	unsigned n);
+/* The same with the answer to GET path + the command's first word. */
+int cli_show(const struct cli *c, const char *path, const struct cli_column *columns, unsigned n);
 
 /* Appends the cell of a member; as struct cli_column does. */
 void cli_put_member(const json_t *object, const char *member, struct buf *out);

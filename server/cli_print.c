@@ -1,5 +1,6 @@
 /* Answers of the API for people and for programs. */
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -86,6 +87,16 @@ cli_print_list(const struct cli *c, json_t *answer_taken, const char *array,
 }
 
 int
+cli_list(const struct cli *c, const char *path, const char *array, const struct cli_column *columns,
+	unsigned n, const char *none)
+{
+	json_t *v;
+	int code = cli_call("GET", path, NULL, &v);
+
+	return code != 0 ? code : cli_print_list(c, v, array, columns, n, none);
+}
+
+int
 cli_print_object(const struct cli *c, json_t *answer_taken, const struct cli_column *columns, unsigned n)
 {
 	struct buf cell = { .len = 0 }, line = { .len = 0 };
@@ -102,6 +113,17 @@ cli_print_object(const struct cli *c, json_t *answer_taken, const struct cli_col
 	buf_fini(&line);
 	json_decref(answer_taken);
 	return 0;
+}
+
+int
+cli_show(const struct cli *c, const char *path, const struct cli_column *columns, unsigned n)
+{
+	char *whole = cli_path(path, c->argv[0], "");
+	json_t *v;
+	int code = cli_call("GET", whole, NULL, &v);
+
+	free(whole);
+	return code != 0 ? code : cli_print_object(c, v, columns, n);
 }
 
 void

@@ -34,17 +34,16 @@ static int
 audit_list(struct cli *c)
 {
 	struct buf path = { .len = 0 };
-	json_t *v;
 	int code;
 
 	buf_printf(&path, "/audit?limit=%.20s", limit != NULL ? limit : "50");
 	add(&path, "actor", actor);
 	add(&path, "object", object);
 	add(&path, "before", before);
-	code = cli_call("GET", buf_cstr(&path), NULL, &v);
-	buf_fini(&path);
-	return code != 0 ? code : cli_print_list(c, v, "records", columns, COUNT_OF(columns),
+	code = cli_list(c, buf_cstr(&path), "records", columns, COUNT_OF(columns),
 	    "There are no such records.");
+	buf_fini(&path);
+	return code;
 }
 
 static const struct cli_opt opts[] = {

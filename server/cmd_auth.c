@@ -32,10 +32,7 @@ static const struct cli_column columns[] = {
 static int
 auth_list(struct cli *c)
 {
-	json_t *v;
-	int code = cli_call("GET", "/logins", NULL, &v);
-
-	return code != 0 ? code : cli_print_list(c, v, "logins", columns, COUNT_OF(columns),
+	return cli_list(c, "/logins", "logins", columns, COUNT_OF(columns),
 	    "No device waits: tailscale up without a key asks to join");
 }
 

@@ -226,10 +226,7 @@ static const struct cli_column columns[] = {
 static int
 dns_records(struct cli *c)
 {
-	json_t *v;
-	int code = cli_call("GET", "/dns/records", NULL, &v);
-
-	return code != 0 ? code : cli_print_list(c, v, "records", columns, COUNT_OF(columns),
+	return cli_list(c, "/dns/records", "records", columns, COUNT_OF(columns),
 	    "There are no records: fairlead dns add NAME TYPE VALUE");
 }
 

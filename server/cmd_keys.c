@@ -34,10 +34,7 @@ static const struct cli_column columns[] = {
 static int
 keys_list(struct cli *c)
 {
-	json_t *v;
-	int code = cli_call("GET", "/keys", NULL, &v);
-
-	return code != 0 ? code : cli_print_list(c, v, "keys", columns, COUNT_OF(columns),
+	return cli_list(c, "/keys", "keys", columns, COUNT_OF(columns),
 	    "There are no auth keys: fairlead keys create");
 }
 

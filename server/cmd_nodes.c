@@ -71,22 +71,14 @@ static const struct cli_column lines[] = {
 static int
 nodes_list(struct cli *c)
 {
-	json_t *v;
-	int code = cli_call("GET", "/nodes", NULL, &v);
-
-	return code != 0 ? code : cli_print_list(c, v, "nodes", columns, COUNT_OF(columns),
+	return cli_list(c, "/nodes", "nodes", columns, COUNT_OF(columns),
 	    "There are no nodes yet: fairlead keys create prints how to join one");
 }
 
 static int
 nodes_show(struct cli *c)
 {
-	char *path = cli_path("/nodes/", c->argv[0], "");
-	json_t *v;
-	int code = cli_call("GET", path, NULL, &v);
-
-	free(path);
-	return code != 0 ? code : cli_print_object(c, v, lines, COUNT_OF(lines));
+	return cli_show(c, "/nodes/", lines, COUNT_OF(lines));
 }
 
 static int

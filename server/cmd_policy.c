@@ -230,10 +230,7 @@ static const struct cli_column history_columns[] = {
 static int
 policy_history(struct cli *c)
 {
-	json_t *v;
-	int code = cli_call("GET", "/policy/versions", NULL, &v);
-
-	return code != 0 ? code : cli_print_list(c, v, "versions", history_columns,
+	return cli_list(c, "/policy/versions", "versions", history_columns,
 	    COUNT_OF(history_columns), "No policy was ever set: every device reaches every other one.");
 }
 

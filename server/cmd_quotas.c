@@ -26,10 +26,7 @@ static const struct cli_column columns[] = {
 static int
 quotas_list(struct cli *c)
 {
-	json_t *v;
-	int code = cli_call("GET", "/quotas", NULL, &v);
-
-	return code != 0 ? code : cli_print_list(c, v, "quotas", columns, COUNT_OF(columns),
+	return cli_list(c, "/quotas", "quotas", columns, COUNT_OF(columns),
 	    "There are no quotas.");
 }
 

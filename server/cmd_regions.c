@@ -44,22 +44,14 @@ static const struct cli_column columns[] = {
 static int
 regions_list(struct cli *c)
 {
-	json_t *v;
-	int code_ = cli_call("GET", "/regions", NULL, &v);
-
-	return code_ != 0 ? code_ : cli_print_list(c, v, "regions", columns, COUNT_OF(columns),
+	return cli_list(c, "/regions", "regions", columns, COUNT_OF(columns),
 	    "There are no regions: fairlead regions add CODE HOST");
 }
 
 static int
 regions_show(struct cli *c)
 {
-	char *path = cli_path("/regions/", c->argv[0], "");
-	json_t *v;
-	int code_ = cli_call("GET", path, NULL, &v);
-
-	free(path);
-	return code_ != 0 ? code_ : cli_print_object(c, v, columns, COUNT_OF(columns));
+	return cli_show(c, "/regions/", columns, COUNT_OF(columns));
 }
 
 /* "host", "host:8443", "[::1]:8443" into the node. false: that is said. */

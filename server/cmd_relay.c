@@ -4,10 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/log.h"
 #include "base/secret.h"
 #include "server/cli_opt.h"
 #include "server/cmd.h"
+#include "server/cmd_daemon.h"
 #include "server/config_load.h"
 #include "server/relay_main.h"
 
@@ -96,7 +96,6 @@ serve(struct config *cfg)
 	};
 	struct relay_main *m = NULL;
 	struct err_text why = { "" };
-	enum log_level level;
 	enum err rc;
 
 	if (o.coordinator[0] == '\0') {
@@ -106,8 +105,6 @@ serve(struct config *cfg)
 	}
 	if (key_read(secret, &why) != ERR_OK)
 		return fail(&why);
-	if (log_level_parse(cfg->log.level, &level))
-		log_set_level(level);
 	/* A relay that lets strangers in is none of this command's. */
 	cfg->derp.is_enabled = cfg->derp.verify_clients = true;
 	if (hostname != NULL) {
@@ -125,32 +122,26 @@ serve(struct config *cfg)
 static int
 run(int argc, char **argv)
 {
-	static const struct cli_opt *const tables[] = { opts, NULL };
 	struct config *cfg = NULL;
 	struct err_text why = { "" };
+	int status;
 
 	if (argc > 1 && strcmp(argv[1], "top") == 0)
 		return cmd_relay_top(argc - 1, argv + 1);
-	/* Help first: it must not fail for a configuration that is broken. */
-	for (int i = 1; i < argc; i++) {
-		if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
-			usage(stdout);
-			return 0;
-		}
+	if (cmd_daemon_wants_help(argc, argv)) {
+		usage(stdout);
+		return 0;
 	}
 	if (argc > 1 && argv[1][0] != '-') {
 		fprintf(stderr, "fairlead: relay takes no \"%s\"; fairlead relay --help lists its flags\n",
 		    argv[1]);
 		return 2;
 	}
-	if (config_load(&argc, argv, &cfg, &why) != ERR_OK)
-		return fail(&why);
-	if (cli_opt_parse(tables, &argc, argv, &why) != ERR_OK) {
-		config_free(cfg);
+	if ((status = cmd_daemon_configure(opts, &argc, argv, &cfg, &why)) != 0) {
 		fail(&why);
-		return 2;
+		return status;
 	}
-	int status = serve(cfg);
+	status = serve(cfg);
 	config_free(cfg);
 	return status;
 }

@@ -1,11 +1,10 @@
 /* fairlead serve */
 #include <stdio.h>
-#include <string.h>
 
 #include "base/inherit.h"
-#include "base/log.h"
 #include "server/cli_opt.h"
 #include "server/cmd.h"
+#include "server/cmd_daemon.h"
 #include "server/config_load.h"
 #include "server/handover_spawn.h"
 #include "server/serve.h"
@@ -46,11 +45,8 @@ serve(const struct config *cfg)
 	struct serve_options options = { .makes_new_key = makes_new_key, .takes_over = takes_over };
 	struct serve *s = NULL;
 	struct err_text why = { "" };
-	enum log_level level;
-
-	if (log_level_parse(cfg->log.level, &level))
-		log_set_level(level);
 	enum err rc = serve_new(cfg, &options, &s, &why);
+
 	if (rc == ERR_OK)
 		rc = serve_run(s, &why);
 	serve_free(s);
@@ -60,25 +56,19 @@ serve(const struct config *cfg)
 static int
 run(int argc, char **argv)
 {
-	static const struct cli_opt *const tables[] = { opts, NULL };
 	struct config *cfg = NULL;
 	struct err_text why = { "" };
+	int status;
 
-	/* Help first: it must not fail for a configuration that is broken. */
-	for (int i = 1; i < argc; i++) {
-		if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
-			usage(stdout);
-			return 0;
-		}
+	if (cmd_daemon_wants_help(argc, argv)) {
+		usage(stdout);
+		return 0;
 	}
 	handover_spawn_remember();
 	inherit_environment();
-	if (config_load(&argc, argv, &cfg, &why) != ERR_OK)
-		return fail(&why);
-	if (cli_opt_parse(tables, &argc, argv, &why) != ERR_OK) {
-		config_free(cfg);
+	if ((status = cmd_daemon_configure(opts, &argc, argv, &cfg, &why)) != 0) {
 		fail(&why);
-		return 2;
+		return status;
 	}
 	if (argc > 1) {
 		fprintf(stderr, "fairlead: serve takes no \"%s\"; fairlead serve --help lists its flags\n",
@@ -86,7 +76,7 @@ run(int argc, char **argv)
 		config_free(cfg);
 		return 2;
 	}
-	int status = serve(cfg);
+	status = serve(cfg);
 	config_free(cfg);
 	return status;
 }

@@ -50,10 +50,7 @@ static const struct cli_column columns[] = {
 static int
 ssh_list(struct cli *c)
 {
-	json_t *v;
-	int code = cli_call("GET", "/ssh-checks", NULL, &v);
-
-	return code != 0 ? code : cli_print_list(c, v, "sshChecks", columns, COUNT_OF(columns),
+	return cli_list(c, "/ssh-checks", "sshChecks", columns, COUNT_OF(columns),
 	    "No SSH login waits: the policy's rules with \"action\": \"check\" hold them");
 }
 

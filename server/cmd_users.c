@@ -18,10 +18,7 @@ static const struct cli_column columns[] = {
 static int
 users_list(struct cli *c)
 {
-	json_t *v;
-	int code = cli_call("GET", "/users", NULL, &v);
-
-	return code != 0 ? code : cli_print_list(c, v, "users", columns, COUNT_OF(columns),
+	return cli_list(c, "/users", "users", columns, COUNT_OF(columns),
 	    "There are no users yet: fairlead users create NAME");
 }
 
