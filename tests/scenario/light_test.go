@@ -272,19 +272,24 @@ func (n *lightNode) update(ctx context.Context, change func(*tailcfg.MapRequest)
 	return nil
 }
 
-// stream opens the long poll and follows it until the connection ends; it returns after the first message.
-func (n *lightNode) stream(ctx context.Context) error {
+// poll opens the long poll, which outlives ctx: that bounds the wait for its first message.
+func (n *lightNode) poll(ctx context.Context) (*http.Response, error) {
 	req := n.mapRequest()
 	req.Stream = true
-	// The stream outlives ctx, which bounds the wait for its first message.
 	res, err := n.post(context.WithoutCancel(ctx), "/machine/map", req)
-	if err != nil {
-		return err
-	}
-	if res.StatusCode != 200 {
+	if err == nil && res.StatusCode != 200 {
 		b, _ := io.ReadAll(res.Body)
 		res.Body.Close()
-		return fmt.Errorf("map: %s: %s", res.Status, b)
+		return nil, fmt.Errorf("map: %s: %s", res.Status, b)
+	}
+	return res, err
+}
+
+// stream opens the long poll and follows it until the connection ends; it returns after the first message.
+func (n *lightNode) stream(ctx context.Context) error {
+	res, err := n.poll(ctx)
+	if err != nil {
+		return err
 	}
 	dec, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true))
 	if err != nil {

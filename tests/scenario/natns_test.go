@@ -66,13 +66,19 @@ mount -t overlay overlay -o lowerdir=/etc,upperdir=/var/lib/upper,workdir=/var/l
 mount -t tmpfs tmpfs /run
 echo "nameserver 127.0.0.1" >/etc/resolv.conf
 echo "$1" >/proc/sys/kernel/hostname
-exec tailscaled --tun=tailscale0 --no-logs-no-support`
+exec tailscaled --tun=tailscale0 --statedir="$2" --no-logs-no-support`
 
 func startNatNode(t *testing.T, l *lab, ns, name string) *natNode {
 	t.Helper()
+	return startNatNodeIn(t, l, ns, name, "/var/lib/tailscale")
+}
+
+// startNatNodeIn keeps the state in that directory; one outside of /var/lib stays there for the next start.
+func startNatNodeIn(t *testing.T, l *lab, ns, name, state string) *natNode {
+	t.Helper()
 	n := &natNode{t: t, name: name, bin: l.clients, log: &logBuffer{}}
 	cmd := exec.Command("ip", "netns", "exec", ns, "unshare", "--mount", "--uts",
-		"sh", "-c", nodeScript, "sh", name)
+		"sh", "-c", nodeScript, "sh", name, state)
 	cmd.Env = append(os.Environ(), "PATH="+l.clients+":"+os.Getenv("PATH"), "TS_NO_LOGS_NO_SUPPORT=true",
 		"TS_DEBUG_FIREWALL_MODE=nftables")
 	cmd.Stdout, cmd.Stderr = n.log, n.log
@@ -82,6 +88,7 @@ func startNatNode(t *testing.T, l *lab, ns, name string) *natNode {
 	}
 	n.pid = itoa(cmd.Process.Pid)
 	t.Cleanup(func() {
+		_ = cmd.Process.Signal(syscall.SIGCONT) // a test may have stopped it
 		_ = cmd.Process.Signal(syscall.SIGTERM)
 		kill := time.AfterFunc(10*time.Second, func() { _ = cmd.Process.Kill() })
 		_ = cmd.Wait()

@@ -113,15 +113,9 @@ func followMany(t *testing.T, s *server, key string, count int) []*follower {
 
 // raw opens the stream and counts what comes without decoding it: hundreds of clients would be busy with that alone.
 func (n *lightNode) raw(ctx context.Context) error {
-	req := n.mapRequest()
-	req.Stream = true
-	res, err := n.post(context.WithoutCancel(ctx), "/machine/map", req)
+	res, err := n.poll(ctx)
 	if err != nil {
 		return err
-	}
-	if res.StatusCode != 200 {
-		res.Body.Close()
-		return fmt.Errorf("map: %s", res.Status)
 	}
 	head := make([]byte, 4)
 	if _, err := io.ReadFull(res.Body, head); err != nil {

@@ -7,8 +7,6 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"os"
-	"os/exec"
 	"slices"
 	"strings"
 	"syscall"
@@ -331,37 +329,6 @@ type routerLab struct {
 	state   [2]string
 }
 
-// startOn runs tailscaled in the namespace with its state in a directory that stays.
-func startOn(t *testing.T, l *lab, ns, name, state string) *natNode {
-	t.Helper()
-	n := &natNode{t: t, name: name, bin: l.clients, log: &logBuffer{}}
-	script := strings.Replace(nodeScript, "exec tailscaled", "exec tailscaled --statedir="+state, 1)
-	cmd := exec.Command("ip", "netns", "exec", ns, "unshare", "--mount", "--uts", "sh", "-c", script, "sh", name)
-	cmd.Env = append(os.Environ(), "PATH="+l.clients+":"+os.Getenv("PATH"), "TS_NO_LOGS_NO_SUPPORT=true",
-		"TS_DEBUG_FIREWALL_MODE=nftables")
-	cmd.Stdout, cmd.Stderr = n.log, n.log
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	n.pid = itoa(cmd.Process.Pid)
-	t.Cleanup(func() {
-		_ = cmd.Process.Signal(syscall.SIGCONT)
-		_ = cmd.Process.Signal(syscall.SIGTERM)
-		kill := time.AfterFunc(10*time.Second, func() { _ = cmd.Process.Kill() })
-		_ = cmd.Wait()
-		kill.Stop()
-		if t.Failed() {
-			t.Logf("log of %s:\n%s", name, n.log.String())
-		}
-	})
-	eventually(t, 20*time.Second, "tailscaled of "+name+" answers", func() bool {
-		_, err := n.try("tailscale status --json")
-		return err == nil
-	})
-	return n
-}
-
 func (n *natNode) signal(sig syscall.Signal) {
 	n.t.Helper()
 	var pid int
@@ -409,7 +376,7 @@ func newRouterLab(t *testing.T) *routerLab {
 	up := "tailscale up --timeout=40s --login-server=http://" + labServerIP + " --authkey="
 	key := s.newKey("--reusable", "--tags", "tag:router").Key
 	for i, name := range []string{"r1", "r2"} {
-		l.routers[i] = startOn(t, l.lab, l.ns[i], name, l.state[i])
+		l.routers[i] = startNatNodeIn(t, l.lab, l.ns[i], name, l.state[i])
 		l.routers[i].sh(up + key)
 		l.routers[i].sh("tailscale set --advertise-routes=10.99.0.0/24")
 		eventually(t, 3*time.Second, "approved", func() bool { return s.routes(name)["10.99.0.0/24"].Approved })
@@ -452,7 +419,7 @@ func TestRouterFailover(t *testing.T) {
 	}
 
 	// Back, and nothing moves.
-	l.routers[0] = startOn(t, l.lab, l.ns[0], "r1", l.state[0])
+	l.routers[0] = startNatNodeIn(t, l.lab, l.ns[0], "r1", l.state[0])
 	eventually(t, 20*time.Second, "r1 is online again", func() bool { return l.server.nodeNamed("r1").Online })
 	time.Sleep(12 * time.Second)
 	if p := l.primary(); p != "r2" {

@@ -174,6 +174,16 @@ rig_cred(const struct tailnet_cred_spec *spec)
 	return rig_bearer;
 }
 
+/* Started and filled, with an API key of the user as a header line in key. */
+static inline void
+rig_start_as(int64_t user_id, char key[sizeof(rig_bearer)])
+{
+	rig_start();
+	rig_fill();
+	snprintf(key, sizeof(rig_bearer), "%s", rig_cred(&(struct tailnet_cred_spec){ .kind = CRED_API,
+	    .user_id = user_id }));
+}
+
 /* One request, what its answer is to be: a status, and a text that the JSON holds ("" = any). */
 struct rig_case {
 	const char *method, *target, *body;

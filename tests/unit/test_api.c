@@ -78,10 +78,7 @@ test_devices(void **state)
 	char key[256];
 
 	(void)state;
-	rig_start();
-	rig_fill();
-	snprintf(key, sizeof(key), "%s", rig_cred(&(struct tailnet_cred_spec){ .kind = CRED_API,
-	    .user_id = 1 }));
+	rig_start_as(1, key);
 	rig_run(key, cases, COUNT_OF(cases));
 	assert_int_equal(number("SELECT count(*) FROM audit WHERE actor LIKE 'ann, API key %'"
 	    " AND source = '203.0.113.9'"), 10);
@@ -122,10 +119,7 @@ test_routes(void **state)
 	char key[256];
 
 	(void)state;
-	rig_start();
-	rig_fill();
-	snprintf(key, sizeof(key), "%s", rig_cred(&(struct tailnet_cred_spec){ .kind = CRED_API,
-	    .user_id = 1 }));
+	rig_start_as(1, key);
 	rig_run(key, cases, COUNT_OF(cases));
 	assert_int_equal(number("SELECT count(*) FROM audit WHERE what = 'node.routes'"), 5);
 	rig_stop();
@@ -164,10 +158,7 @@ test_keys(void **state)
 	json_t *v = NULL, *all = NULL;
 
 	(void)state;
-	rig_start();
-	rig_fill();
-	snprintf(key, sizeof(key), "%s", rig_cred(&(struct tailnet_cred_spec){ .kind = CRED_API,
-	    .user_id = 1 }));
+	rig_start_as(1, key);
 	rig_run(key, cases, COUNT_OF(cases));
 
 	/* Made, listed, replaced, revoked: still to be read. */
@@ -281,10 +272,7 @@ test_roles(void **state)
 	char key[256];
 
 	(void)state;
-	rig_start();
-	rig_fill();
-	snprintf(key, sizeof(key), "%s", rig_cred(&(struct tailnet_cred_spec){ .kind = CRED_API,
-	    .user_id = 2 }));
+	rig_start_as(2, key);
 	rig_run(key, (const struct rig_case[]){
 		{ "GET", "/api/v2/tailnet/-/devices", "", 403, "role" },
 		{ "GET", "/api/v2/tailnet/-/keys", "", 403, "" },
@@ -326,10 +314,7 @@ test_guessing(void **state)
 	char key[256], wrong[256];
 
 	(void)state;
-	rig_start();
-	rig_fill();
-	snprintf(key, sizeof(key), "%s", rig_cred(&(struct tailnet_cred_spec){ .kind = CRED_API,
-	    .user_id = 1 }));
+	rig_start_as(1, key);
 	snprintf(wrong, sizeof(wrong), "%s", key);
 	wrong[strlen(wrong) - 3] = wrong[strlen(wrong) - 3] == 'a' ? 'b' : 'a';
 	for (int i = 0; i < 30; i++)
@@ -373,10 +358,7 @@ test_stop_under_way(void **state)
 	char key[256];
 
 	(void)state;
-	rig_start();
-	rig_fill();
-	snprintf(key, sizeof(key), "%s", rig_cred(&(struct tailnet_cred_spec){ .kind = CRED_API,
-	    .user_id = 1 }));
+	rig_start_as(1, key);
 	begin(&db);			/* the store waits for it */
 	for (size_t i = 0; i < COUNT_OF(asks); i++) {
 		fds[i] = rig_connect();

@@ -76,10 +76,7 @@ test_settings(void **state)
 	char key[256];
 
 	(void)state;
-	rig_start();
-	rig_fill();
-	snprintf(key, sizeof(key), "%s", rig_cred(&(struct tailnet_cred_spec){ .kind = CRED_API,
-	    .user_id = 1 }));
+	rig_start_as(1, key);
 	rig_run(key, cases, COUNT_OF(cases));
 	assert_int_equal(number("SELECT count(*) FROM audit WHERE what = 'dns.change'"), 11);
 	rig_stop();
@@ -126,10 +123,7 @@ test_records(void **state)
 	char key[256];
 
 	(void)state;
-	rig_start();
-	rig_fill();
-	snprintf(key, sizeof(key), "%s", rig_cred(&(struct tailnet_cred_spec){ .kind = CRED_API,
-	    .user_id = 1 }));
+	rig_start_as(1, key);
 	rig_run(key, cases, COUNT_OF(cases));
 	assert_int_equal(fake.t->dns->n_records, 4);	/* db, g (two addresses), u */
 	tailnet_user_set_role(fake.t, &fake_actor, 2, USER_AUDITOR, fake_done, NULL);

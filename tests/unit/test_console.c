@@ -163,10 +163,7 @@ test_audit(void **state)
 	json_t *v = NULL, *records;
 
 	(void)state;
-	rig_start();
-	rig_fill();
-	snprintf(owner, sizeof(owner), "%s", rig_cred(&(struct tailnet_cred_spec){ .kind = CRED_API,
-	    .user_id = 1 }));
+	rig_start_as(1, owner);
 	rig_run(owner, &(struct rig_case){ "POST", "/api/v2/device/1/name", "{\"name\":\"b\"}", 200,
 	    "" }, 1);
 	assert_int_equal(rig_ask("GET", "/api/fairlead/v1/audit?limit=2", owner, "", &v), 200);
@@ -229,10 +226,7 @@ test_events(void **state)
 	char owner[256], fields[400], id[40] = "";
 
 	(void)state;
-	rig_start();
-	rig_fill();
-	snprintf(owner, sizeof(owner), "%s", rig_cred(&(struct tailnet_cred_spec){ .kind = CRED_API,
-	    .user_id = 1 }));
+	rig_start_as(1, owner);
 	int fd = stream_open(owner, &in);
 	rig_read(fd, &in, "event: hello\ndata: {\"version\":");
 	assert_non_null(strstr(buf_cstr(&in), "Content-Type: text/event-stream"));
@@ -290,10 +284,7 @@ test_slow_reader(void **state)
 	char owner[256];
 
 	(void)state;
-	rig_start();
-	rig_fill();
-	snprintf(owner, sizeof(owner), "%s", rig_cred(&(struct tailnet_cred_spec){ .kind = CRED_API,
-	    .user_id = 1 }));
+	rig_start_as(1, owner);
 	int fd = stream_open(owner, &in);
 	for (int i = 0; i < 10 * EVENTS_RING_MAX; i++) {
 		tell("node.rename", "node 1", "ann");
@@ -314,10 +305,7 @@ test_stream_limits(void **state)
 	char owner[256];
 
 	(void)state;
-	rig_start();
-	rig_fill();
-	snprintf(owner, sizeof(owner), "%s", rig_cred(&(struct tailnet_cred_spec){ .kind = CRED_API,
-	    .user_id = 1 }));
+	rig_start_as(1, owner);
 	for (unsigned i = 0; i <= EVENTS_STREAMS_PER_CRED; i++) {
 		fds[i] = stream_open(owner, &in[i]);
 		assert_int_equal(atoi(buf_cstr(&in[i]) + 9), i < EVENTS_STREAMS_PER_CRED ? 200 : 429);
@@ -351,10 +339,7 @@ static char owner_line[256];
 static void
 start_with_stream(int *fd, struct buf *in)
 {
-	rig_start();
-	rig_fill();
-	snprintf(owner_line, sizeof(owner_line), "%s", rig_cred(&(struct tailnet_cred_spec){
-	    .kind = CRED_API, .user_id = 1 }));
+	rig_start_as(1, owner_line);
 	*fd = stream_open(owner_line, in);
 }
 

@@ -10,39 +10,7 @@
 #include <cmocka.h>
 
 #include "base/wire.h"
-#include "relay/derp_frame.h"
-
-#define HEAD (DERP_FRAME_HDR_BYTES + KEY_BYTES)
-
-struct fixture {
-	struct derp_queue q;
-	struct derp_queue_pool pool;
-	uint8_t frame[DERP_FRAME_MAX_BYTES];
-};
-
-static int
-setup(void **state)
-{
-	static struct fixture f;
-
-	memset(&f, 0, sizeof f);
-	derp_queue_pool_init(&f.pool, &(struct derp_queue_limits){
-		.bytes = { [DERP_LANE_CONTROL] = 4096, [DERP_LANE_DATA] = 100000 }, .wait_ms = 800,
-	});
-	*state = &f;
-	return 0;
-}
-
-static int
-teardown(void **state)
-{
-	struct fixture *f = *state;
-
-	derp_queue_clear(&f->q, &f->pool);
-	assert_int_equal(f->pool.n_used, 0);
-	derp_queue_pool_fini(&f->pool);
-	return 0;
-}
+#include "derp_queue_fixture.h"
 
 /* A packet frame of n bytes in all that carries a number. */
 static void
