@@ -7,7 +7,8 @@ run="gcc make git pkg-config libc6-dev libevent-dev libssl-dev libsqlite3-dev li
 libmicrohttpd-dev libsodium-dev libnghttp2-dev libzstd-dev libcurl4-openssl-dev libcyaml-dev
 ca-certificates uacme libyaml-dev python3-venv"
 check="clang llvm libclang-rt-14-dev libcmocka-dev python3 iproute2 nftables nginx-light
-bind9-dnsutils curl procps sqlite3 docker.io docker-compose debootstrap systemd"
+bind9-dnsutils curl procps sqlite3 docker.io docker-compose debootstrap systemd
+systemd-container"
 
 case "${1:-}" in
 run) want=$run ;;
