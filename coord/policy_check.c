@@ -91,8 +91,7 @@ policy_check(const char *text, size_t n, const struct policy_snapshot *s, struct
 		warn(out->policy, s, &out->warnings);
 }
 
-/* --- other tests
- * ---------------------------------------------------------------------------------- */
+/* --- other tests ------------------------------------------------------------------------------ */
 
 static void
 put_name(struct buf *b, const char *name)

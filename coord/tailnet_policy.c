@@ -81,8 +81,7 @@ tailnet_policy_problem(const struct tailnet *t)
 	return s->file_problem != NULL ? s->file_problem : s->unreadable_why;
 }
 
-/* --- loading
- * -------------------------------------------------------------------------------------- */
+/* --- loading ---------------------------------------------------------------------------------- */
 
 /* What is stored is not understood. */
 static void
@@ -140,8 +139,7 @@ tailnet_policy_load(struct tailnet *t, const struct policy_version *stored,
 	t->policy = s->now.policy;
 }
 
-/* --- in force
- * ------------------------------------------------------------------------------------- */
+/* --- in force --------------------------------------------------------------------------------- */
 
 static void
 put_in_force(struct tailnet *t)
@@ -205,8 +203,7 @@ tailnet_policy_apply(struct tailnet *t, struct mutation *m)
 	timer_arm(t, 0);
 }
 
-/* --- the deadline
- * --------------------------------------------------------------------------------- */
+/* --- the deadline ----------------------------------------------------------------------------- */
 
 static void
 on_timer(evutil_socket_t fd, short what, void *arg)

@@ -60,8 +60,7 @@ end(struct policy_save *s, const struct policy_outcome *o)
 	t->policies->_next(t);
 }
 
-/* --- one save
- * ------------------------------------------------------------------------------------- */
+/* --- one save --------------------------------------------------------------------------------- */
 
 /* tailnet_done_fn */
 static void

@@ -13,8 +13,7 @@
 
 static const char *comment, *confirm_within, *if_version, *version_wanted, *file;
 
-/* --- requests
- * ------------------------------------------------------------------------------------- */
+/* --- requests --------------------------------------------------------------------------------- */
 
 /* {"text": …} of the file; of no file (NULL) an empty object. NULL: said already. */
 static json_t *
@@ -105,8 +104,7 @@ save(const struct cli *c, const char *method, const char *path, json_t *body_tak
 	return body_taken == NULL ? 2 : cli_ask(c, method, path, body_taken, print_saved);
 }
 
-/* --- verbs
- * ---------------------------------------------------------------------------------------- */
+/* --- verbs ------------------------------------------------------------------------------------ */
 
 /* The text of a version; NULL: of the one in force. 0, or the exit code; what is wrong is said. */
 static int

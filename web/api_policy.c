@@ -13,8 +13,7 @@
 
 #define HUJSON_TYPE "application/hujson"
 
-/* --- answers
- * -------------------------------------------------------------------------------------- */
+/* --- answers ---------------------------------------------------------------------------------- */
 
 static void
 reply_policy(struct http_req *q, bool is_hujson)
@@ -88,8 +87,7 @@ wants_hujson(const struct http_req *q)
 	return accept != NULL && strstr(accept, HUJSON_TYPE) != NULL;
 }
 
-/* --- reading
- * -------------------------------------------------------------------------------------- */
+/* --- reading ---------------------------------------------------------------------------------- */
 
 static void
 put_base64(struct json_writer *w, const char *name, const struct buf *text)
@@ -168,8 +166,7 @@ acl_get(struct http_req *q)
 	tailnet_policy_save(flapi_tailnet(q), &q->who.actor, &wish, on_details, q);
 }
 
-/* --- writing
- * -------------------------------------------------------------------------------------- */
+/* --- writing ---------------------------------------------------------------------------------- */
 
 static void
 reply_saved(struct http_req *q, const struct policy_outcome *o, bool is_hujson)
@@ -236,8 +233,7 @@ acl_post(struct http_req *q)
 	    wants_hujson(q) ? on_saved_hujson : on_saved_plain, q);
 }
 
-/* --- asking
- * --------------------------------------------------------------------------------------- */
+/* --- asking ----------------------------------------------------------------------------------- */
 
 static bool
 is_list(const char *text, size_t n)

@@ -12,8 +12,7 @@
 
 #define LIMIT_DFLT 100
 
-/* --- reading
- * -------------------------------------------------------------------------------------- */
+/* --- reading ---------------------------------------------------------------------------------- */
 
 /* Members of what is in force. */
 static void
@@ -138,8 +137,7 @@ version_get(struct http_req *q)
 	buf_fini(&text);
 }
 
-/* --- saving
- * --------------------------------------------------------------------------------------- */
+/* --- saving ----------------------------------------------------------------------------------- */
 
 static void
 put_verdict(struct json_writer *w, const struct policy_verdict *v)
@@ -285,8 +283,7 @@ policy_confirm(struct http_req *q)
 		    json_get_int(q->json, "version", t->policies->now.version), on_confirmed, q);
 }
 
-/* --- asking
- * --------------------------------------------------------------------------------------- */
+/* --- asking ----------------------------------------------------------------------------------- */
 
 /* An ask about the body's text, or, without one, about the policy in force. */
 static struct policy_ask *

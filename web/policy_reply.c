@@ -45,8 +45,7 @@ policy_reply_etag(const struct tailnet *t, char out[POLICY_REPLY_ETAG_MAX])
 	return out;
 }
 
-/* --- long work
- * ------------------------------------------------------------------------------------ */
+/* --- long work -------------------------------------------------------------------------------- */
 
 static void
 ask_free(struct policy_ask *a)

@@ -106,8 +106,7 @@ ts2021_reply(struct ts2021 *c, struct conn_ref conn, int32_t stream, int status,
 	shbuf_drop(body);
 }
 
-/* --- relay admission
- * ---------------------------------------------------------------------------- */
+/* --- relay admission -------------------------------------------------------------------------- */
 
 static bool fake_is_admitted[256];	/* by first byte of the node key */
 
@@ -125,8 +124,7 @@ fake_expel(void *arg, const struct node_key *key)
 	fake_is_admitted[key->b[0]] = false;
 }
 
-/* --- the tailnet
- * --------------------------------------------------------------------------------- */
+/* --- the tailnet ------------------------------------------------------------------------------ */
 
 static struct fake {
 	struct event_base *base;

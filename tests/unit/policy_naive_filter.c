@@ -120,8 +120,7 @@ canon_add_rule(struct canon *out, const json_t *rule)
 	ipset_fini(&src);
 }
 
-/* --- what the policy says
- * ---------------------------------------------------------------------------------- */
+/* --- what the policy says --------------------------------------------------------------------- */
 
 struct told {
 	const struct naive *nv;

@@ -119,8 +119,7 @@ test_answers(void **state)
 	}
 }
 
-/* --- sockets: the worker is turned by the test, so nothing waits
- * --------------------------------- */
+/* --- sockets: the worker is turned by the test, so nothing waits ------------------------------ */
 
 struct server {
 	struct worker_group *g;
