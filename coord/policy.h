@@ -209,9 +209,6 @@ struct policy {
 	unsigned n_tags;
 	struct policy_approver *routes, exit_node;
 	unsigned n_routes;
-	struct policy_approver *services;	/* autoApprovers.services: who; the name is service_names[i] */
-	char **service_names;
-	unsigned n_services;
 	struct policy_attr *attrs;
 	unsigned n_attrs;
 	struct policy_ssh *ssh;

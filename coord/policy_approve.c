@@ -1,7 +1,5 @@
-/* What a policy approves by itself. */
+/* Which routes a policy approves by itself. */
 #include "coord/policy_approve.h"
-
-#include <string.h>
 
 bool
 policy_approves(const struct policy_world *w, const struct policy_node *n,
@@ -18,20 +16,6 @@ policy_approves(const struct policy_world *w, const struct policy_node *n,
 
 		if (a->prefix.bits <= route->bits && net_prefix_has(&a->prefix, &route->ip) &&
 		    policy_world_any_has(w, &a->who, n))
-			return true;
-	}
-	return false;
-}
-
-bool
-policy_approves_service(const struct policy_world *w, const struct policy_node *n,
-    const char *service)
-{
-	const struct policy *p = w->policy;
-
-	for (unsigned i = 0; i < p->n_services && !n->is_waiting; i++) {
-		if (strcmp(p->service_names[i], service) == 0 &&
-		    policy_world_any_has(w, &p->services[i].who, n))
 			return true;
 	}
 	return false;

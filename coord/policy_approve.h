@@ -1,4 +1,4 @@
-/* What a policy approves by itself: its section autoApprovers. Pure. */
+/* Which routes a policy approves by itself: its section autoApprovers. Pure. */
 #ifndef COORD_POLICY_APPROVE_H
 #define COORD_POLICY_APPROVE_H
 
@@ -10,8 +10,5 @@
  * who registered it. */
 bool policy_approves(const struct policy_world *w, const struct policy_node *n,
 	const struct net_prefix *route);
-/* May n offer the service ("svc:web")? */
-bool policy_approves_service(const struct policy_world *w, const struct policy_node *n,
-	const char *service);
 
 #endif

@@ -175,15 +175,12 @@ parse_routes(struct policy_parser *s, const struct hujson *v)
 	}
 }
 
+/* There are no services here to approve: what is said of them is to be right, and is not kept. */
 static void
-parse_services(struct policy_parser *s, const struct hujson *v)
+check_services(struct policy_parser *s, const struct hujson *v)
 {
-	struct policy *p = s->p;
-
 	if (v == NULL || !policy_parse_is_object(s, v, "services"))
 		return;
-	p->services = arena_alloc(s->arena, v->n * sizeof(*p->services));
-	p->service_names = arena_alloc(s->arena, v->n * sizeof(*p->service_names));
 	for (const struct hujson *m = v->first; m != NULL; m = m->next) {
 		struct err_text why;
 
@@ -193,8 +190,7 @@ parse_services(struct policy_parser *s, const struct hujson *v)
 			fail_name(s, m, why.s);
 			continue;
 		}
-		p->service_names[p->n_services] = arena_strndup(s->arena, m->name, strlen(m->name));
-		p->services[p->n_services++].who = parse_who(s, m);
+		(void)parse_who(s, m);
 	}
 }
 
@@ -209,5 +205,5 @@ policy_parse_approvers(struct policy_parser *s, const struct hujson *v)
 	parse_routes(s, m[0]);
 	if (m[1] != NULL)
 		s->p->exit_node.who = parse_who(s, m[1]);
-	parse_services(s, m[2]);
+	check_services(s, m[2]);
 }

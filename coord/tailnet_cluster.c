@@ -161,7 +161,7 @@ on_timer(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	OBJ_CHECK(t, TAILNET_MAGIC);
-	look(t, false);
+	tailnet_cluster_look(t);
 }
 
 static void

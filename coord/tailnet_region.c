@@ -134,8 +134,9 @@ map_relays(struct tailnet *t)
 	free(list);
 }
 
-void
-tailnet_region_remap(struct tailnet *t)
+/* Makes the map anew, and tells nodes if it is another. */
+static void
+remap(struct tailnet *t)
 {
 	struct tailnet_regions *s = t->regions;
 	struct region **before = s->in_map, *r;
@@ -176,7 +177,7 @@ tailnet_region_start(struct tailnet *t)
 	bool is_started = t->priv->is_started;
 
 	t->priv->is_started = false;
-	tailnet_region_remap(t);
+	remap(t);
 	t->priv->is_started = is_started;
 }
 
@@ -273,7 +274,7 @@ tailnet_region_apply(struct tailnet *t, struct mutation *m)
 		apply_relay(t, m);
 	if (!t->priv->is_started)
 		return;		/* loading */
-	tailnet_region_remap(t);
+	remap(t);
 	tell(t, NULL, false);
 }
 

@@ -61,8 +61,6 @@ void tailnet_region_mutation_fini(struct mutation *m);
 /* Regions of the configuration: takes the array (from obj_alloc) and its n records. Before the
  * start. */
 void tailnet_region_configure_take(struct tailnet *t, struct region **list, unsigned n);
-/* Makes the map anew, and tells nodes if it is another. */
-void tailnet_region_remap(struct tailnet *t);
 
 /* The stored or configured one, or NULL. Borrowed until the next change. */
 const struct region *tailnet_region_find(const struct tailnet *t, unsigned id);

@@ -369,12 +369,6 @@ derp_admit_pin(struct derp_admit *a, const uint8_t public[ADMIT_PUBLIC_BYTES], s
 	return ERR_OK;
 }
 
-bool
-derp_admit_is_pinned(const struct derp_admit *a)
-{
-	return a->is_pinned;
-}
-
 void
 derp_admit_lost(struct derp_admit *a)
 {

@@ -44,7 +44,6 @@ enum err derp_admit_load(struct derp_admit *a, int64_t now_unix_s, struct err_te
 /* The coordinator's key, as its answer has it. ERR_DENIED with *why: it is another than before. */
 enum err derp_admit_pin(struct derp_admit *a, const uint8_t public[ADMIT_PUBLIC_BYTES],
 	struct err_text *why) MUST_USE;
-bool derp_admit_is_pinned(const struct derp_admit *a);
 /* The stream of records has ended; the next one begins with what is fed then. */
 void derp_admit_lost(struct derp_admit *a);
 /* The stream's next n bytes. Any error, with *why, ends the stream: what was known before stays.

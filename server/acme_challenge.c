@@ -30,8 +30,9 @@ acme_challenge_token_is_good(const char *token, size_t n)
 	return base64url_span(copy) == n;
 }
 
-bool
-acme_challenge_answer_is_good(const char *answer, const char *token)
+/* A token, a dot and a thumbprint, the token being this one. */
+static bool
+answer_is_good(const char *answer, const char *token)
 {
 	size_t n = strlen(token);
 
@@ -83,7 +84,7 @@ acme_challenge_hook(const char *dir, int argc, char **argv)
 	if (n < 0 || (size_t)n >= sizeof(path))
 		return refuse("the directory of challenges is too long a path");
 	if (strcmp(method, "begin") == 0) {
-		if (!acme_challenge_answer_is_good(answer, token))
+		if (!answer_is_good(answer, token))
 			return refuse("the challenge's answer is not one");
 		return put(path, answer);
 	}

@@ -18,8 +18,6 @@
 
 /* 1 to ACME_CHALLENGE_MAX characters of [A-Za-z0-9_-], as RFC 8555 has it: a file name too. */
 bool acme_challenge_token_is_good(const char *token, size_t n);
-/* A token, a dot and a thumbprint, the token being this one. */
-bool acme_challenge_answer_is_good(const char *answer, const char *token);
 
 /* The whole hook, argv as main has it. Returns its exit status: 0, or 1 (the challenge is refused). */
 int acme_challenge_hook(const char *dir, int argc, char **argv);

@@ -504,12 +504,6 @@ relay_link_free(struct relay_link *l)
 	free(l);
 }
 
-bool
-relay_link_is_up(const struct relay_link *l)
-{
-	return atomic_load(&l->is_up);
-}
-
 const char *
 relay_link_refusal(const struct relay_link *l)
 {

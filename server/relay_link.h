@@ -38,8 +38,6 @@ enum err relay_link_start(struct relay_link *l, struct err_text *why) MUST_USE;
 void relay_link_stop(struct relay_link *l);
 void relay_link_free(struct relay_link *l);	/* stops it; NULL is fine */
 
-/* Has the coordinator told us all there is, and is it still there? Any thread. */
-bool relay_link_is_up(const struct relay_link *l);
 /* Why the coordinator does not want us; "": it does. Any thread, valid after relay_link_stop. */
 const char *relay_link_refusal(const struct relay_link *l);
 

@@ -1,5 +1,5 @@
 /* links: coord/policy* coord/hujson coord/ipset coord/tag coord/hostinfo coord/user */
-/* Which routes and services a policy approves by itself. */
+/* Which routes a policy approves by itself. */
 #include "tests/unit/policy_rig.h"
 
 #include "coord/policy_approve.h"
@@ -79,28 +79,6 @@ test_former_user(void **state)
 	assert_false(policy_approves(w, &n, &p));
 	assert_int_equal(net_prefix_parse("10.1.0.0/16", 11, &p), ERR_OK);
 	assert_true(policy_approves(w, &n, &p));
-	assert_false(policy_approves_service(w, &n, "svc:db"));
-	policy_world_free(w);
-	rig_fini(&r);
-}
-
-static void
-test_services(void **state)
-{
-	struct node_route routes[RIG_ROUTES_MAX];
-	struct rig r;
-
-	(void)state;
-	rig_init(&r);
-	struct policy_world *w = rig_world(&r, policy_text);
-
-	for (size_t k = 0; k < COUNT_OF(rig_nodes); k++) {
-		struct policy_node n = rig_policy_node(&rig_nodes[k], routes);
-		bool is_web = strncmp(rig_nodes[k].name, "web", 3) == 0;
-
-		assert_int_equal(policy_approves_service(w, &n, "svc:db"), is_web);
-		assert_false(policy_approves_service(w, &n, "svc:other"));
-	}
 	policy_world_free(w);
 	rig_fini(&r);
 }
@@ -111,7 +89,6 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_routes),
 		cmocka_unit_test(test_former_user),
-		cmocka_unit_test(test_services),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

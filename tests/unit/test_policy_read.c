@@ -208,9 +208,6 @@ test_other_sections(void **state)
 	assert_int_equal(p->routes[0].prefix.bits, 8);
 	assert_int_equal(p->routes[0].who.n, 1);
 	assert_int_equal(p->exit_node.who.n, 2);
-	assert_int_equal(p->n_services, 1);
-	assert_string_equal(p->service_names[0], "svc:web");
-	assert_int_equal(p->services[0].who.n, 1);
 	assert_int_equal(p->n_attrs, 2);
 	assert_int_equal(p->attrs[0].line, 2);
 	assert_int_equal(p->attrs[0].target.n, 2);
