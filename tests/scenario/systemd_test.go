@@ -44,7 +44,7 @@ func boot(t *testing.T, ns string) *bootedSystem {
 	b.install()
 	cmd := exec.Command("unshare", "--mount", "--propagation=private", "sh", "-c", bootScript, "sh", b.dir, ns)
 	cmd.Stdout, cmd.Stderr = b.log, b.log
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM} // upon which systemd is told to end
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -58,8 +58,13 @@ func boot(t *testing.T, ns string) *bootedSystem {
 			out, _ := b.try("journalctl --no-pager --unit=fairlead --lines=60")
 			t.Logf("boot:\n%s\njournal:\n%s", b.log.String(), out)
 		}
-		_ = cmd.Process.Kill()
-		<-done
+		_ = cmd.Process.Signal(syscall.SIGTERM)
+		select {
+		case <-done:
+		case <-time.After(10 * time.Second):
+			_ = cmd.Process.Kill()
+			t.Errorf("the container does not end:\n%s", b.log.String())
+		}
 	})
 	eventually(t, 60*time.Second, "the service is active", func() bool {
 		select {
