@@ -87,6 +87,16 @@ range_check(const struct cluster *c, enum cluster_range r, struct err_text *why)
 }
 
 enum err
+cluster_ranges_check(const struct cluster *c, struct err_text *why)
+{
+	enum err rc = ERR_OK;
+
+	for (int r = 0; rc == ERR_OK && r < CLUSTER_RANGES; r++)
+		rc = range_check(c, (enum cluster_range)r, why);
+	return rc;
+}
+
+enum err
 cluster_check(const struct cluster *c, struct err_text *why)
 {
 	enum err rc = cluster_name_check(c->name, why);
@@ -94,8 +104,8 @@ cluster_check(const struct cluster *c, struct err_text *why)
 	if (rc == ERR_OK && !tag_is_valid(c->tag))
 		rc = err_say(why, ERR_INVAL, "\"%.64s\" is no tag: write tag:name, letters, digits and '-',"
 		    " beginning with a letter", c->tag);
-	for (int r = 0; rc == ERR_OK && r < CLUSTER_RANGES; r++)
-		rc = range_check(c, (enum cluster_range)r, why);
+	if (rc == ERR_OK)
+		rc = cluster_ranges_check(c, why);
 	if (rc == ERR_OK && (c->range[CLUSTER_POD4].ip.family == 0 ||
 	    c->range[CLUSTER_SERVICE4].ip.family == 0))
 		rc = err_say(why, ERR_INVAL, "a cluster has IPv4 ranges for pods and services");

@@ -34,8 +34,10 @@ struct cluster {
 
 /* Does the name do? ERR_INVAL with *why. */
 enum err cluster_name_check(const char *name, struct err_text *why) MUST_USE;
-/* Is each range of its family and of a size that K3s takes, and do none of them overlap?
- * ERR_INVAL with *why. */
+/* Of the ranges that there are: is each of its family, of a size that K3s takes and none that hosts use
+ * themselves, and do none of them overlap? ERR_INVAL with *why. */
+enum err cluster_ranges_check(const struct cluster *c, struct err_text *why) MUST_USE;
+/* The same, and are there as many as a cluster needs, a name and a tag? ERR_INVAL with *why. */
 enum err cluster_check(const struct cluster *c, struct err_text *why) MUST_USE;
 
 /* A range for pods or services that overlaps nothing of taken: 10.42.0.0/16 and 10.43.0.0/16 if

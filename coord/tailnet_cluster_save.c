@@ -456,7 +456,9 @@ create_fill(struct tailnet *t, const struct tailnet_cluster_spec *spec, struct c
 		return err_say(why, ERR_EXISTS, "%s is the tag of cluster %s", c->tag, other->name);
 	if (t->clusters->by_name.count >= CLUSTERS_MAX)
 		return err_say(why, ERR_FULL, "there are %d clusters: that is the limit", CLUSTERS_MAX);
-	if ((rc = choose(t, c, spec->is_dual_stack, why)) != ERR_OK || (rc = cluster_check(c, why)) != ERR_OK)
+	/* What is given first: none may be left to choose beside a range that is too wide. */
+	if ((rc = cluster_ranges_check(c, why)) != ERR_OK ||
+	    (rc = choose(t, c, spec->is_dual_stack, why)) != ERR_OK || (rc = cluster_check(c, why)) != ERR_OK)
 		return rc;
 	return claims_check(t, NULL, c, spec->is_forced, why);
 }

@@ -268,6 +268,10 @@ test_refused(void **state)
 	spec.range[CLUSTER_POD4] = prefix("100.64.0.0/16");
 	asked(tailnet_cluster_create, &spec);
 	refused(ERR_INVAL, "the tailnet's own addresses");
+	/* no range for services is free beside it, which is not what is wrong */
+	spec.range[CLUSTER_POD4] = prefix("0.0.0.0/0");
+	asked(tailnet_cluster_create, &spec);
+	refused(ERR_INVAL, "0.0.0.0/0 cannot be the pod range: K3s takes IPv4 prefixes from /8 to /24");
 	spec = spec_of("nobody");
 	asked(tailnet_cluster_set, &spec);
 	refused(ERR_NOTFOUND, "there is no cluster \"nobody\"");
