@@ -20,6 +20,8 @@ bounds_check(const char *p, size_t n, struct err_text *why)
 
 	for (size_t i = 0; i < n; i++) {
 		column++;
+		if (p[i] == '\0')
+			return err_say(why, ERR_INVAL, "line %u, column %u: a NUL byte", line, column);
 		if (p[i] == '\n') {
 			line++;
 			column = 0;
@@ -61,7 +63,10 @@ json_parse(const void *p, size_t n, json_t **out, struct err_text *why)
 
 		if (near != NULL)
 			*near = '\0';
-		return err_say(why, ERR_INVAL, "line %d, column %d: %s", e.line, e.column, e.text);
+		return err_say(why, ERR_INVAL, "line %d, column %d: %s", e.line, e.column,
+		    json_error_code(&e) == json_error_null_character ||
+		    json_error_code(&e) == json_error_null_byte_in_key ?
+		    "a text has a NUL character (\\u0000)" : e.text);
 	}
 	*out = v;
 	return ERR_OK;

@@ -59,7 +59,8 @@ test_parse_refused(void **state)
 		{ "{\n \"a\": ]\n}", "line 2, column 7" },
 		{ "\"\xff\"", "line 1" },
 		{ "\"\xed\xa0\x80\"", "line 1" },
-		{ "\"\\u0000\"", "line 1" },
+		{ "\"\\u0000\"", "line 1, column 8: a text has a NUL character (\\u0000)" },
+		{ "{\"a\\u0000\":1}", "line 1, column 10: a text has a NUL character (\\u0000)" },
 		{ "\"a", "line 1" },
 		{ "\"a\\", "line 1" },
 		{ "{'a':1}", "line 1" },
@@ -80,6 +81,8 @@ test_parse_refused(void **state)
 	}
 	assert_int_equal(json_parse("{}", 1, &v, NULL), ERR_INVAL);
 	assert_int_equal(json_parse("{}\0", 3, &v, NULL), ERR_INVAL);
+	assert_int_equal(json_parse("{\n\"a\0b\":1}", 10, &v, &why), ERR_INVAL);
+	assert_string_equal(why.s, "line 2, column 3: a NUL byte");
 	/* The text may be a secret: the error says where, not what. */
 	assert_int_equal(json_parse("{\"k\": tskey-1}", 14, &v, &why), ERR_INVAL);
 	assert_null(strstr(why.s, "tskey"));
