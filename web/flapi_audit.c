@@ -1,9 +1,7 @@
 /* /api/fairlead/v1/audit: who changed what, newest first. */
-#include <errno.h>
-#include <inttypes.h>
-#include <stdlib.h>
 #include <string.h>
 
+#include "base/decimal.h"
 #include "web/flapi.h"
 
 #define LIMIT_DFLT 100
@@ -43,25 +41,6 @@ record_put(void *arg, const struct audit_record *r)
 	p->last_id = r->id;
 }
 
-/* A whole number of the query; dflt when it is absent. false: answered. */
-static bool
-number_take(struct http_req *q, const struct form *f, const char *name, int64_t max, int64_t *out)
-{
-	const char *text = form_get(f, name);
-	char *end;
-
-	if (text == NULL || *text == 0)
-		return true;
-	errno = 0;
-	long long v = strtoll(text, &end, 10);
-	if (*end != 0 || errno != 0 || v < 1 || v > max) {
-		http_reply_error(q, 400, "%s must be a whole number from 1 to %" PRId64, name, max);
-		return false;
-	}
-	*out = v;
-	return true;
-}
-
 static const char *
 text_or_null(const struct form *f, const char *name)
 {
@@ -81,8 +60,8 @@ audit_get(struct http_req *q)
 
 	if (!http_query(q, &f))
 		return;
-	if (!number_take(q, &f, "before", INT64_MAX, &before) ||
-	    !number_take(q, &f, "limit", AUDIT_READ_MAX, &limit))
+	if (!http_query_number(q, &f, &(struct http_number){ "before", 1, DECIMAL_MAX }, &before) ||
+	    !http_query_number(q, &f, &(struct http_number){ "limit", 1, AUDIT_READ_MAX }, &limit))
 		goto out;
 	struct audit_query query = {
 		.before = before, .limit = (unsigned)limit, .actor = text_or_null(&f, "actor"),

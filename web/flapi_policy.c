@@ -67,23 +67,6 @@ put_version(void *arg, const struct policies_record *v)
 	json_w_obj_close(w);
 }
 
-/* A whole number of the query; dflt when it is absent. false: answered. */
-static bool
-number_take(struct http_req *q, const struct form *f, const char *name, int64_t *out)
-{
-	const char *text = form_get(f, name);
-	int64_t v;
-
-	if (text == NULL || *text == '\0')
-		return true;
-	if ((v = decimal_parse(text)) < 0) {
-		http_reply_error(q, 400, "%s must be a whole number", name);
-		return false;
-	}
-	*out = v;
-	return true;
-}
-
 static void
 versions_get(struct http_req *q)
 {
@@ -95,7 +78,8 @@ versions_get(struct http_req *q)
 
 	if (!http_query(q, &f))
 		return;
-	bool is_ok = number_take(q, &f, "before", &before) && number_take(q, &f, "limit", &limit);
+	bool is_ok = http_query_number(q, &f, &(struct http_number){ "before", 0, DECIMAL_MAX }, &before) &&
+	    http_query_number(q, &f, &(struct http_number){ "limit", 0, DECIMAL_MAX }, &limit);
 	form_fini(&f);
 	if (!is_ok)
 		return;
@@ -122,7 +106,9 @@ version_get(struct http_req *q)
 	struct err_text why = { "" };
 	struct json_writer w;
 	int64_t version = decimal_parse(which);
-	enum err rc = policies_read_text(coord_policies(q->coord), version, &text, &why);
+	enum err rc = version < 0 ? err_say(&why, ERR_NOTFOUND, "there is no version \"%.60s\" of the policy: "
+	    "`fairlead policy history` lists them", which) :
+	    policies_read_text(coord_policies(q->coord), version, &text, &why);
 
 	if (rc == ERR_OK) {
 		json_w_init(&w, &b);

@@ -173,34 +173,18 @@ on_insight(void *arg, const struct relay_insight *in)
 
 /* --- what is asked ---------------------------------------------------------------------------- */
 
-/* A number of the query. false: it is none, answered 400. */
-static bool
-number_get(struct http_req *q, const struct form *f, const char *name, long max, long *out)
-{
-	const char *text = form_get(f, name);
-	char *end;
-
-	if (text == NULL)
-		return true;
-	*out = strtol(text, &end, 10);
-	if (*text >= '0' && *text <= '9' && *end == '\0' && *out <= max)
-		return true;
-	http_reply_error(q, 400, "%s: a number up to %ld", name, max);
-	return false;
-}
-
 static void
 traffic_get(struct http_req *q)
 {
 	const struct flapi_traffic *x = q->arg;
-	long nodes = NODES_DEFAULT, pairs = PAIRS_DEFAULT, window_s = 0;
+	int64_t nodes = NODES_DEFAULT, pairs = PAIRS_DEFAULT, window_s = 0;
 	struct form f;
 
 	if (!http_query(q, &f))
 		return;
-	if (number_get(q, &f, "nodes", RELAY_INSIGHT_MAX, &nodes) &&
-	    number_get(q, &f, "pairs", RELAY_INSIGHT_MAX, &pairs) &&
-	    number_get(q, &f, "window", 86400, &window_s))
+	if (http_query_number(q, &f, &(struct http_number){ "nodes", 0, RELAY_INSIGHT_MAX }, &nodes) &&
+	    http_query_number(q, &f, &(struct http_number){ "pairs", 0, RELAY_INSIGHT_MAX }, &pairs) &&
+	    http_query_number(q, &f, &(struct http_number){ "window", 0, 86400 }, &window_s))
 		relay_insight(x->relay, &(struct relay_insight_ask){ .mbox = x->mbox,
 			.nodes_max = (size_t)nodes, .pairs_max = (size_t)pairs, .window_ms = window_s * 1000,
 			.fn = on_insight, .arg = q });

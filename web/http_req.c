@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/decimal.h"
 #include "web/http_private.h"
 
 #define LIST_STEP_BYTES	(16u << 10)	/* made at a time; an element may pass it */
@@ -146,6 +147,24 @@ http_query(struct http_req *q, struct form *out)
 		http_reply_error(q, 400, "the query is not well encoded, or has more than %d parts",
 		    FORM_PAIRS_MAX);
 	return rc == ERR_OK;
+}
+
+bool
+http_query_number(struct http_req *q, const struct form *f, const struct http_number *what, int64_t *out)
+{
+	const char *text = form_get(f, what->name);
+	int64_t v;
+
+	if (text == NULL || *text == '\0')
+		return true;
+	v = decimal_parse(text);
+	if (v < what->min || v > what->max) {
+		http_reply_error(q, 400, "%s must be a whole number from %lld to %lld", what->name,
+		    (long long)what->min, (long long)what->max);
+		return false;
+	}
+	*out = v;
+	return true;
 }
 
 const char *

@@ -85,6 +85,14 @@ bool http_who_may_be_wrong(struct http_req *q);
 bool http_who_session(const struct http_req *q, struct auth *out);
 /* The query of the target, parsed; false: answered 400. The caller frees it with form_fini. */
 bool http_query(struct http_req *q, struct form *out) MUST_USE;
+/* A whole number of the query. One that is absent or empty leaves *out as it is; false: it is none, or not
+ * from min to max: answered 400. max is at most DECIMAL_MAX. */
+struct http_number {
+	const char *name;
+	int64_t min, max;
+};
+bool http_query_number(struct http_req *q, const struct form *f, const struct http_number *what,
+	int64_t *out) MUST_USE;
 /* The body of a route that does not take JSON, n bytes; borrowed. */
 const char *http_body(const struct http_req *q, size_t *n);
 /* A field of the request, or NULL. Before the first wait only. */
