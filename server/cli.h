@@ -94,9 +94,15 @@ struct cli_column {
  * the reference. Returns the exit code. */
 int cli_print_list(const struct cli *c, json_t *answer_taken, const char *array,
 	const struct cli_column *columns, unsigned n, const char *none);
-/* The same with the answer to GET path. */
-int cli_list(const struct cli *c, const char *path, const char *array, const struct cli_column *columns,
-	unsigned n, const char *none);
+/* The same with the answer to GET path; after, unless NULL, has more to say to people. */
+struct cli_list {
+	const char *path, *array;
+	const struct cli_column *columns;
+	unsigned n_columns;
+	const char *none;
+	void (*after)(const json_t *answer);
+};
+int cli_list(const struct cli *c, const struct cli_list *list);
 /* The same for one object: "head: value" lines. */
 int cli_print_object(const struct cli *c, json_t *answer_taken, const struct cli_column *columns,
 	unsigned n);

@@ -87,13 +87,18 @@ cli_print_list(const struct cli *c, json_t *answer_taken, const char *array,
 }
 
 int
-cli_list(const struct cli *c, const char *path, const char *array, const struct cli_column *columns,
-	unsigned n, const char *none)
+cli_list(const struct cli *c, const struct cli_list *list)
 {
 	json_t *v;
-	int code = cli_call("GET", path, NULL, &v);
+	int code = cli_call("GET", list->path, NULL, &v);
 
-	return code != 0 ? code : cli_print_list(c, v, array, columns, n, none);
+	if (code != 0)
+		return code;
+	code = cli_print_list(c, json_incref(v), list->array, list->columns, list->n_columns, list->none);
+	if (list->after != NULL && !c->is_json)
+		list->after(v);
+	json_decref(v);
+	return code;
 }
 
 int

@@ -40,8 +40,8 @@ audit_list(struct cli *c)
 	add(&path, "actor", actor);
 	add(&path, "object", object);
 	add(&path, "before", before);
-	code = cli_list(c, buf_cstr(&path), "records", columns, COUNT_OF(columns),
-	    "There are no such records.");
+	code = cli_list(c, &(struct cli_list){ .path = buf_cstr(&path), .array = "records",
+	    .columns = columns, .n_columns = COUNT_OF(columns), .none = "There are no such records." });
 	buf_fini(&path);
 	return code;
 }

@@ -32,8 +32,9 @@ static const struct cli_column columns[] = {
 static int
 auth_list(struct cli *c)
 {
-	return cli_list(c, "/logins", "logins", columns, COUNT_OF(columns),
-	    "No device waits: tailscale up without a key asks to join");
+	return cli_list(c, &(struct cli_list){ .path = "/logins", .array = "logins",
+	    .columns = columns, .n_columns = COUNT_OF(columns),
+	    .none = "No device waits: tailscale up without a key asks to join" });
 }
 
 static void

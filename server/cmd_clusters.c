@@ -38,11 +38,14 @@ static const struct cli_column columns[] = {
 
 /* One per line. */
 static void
-print_conflicts(const json_t *conflicts)
+print_conflicts(const json_t *answer)
 {
-	const json_t *v, *n;
+	const json_t *conflicts = json_object_get(answer, "conflicts"), *v, *n;
 	size_t i, k;
 
+	if (json_array_size(conflicts) == 0)
+		return;
+	printf("\n");
 	json_array_foreach(conflicts, i, v) {
 		const json_t *nodes = json_object_get(v, "nodes");
 		struct buf line = { .len = 0 };
@@ -55,26 +58,15 @@ print_conflicts(const json_t *conflicts)
 		printf("CONFLICT: %s%s\n", buf_cstr(&line), json_array_size(nodes) > 0 ? ")" : "");
 		buf_fini(&line);
 	}
+	printf("Give one of them another range: fairlead clusters set, or pod CIDRs of its K3s\n");
 }
 
 static int
 clusters_list(struct cli *c)
 {
-	json_t *v, *conflicts;
-	int code = cli_call("GET", "/clusters", NULL, &v);
-
-	if (code != 0)
-		return code;
-	conflicts = json_incref(json_object_get(v, "conflicts"));
-	code = cli_print_list(c, v, "clusters", columns, COUNT_OF(columns),
-	    "There are no clusters: fairlead clusters create NAME");
-	if (!c->is_json && json_array_size(conflicts) > 0) {
-		printf("\n");
-		print_conflicts(conflicts);
-		printf("Give one of them another range: fairlead clusters set, or pod CIDRs of its K3s\n");
-	}
-	json_decref(conflicts);
-	return code;
+	return cli_list(c, &(struct cli_list){ .path = "/clusters", .array = "clusters", .columns = columns,
+	    .n_columns = COUNT_OF(columns), .after = print_conflicts,
+	    .none = "There are no clusters: fairlead clusters create NAME" });
 }
 
 static void

@@ -2,19 +2,25 @@
 #ifndef SERVER_CMD_DAEMON_H
 #define SERVER_CMD_DAEMON_H
 
-#include <stdbool.h>
+#include <stdio.h>
 
 #include "base/config.h"
 #include "base/err.h"
 #include "server/cli_opt.h"
 
-/* Is --help or -h among the words? Asked first: help must not fail for a configuration that is broken. */
-bool cmd_daemon_wants_help(int argc, char **argv);
+struct cmd_daemon {
+	const char *name;		/* "relay" */
+	const struct cli_opt *opts;	/* of its own */
+	void (*usage)(FILE *f);
+	/* Says why it failed. Returns 1. */
+	int (*fail)(const struct err_text *why);
+	/* Returns the exit code. */
+	int (*run)(struct config *cfg);
+};
 
-/* The configuration, of file, environment and flags, then the command's own flags, whose table is opts; both
- * are taken out of argv. The level of the log is set. Returns 0, *out the caller's (config_free); or the exit
- * code with *why. */
-int cmd_daemon_configure(const struct cli_opt *opts, int *argc, char **argv, struct config **out,
-	struct err_text *why);
+/* Help if it is asked for, which a broken configuration does not prevent; else the configuration, of file,
+ * environment and flags, the command's own flags, the level of the log, and run. argv[0] is the command.
+ * Returns the exit code. */
+int cmd_daemon_run(const struct cmd_daemon *d, int argc, char **argv);
 
 #endif

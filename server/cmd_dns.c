@@ -226,8 +226,9 @@ static const struct cli_column columns[] = {
 static int
 dns_records(struct cli *c)
 {
-	return cli_list(c, "/dns/records", "records", columns, COUNT_OF(columns),
-	    "There are no records: fairlead dns add NAME TYPE VALUE");
+	return cli_list(c, &(struct cli_list){ .path = "/dns/records", .array = "records",
+	    .columns = columns, .n_columns = COUNT_OF(columns),
+	    .none = "There are no records: fairlead dns add NAME TYPE VALUE" });
 }
 
 static void

@@ -34,8 +34,9 @@ static const struct cli_column columns[] = {
 static int
 keys_list(struct cli *c)
 {
-	return cli_list(c, "/keys", "keys", columns, COUNT_OF(columns),
-	    "There are no auth keys: fairlead keys create");
+	return cli_list(c, &(struct cli_list){ .path = "/keys", .array = "keys", .columns = columns,
+	    .n_columns = COUNT_OF(columns),
+	    .none = "There are no auth keys: fairlead keys create" });
 }
 
 /* NULL: the sentence is printed. */

@@ -71,8 +71,9 @@ static const struct cli_column lines[] = {
 static int
 nodes_list(struct cli *c)
 {
-	return cli_list(c, "/nodes", "nodes", columns, COUNT_OF(columns),
-	    "There are no nodes yet: fairlead keys create prints how to join one");
+	return cli_list(c, &(struct cli_list){ .path = "/nodes", .array = "nodes",
+	    .columns = columns, .n_columns = COUNT_OF(columns),
+	    .none = "There are no nodes yet: fairlead keys create prints how to join one" });
 }
 
 static int

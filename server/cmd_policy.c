@@ -228,8 +228,9 @@ static const struct cli_column history_columns[] = {
 static int
 policy_history(struct cli *c)
 {
-	return cli_list(c, "/policy/versions", "versions", history_columns,
-	    COUNT_OF(history_columns), "No policy was ever set: every device reaches every other one.");
+	return cli_list(c, &(struct cli_list){ .path = "/policy/versions", .array = "versions",
+	    .columns = history_columns, .n_columns = COUNT_OF(history_columns),
+	    .none = "No policy was ever set: every device reaches every other one." });
 }
 
 static int

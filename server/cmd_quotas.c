@@ -26,8 +26,8 @@ static const struct cli_column columns[] = {
 static int
 quotas_list(struct cli *c)
 {
-	return cli_list(c, "/quotas", "quotas", columns, COUNT_OF(columns),
-	    "There are no quotas.");
+	return cli_list(c, &(struct cli_list){ .path = "/quotas", .array = "quotas",
+	    .columns = columns, .n_columns = COUNT_OF(columns), .none = "There are no quotas." });
 }
 
 /* "Node web1 may send 10 MB/s (1 node)." */

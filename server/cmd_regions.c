@@ -44,8 +44,9 @@ static const struct cli_column columns[] = {
 static int
 regions_list(struct cli *c)
 {
-	return cli_list(c, "/regions", "regions", columns, COUNT_OF(columns),
-	    "There are no regions: fairlead regions add CODE HOST");
+	return cli_list(c, &(struct cli_list){ .path = "/regions", .array = "regions",
+	    .columns = columns, .n_columns = COUNT_OF(columns),
+	    .none = "There are no regions: fairlead regions add CODE HOST" });
 }
 
 static int

@@ -119,31 +119,16 @@ serve(struct config *cfg)
 	return rc == ERR_OK ? 0 : fail(&why);
 }
 
+static const struct cmd_daemon daemon_relay = {
+	.name = "relay", .opts = opts, .usage = usage, .fail = fail, .run = serve,
+};
+
 static int
 run(int argc, char **argv)
 {
-	struct config *cfg = NULL;
-	struct err_text why = { "" };
-	int status;
-
 	if (argc > 1 && strcmp(argv[1], "top") == 0)
 		return cmd_relay_top(argc - 1, argv + 1);
-	if (cmd_daemon_wants_help(argc, argv)) {
-		usage(stdout);
-		return 0;
-	}
-	if (argc > 1 && argv[1][0] != '-') {
-		fprintf(stderr, "fairlead: relay takes no \"%s\"; fairlead relay --help lists its flags\n",
-		    argv[1]);
-		return 2;
-	}
-	if ((status = cmd_daemon_configure(opts, &argc, argv, &cfg, &why)) != 0) {
-		fail(&why);
-		return status;
-	}
-	status = serve(cfg);
-	config_free(cfg);
-	return status;
+	return cmd_daemon_run(&daemon_relay, argc, argv);
 }
 
 const struct cmd cmd_relay = {

@@ -51,9 +51,9 @@ static const struct cli_column columns[] = {
 };
 
 static void
-print_troubles(const json_t *relays)
+print_troubles(const json_t *answer)
 {
-	const json_t *r;
+	const json_t *relays = json_object_get(answer, "relays"), *r;
 	size_t i;
 
 	json_array_foreach(relays, i, r) {
@@ -67,18 +67,9 @@ print_troubles(const json_t *relays)
 static int
 relays_list(struct cli *c)
 {
-	json_t *v, *relays;
-	int code = cli_call("GET", "/relays", NULL, &v);
-
-	if (code != 0)
-		return code;
-	relays = json_incref(json_object_get(v, "relays"));
-	code = cli_print_list(c, v, "relays", columns, COUNT_OF(columns),
-	    "There is no relay on another machine: fairlead relays add NAME");
-	if (!c->is_json)
-		print_troubles(relays);
-	json_decref(relays);
-	return code;
+	return cli_list(c, &(struct cli_list){ .path = "/relays", .array = "relays",
+	    .columns = columns, .n_columns = COUNT_OF(columns), .after = print_troubles,
+	    .none = "There is no relay on another machine: fairlead relays add NAME" });
 }
 
 static void

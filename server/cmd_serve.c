@@ -40,7 +40,7 @@ fail(const struct err_text *why)
 }
 
 static int
-serve(const struct config *cfg)
+serve(struct config *cfg)
 {
 	struct serve_options options = { .makes_new_key = makes_new_key, .takes_over = takes_over };
 	struct serve *s = NULL;
@@ -53,32 +53,16 @@ serve(const struct config *cfg)
 	return rc == ERR_OK ? 0 : fail(&why);
 }
 
+static const struct cmd_daemon daemon_serve = {
+	.name = "serve", .opts = opts, .usage = usage, .fail = fail, .run = serve,
+};
+
 static int
 run(int argc, char **argv)
 {
-	struct config *cfg = NULL;
-	struct err_text why = { "" };
-	int status;
-
-	if (cmd_daemon_wants_help(argc, argv)) {
-		usage(stdout);
-		return 0;
-	}
 	handover_spawn_remember();
 	inherit_environment();
-	if ((status = cmd_daemon_configure(opts, &argc, argv, &cfg, &why)) != 0) {
-		fail(&why);
-		return status;
-	}
-	if (argc > 1) {
-		fprintf(stderr, "fairlead: serve takes no \"%s\"; fairlead serve --help lists its flags\n",
-		    argv[1]);
-		config_free(cfg);
-		return 2;
-	}
-	status = serve(cfg);
-	config_free(cfg);
-	return status;
+	return cmd_daemon_run(&daemon_serve, argc, argv);
 }
 
 const struct cmd cmd_serve = { .name = "serve", .summary = "run the server", .run = run, .usage = usage };

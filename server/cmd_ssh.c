@@ -50,8 +50,9 @@ static const struct cli_column columns[] = {
 static int
 ssh_list(struct cli *c)
 {
-	return cli_list(c, "/ssh-checks", "sshChecks", columns, COUNT_OF(columns),
-	    "No SSH login waits: the policy's rules with \"action\": \"check\" hold them");
+	return cli_list(c, &(struct cli_list){ .path = "/ssh-checks", .array = "sshChecks",
+	    .columns = columns, .n_columns = COUNT_OF(columns),
+	    .none = "No SSH login waits: the policy's rules with \"action\": \"check\" hold them" });
 }
 
 static int

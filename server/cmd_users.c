@@ -18,8 +18,9 @@ static const struct cli_column columns[] = {
 static int
 users_list(struct cli *c)
 {
-	return cli_list(c, "/users", "users", columns, COUNT_OF(columns),
-	    "There are no users yet: fairlead users create NAME");
+	return cli_list(c, &(struct cli_list){ .path = "/users", .array = "users",
+	    .columns = columns, .n_columns = COUNT_OF(columns),
+	    .none = "There are no users yet: fairlead users create NAME" });
 }
 
 static void
