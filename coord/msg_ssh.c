@@ -13,7 +13,7 @@
 #include <string.h>
 
 #include "base/json.h"
-#include "base/key.h"
+#include "base/percent.h"
 
 #define PATH	"/machine/ssh/action/"
 #define ID_DIGITS_MAX 16	/* ids are below 2^53 */
@@ -40,16 +40,13 @@ value_take(const char *p, size_t n, char *out, size_t max)
 	size_t len = 0;
 
 	memset(out, 0, max);
-	for (; p < end; p++) {
-		uint8_t c = (uint8_t)*p;
+	while (p < end) {
+		uint8_t c = ' ';
 
-		if (c == '+') {
-			c = ' ';
-		} else if (c == '%') {
-			if (end - p < 3 || key_hex_parse(p + 1, 2, &c) != ERR_OK)
-				return ERR_INVAL;
-			p += 2;
-		}
+		if (*p == '+')
+			p++;
+		else if (percent_take(&p, end, &c) != ERR_OK)
+			return ERR_INVAL;
 		if (c < 0x20 || c > 0x7e || len + 1 >= max)
 			return ERR_INVAL;
 		out[len++] = (char)c;

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/metrics.h"
+#include "base/percent.h"
 #include "base/ws.h"
 #include "relay/captive.h"
 #include "server/serve_private.h"
@@ -189,17 +190,13 @@ query_find(struct door_str query, const char *name)
 static size_t
 query_decode(struct door_str value, char *out, size_t cap)
 {
+	const char *p = value.p;
 	size_t n = 0;
 
-	for (size_t i = 0; i < value.n; i++) {
-		uint8_t c = (uint8_t)value.p[i];
+	while (p != NULL && p < value.p + value.n) {
+		uint8_t c;
 
-		if (c == '%') {
-			if (value.n - i < 3 || key_hex_parse(value.p + i + 1, 2, &c) != ERR_OK)
-				return 0;
-			i += 2;
-		}
-		if (n == cap)
+		if (n == cap || percent_take(&p, value.p + value.n, &c) != ERR_OK)
 			return 0;
 		out[n++] = (char)c;
 	}

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/key.h"
+#include "base/percent.h"
 
 /* [p, end) decoded to *to, which moves behind the NUL. */
 static enum err
@@ -12,15 +12,13 @@ piece_decode(const char *p, const char *end, char **to)
 {
 	char *out = *to;
 
-	for (; p < end; p++) {
-		uint8_t c = (uint8_t)*p;
-		if (c == '+') {
-			c = ' ';
-		} else if (c == '%') {
-			if (end - p < 3 || key_hex_parse(p + 1, 2, &c) != ERR_OK)
-				return ERR_INVAL;
-			p += 2;
-		}
+	while (p < end) {
+		uint8_t c = ' ';
+
+		if (*p == '+')
+			p++;
+		else if (percent_take(&p, end, &c) != ERR_OK)
+			return ERR_INVAL;
 		if (c == 0)
 			return ERR_INVAL;
 		*out++ = (char)c;

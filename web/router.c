@@ -5,20 +5,19 @@
 #include <string.h>
 #include <strings.h>
 
-#include "base/key.h"
+#include "base/percent.h"
 
 static enum err
 element_decode(const char *p, size_t n, char out[ROUTER_PARAM_BYTES])
 {
+	const char *end = p + n;
 	size_t len = 0;
 
-	for (size_t i = 0; i < n; i++) {
-		uint8_t c = (uint8_t)p[i];
-		if (c == '%') {
-			if (n - i < 3 || key_hex_parse(p + i + 1, 2, &c) != ERR_OK)
-				return ERR_INVAL;
-			i += 2;
-		}
+	while (p < end) {
+		uint8_t c;
+
+		if (percent_take(&p, end, &c) != ERR_OK)
+			return ERR_INVAL;
 		if (c < 0x20 || c == 0x7f || len + 1 >= ROUTER_PARAM_BYTES)
 			return ERR_INVAL;
 		out[len++] = (char)c;
