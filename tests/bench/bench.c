@@ -126,6 +126,17 @@ bench_number(const char *option, const char *text, long min, long max)
 	return v;
 }
 
+int
+bench_option_set(const struct bench_option *options, size_t n, int opt, const char *name, const char *text)
+{
+	for (size_t i = 0; i < n; i++)
+		if (options[i].opt == opt) {
+			*options[i].to = (unsigned)bench_number(name, text, options[i].min, options[i].max);
+			return 1;
+		}
+	return 0;
+}
+
 void
 bench_samples_add(struct bench_samples *s, double value)
 {

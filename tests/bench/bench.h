@@ -36,6 +36,14 @@ void bench_say(const char *what, double value, int decimals, const char *unit);
 
 /* A number of a command line; ends the program when it is none or outside the range. */
 long bench_number(const char *option, const char *text, long min, long max);
+/* Options that are numbers: where each goes, and its range. */
+struct bench_option {
+	int opt;
+	unsigned *to;
+	long min, max;
+};
+/* Sets the one that opt is, called name. False: it is none of these n. */
+int bench_option_set(const struct bench_option *options, size_t n, int opt, const char *name, const char *text);
 
 /* Values of one kind. All zero is empty. */
 struct bench_samples {

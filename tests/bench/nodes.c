@@ -75,7 +75,7 @@ static const struct option options[] = {
 static bool
 set_number(struct nodes_options *o, int opt, const char *name, const char *text)
 {
-	const struct { int opt; unsigned *to; long min, max; } numbers[] = {
+	const struct bench_option numbers[] = {
 		{ OPT_NODES, &o->nodes, 2, 1000000 }, { OPT_IDLE, &o->idle_s, 1, 86400 },
 		{ OPT_CHANGES, &o->changes, 1, 100000 }, { OPT_JOINS, &o->joins, 0, 100000 },
 		{ OPT_FLAPS, &o->flaps, 1, 100000 }, { OPT_GRACE, &o->leave_ms, 0, 3600000 },
@@ -86,13 +86,7 @@ set_number(struct nodes_options *o, int opt, const char *name, const char *text)
 		{ OPT_SETTLE, &o->settle_ms, 0, 3600000 },
 	};
 
-	for (size_t i = 0; i < COUNT_OF(numbers); i++)
-		if (numbers[i].opt == opt) {
-			*numbers[i].to = (unsigned)bench_number(name, text, numbers[i].min,
-			    numbers[i].max);
-			return true;
-		}
-	return false;
+	return bench_option_set(numbers, COUNT_OF(numbers), opt, name, text);
 }
 
 static void

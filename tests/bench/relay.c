@@ -63,7 +63,7 @@ static const struct option options[] = {
 static bool
 set_number(struct relay_options *o, int opt, const char *name, const char *text)
 {
-	const struct { int opt; unsigned *to; long min, max; } numbers[] = {
+	const struct bench_option numbers[] = {
 		{ OPT_PAIRS, &o->pairs, 1, 5000 },
 		{ OPT_SIZE, &o->size_bytes, PACKET_MIN_BYTES, PACKET_MAX_BYTES },
 		{ OPT_WINDOW, &o->window, 1, 100000 },
@@ -77,13 +77,7 @@ set_number(struct relay_options *o, int opt, const char *name, const char *text)
 		{ OPT_SOAK, &o->soak_s, 1, 86400 },
 	};
 
-	for (size_t i = 0; i < COUNT_OF(numbers); i++)
-		if (numbers[i].opt == opt) {
-			*numbers[i].to = (unsigned)bench_number(name, text, numbers[i].min,
-			    numbers[i].max);
-			return true;
-		}
-	return false;
+	return bench_option_set(numbers, COUNT_OF(numbers), opt, name, text);
 }
 
 static void

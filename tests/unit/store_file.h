@@ -16,6 +16,20 @@
 
 static char dir[64];
 
+/* How changes ended, in that order. */
+struct outcome {
+	int n;
+	enum err rc[16];
+};
+
+static inline void
+on_outcome(void *arg, const struct tailnet_result *res)
+{
+	struct outcome *o = arg;
+
+	o->rc[o->n++] = res->rc;
+}
+
 static inline int
 set_up(void **state)
 {

@@ -6,10 +6,33 @@
 	"\"hosts\":{\"h\":\"10.0.0.1\",\"net\":\"10.0.0.0/8\"},"
 
 /* Malformed tests are no faults of the text; they have a problem. */
+struct problem_case {
+	const char *text, *want;	/* NULL: none */
+};
+
+/* What is wrong with an entry of the policy's member, which is "tests" or "sshTests". */
+static void
+has_problems(const char *member, const struct problem_case *cases, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		struct buf b = { 0 };
+
+		buf_printf(&b, TEST_HEAD "\"%s\":[{%s}]}", member, cases[i].text);
+		struct policy *p = policy_of(buf_cstr(&b));
+		const char *problem = p->n_tests > 0 ? p->tests[0].problem : p->ssh_tests[0].problem;
+
+		if ((problem == NULL) != (cases[i].want == NULL) ||
+		    (problem != NULL && strstr(problem, cases[i].want) == NULL))
+			fail_msg("%s: %s", cases[i].text, problem == NULL ? "no problem" : problem);
+		policy_drop(p);
+		buf_fini(&b);
+	}
+}
+
 static void
 test_test_problems(void **state)
 {
-	static const struct { const char *text, *want; } cases[] = {
+	static const struct problem_case cases[] = {
 		{ "\"src\":\"u@\",\"accept\":[\"tag:a:22\",\"10.0.0.1:80\",\"h:1\",\"u@x.y:22\"]", NULL },
 		{ "\"src\":\"tag:a\",\"proto\":\"udp\",\"deny\":[\"autogroup:member:53\"]", NULL },
 		{ "\"src\":\"10.0.0.1\",\"proto\":6,\"allow\":[\"group:g:22\"]", NULL },
@@ -36,25 +59,13 @@ test_test_problems(void **state)
 	};
 
 	(void)state;
-	for (size_t i = 0; i < COUNT_OF(cases); i++) {
-		struct buf b = { 0 };
-
-		buf_printf(&b, TEST_HEAD "\"tests\":[{%s}]}", cases[i].text);
-		struct policy *p = policy_of(buf_cstr(&b));
-		const char *problem = p->tests[0].problem;
-
-		if ((problem == NULL) != (cases[i].want == NULL) ||
-		    (problem != NULL && strstr(problem, cases[i].want) == NULL))
-			fail_msg("%s: %s", cases[i].text, problem == NULL ? "no problem" : problem);
-		policy_drop(p);
-		buf_fini(&b);
-	}
+	has_problems("tests", cases, COUNT_OF(cases));
 }
 
 static void
 test_ssh_test_problems(void **state)
 {
-	static const struct { const char *text, *want; } cases[] = {
+	static const struct problem_case cases[] = {
 		{ "\"src\":\"u@\",\"dst\":[\"tag:a\",\"h\",\"10.0.0.1\",\"u@\"],\"accept\":[\"root\"]", NULL },
 		{ "\"src\":\"u@\",\"dst\":[\"tag:a\"]", NULL },
 		{ "\"dst\":[\"tag:a\"],\"deny\":[\"root\"]", "src must be specified" },
@@ -69,19 +80,7 @@ test_ssh_test_problems(void **state)
 	};
 
 	(void)state;
-	for (size_t i = 0; i < COUNT_OF(cases); i++) {
-		struct buf b = { 0 };
-
-		buf_printf(&b, TEST_HEAD "\"sshTests\":[{%s}]}", cases[i].text);
-		struct policy *p = policy_of(buf_cstr(&b));
-		const char *problem = p->ssh_tests[0].problem;
-
-		if ((problem == NULL) != (cases[i].want == NULL) ||
-		    (problem != NULL && strstr(problem, cases[i].want) == NULL))
-			fail_msg("%s: %s", cases[i].text, problem == NULL ? "no problem" : problem);
-		policy_drop(p);
-		buf_fini(&b);
-	}
+	has_problems("sshTests", cases, COUNT_OF(cases));
 }
 
 static void

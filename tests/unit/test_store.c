@@ -13,19 +13,6 @@
 
 /* --- commits ------------------------------------------------------------------------------------ */
 
-struct outcome {
-	int n;
-	enum err rc[16];
-};
-
-static void
-on_outcome(void *arg, const struct tailnet_result *res)
-{
-	struct outcome *o = arg;
-
-	o->rc[o->n++] = res->rc;
-}
-
 /* Adds a user past the checks of the tailnet. */
 static void
 raw_user(const char *name, int64_t id, struct outcome *o)

@@ -15,19 +15,6 @@
 
 #include "store_file.h"
 
-struct outcome {
-	int n;
-	enum err rc[8];
-};
-
-static void
-on_outcome(void *arg, const struct tailnet_result *res)
-{
-	struct outcome *o = arg;
-
-	o->rc[o->n++] = res->rc;
-}
-
 static void
 add_user(const char *name, struct outcome *o)
 {

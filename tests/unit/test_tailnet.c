@@ -7,39 +7,7 @@
 
 #include <cmocka.h>
 
-#include "fake_tailnet.h"
-
-static int64_t ann;
-static char ann_key[AUTHKEY_TEXT_MAX];
-
-static int
-set_up(void **state)
-{
-	(void)state;
-	fake_start();
-	ann = fake_user("ann@example.org", USER_OWNER);
-	strcpy(ann_key, fake_key(ann, "r", NULL, 0));
-	return 0;
-}
-
-static int
-tear_down(void **state)
-{
-	(void)state;
-	fake_stop();
-	return 0;
-}
-
-/* A node of ann's with that key byte. */
-static struct node *
-join(int key, const char *hostname)
-{
-	fake_register(&(struct fake_req){ .machine = key, .key = key, .auth = ann_key,
-	    .hostname = hostname });
-	fake_commit();
-	assert_non_null(fake_node(key));
-	return fake_node(key);
-}
+#include "ann_fixture.h"
 
 static void
 host_is(struct node *n, const char *hostname)
@@ -156,7 +124,7 @@ test_keys(void **state)
 static void
 test_find(void **state)
 {
-	struct node *n = join(11, "Edge");
+	struct node *n = join(11, ann_key, "Edge");
 	static const char *const found[] = { "1", "edge", "EDGE", "edge.example.net",
 	    "edge.example.net.", "edge.Example.Net", "edge.", "100.64.0.1",
 	    "fd7a:115c:a1e0::1" };
@@ -178,7 +146,7 @@ test_find(void **state)
 static void
 test_rename(void **state)
 {
-	struct node *a = join(11, "edge"), *b = join(12, "edge");
+	struct node *a = join(11, ann_key, "edge"), *b = join(12, ann_key, "edge");
 
 	(void)state;
 	assert_string_equal(b->name, "edge-1");
@@ -218,7 +186,7 @@ test_rename(void **state)
 static void
 test_hostname(void **state)
 {
-	struct node *a = join(11, "edge"), *b = join(12, "edge");
+	struct node *a = join(11, ann_key, "edge"), *b = join(12, ann_key, "edge");
 
 	(void)state;
 	host_is(a, "edge");
@@ -247,7 +215,7 @@ test_hostname(void **state)
 static void
 test_hostname_flood(void **state)
 {
-	struct node *a = join(13, "edge");
+	struct node *a = join(13, ann_key, "edge");
 	char text[32];
 
 	(void)state;
@@ -295,7 +263,7 @@ test_tag(void **state)
 {
 	static const char *const tags[] = { "tag:b", "tag:a", "tag:b" };
 	static const char *const bad[] = { "tag:" };
-	struct node *n = join(11, "edge");
+	struct node *n = join(11, ann_key, "edge");
 
 	(void)state;
 	tailnet_node_tag(fake.t, &fake_actor, n->id, bad, 1, fake_done, NULL);
@@ -326,7 +294,7 @@ static void
 test_concurrent_changes(void **state)
 {
 	static const char *const tags[] = { "tag:a" };
-	struct node *n = join(11, "edge");
+	struct node *n = join(11, ann_key, "edge");
 
 	(void)state;
 	tailnet_node_tag(fake.t, &fake_actor, n->id, tags, 1, fake_done, NULL);
@@ -343,7 +311,7 @@ test_concurrent_changes(void **state)
 static void
 test_remove(void **state)
 {
-	struct node *n = join(11, "edge");
+	struct node *n = join(11, ann_key, "edge");
 
 	(void)state;
 	tailnet_node_remove(fake.t, &fake_actor, n->id, fake_done, NULL);
@@ -366,7 +334,7 @@ test_remove(void **state)
 static void
 test_expiry_by_time(void **state)
 {
-	struct node *n = join(11, "edge");
+	struct node *n = join(11, ann_key, "edge");
 
 	(void)state;
 	fake_map.what = 0;
@@ -398,7 +366,7 @@ test_ephemeral(void **state)
 
 	(void)state;
 	strcpy(key, fake_key(ann, "re", NULL, 0));
-	other = join(12, "lasting");
+	other = join(12, ann_key, "lasting");
 	fake_register(&(struct fake_req){ .machine = 11, .key = 11, .auth = key });
 	fake_commit();
 	n = fake_node(11);
@@ -442,7 +410,7 @@ test_soft(void **state)
 
 	(void)state;
 	for (int i = 1; i <= 60; i++)
-		tailnet_soft_dirty(fake.t, join(i, "n"));
+		tailnet_soft_dirty(fake.t, join(i, ann_key, "n"));
 	for (int i = 1; i <= 60; i++)
 		tailnet_soft_dirty(fake.t, fake_node(i));
 	assert_int_equal(fake_queued, 0);

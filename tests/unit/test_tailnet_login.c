@@ -10,28 +10,7 @@
 #include "base/metrics.h"
 #include "coord/ipam.h"
 #include "coord/tailnet_login.h"
-#include "fake_tailnet.h"
-
-static int64_t ann;
-static char ann_key[AUTHKEY_TEXT_MAX];
-
-static int
-set_up(void **state)
-{
-	(void)state;
-	fake_start();
-	ann = fake_user("ann@example.org", USER_OWNER);
-	strcpy(ann_key, fake_key(ann, "r", NULL, 0));
-	return 0;
-}
-
-static int
-tear_down(void **state)
-{
-	(void)state;
-	fake_stop();
-	return 0;
-}
+#include "ann_fixture.h"
 
 /* The address in the answer of a stream; "" if there is none. */
 static const char *
