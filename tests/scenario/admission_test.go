@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"os/exec"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -20,16 +19,7 @@ import (
 	"tailscale.com/tailcfg"
 )
 
-var benchNodes = sync.OnceValues(func() (string, error) {
-	path, err := filepath.Abs("../../build/bench/nodes")
-	if err != nil {
-		return "", err
-	}
-	if out, err := exec.Command("make", "-s", "-C", "../..", "BUILD=build", "build/bench/nodes").CombinedOutput(); err != nil {
-		return "", fmt.Errorf("make build/bench/nodes: %v\n%s", err, out)
-	}
-	return path, nil
-})
+var benchNodes = madeOnce("build/bench/nodes", "build/bench/nodes")
 
 // storm is the load generator at work.
 type storm struct {

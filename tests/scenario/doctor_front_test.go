@@ -132,7 +132,6 @@ func wireProxy(t *testing.T, to string, cfg *tls.Config, head func(in net.Conn, 
 	}
 	t.Cleanup(func() { l.Close() })
 	serve := func(in net.Conn) {
-		defer in.Close()
 		if cfg != nil {
 			in = tls.Server(in, cfg)
 		}
@@ -163,15 +162,7 @@ func wireProxy(t *testing.T, to string, cfg *tls.Config, head func(in net.Conn, 
 			}
 		}
 	}
-	go func() {
-		for {
-			in, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go serve(in)
-		}
-	}()
+	serveEach(l, serve)
 	_, port, _ := net.SplitHostPort(l.Addr().String())
 	return port
 }
@@ -224,26 +215,17 @@ func TestDoctorBadFrontEnds(t *testing.T) {
 		t.Parallel()
 		one, _ := net.Listen("tcp", "127.0.0.1:0") // passes on what the server says, but not what the client says
 		t.Cleanup(func() { one.Close() })
-		go func() {
-			for {
-				in, err := one.Accept()
-				if err != nil {
-					return
-				}
-				go func() {
-					defer in.Close()
-					out, err := net.Dial("tcp", s.plain())
-					if err != nil {
-						return
-					}
-					defer out.Close()
-					b := make([]byte, 4096)
-					n, _ := in.Read(b)
-					_, _ = out.Write(b[:n])
-					_, _ = io.Copy(in, out)
-				}()
+		serveEach(one, func(in net.Conn) {
+			out, err := net.Dial("tcp", s.plain())
+			if err != nil {
+				return
 			}
-		}()
+			defer out.Close()
+			b := make([]byte, 4096)
+			n, _ := in.Read(b)
+			_, _ = out.Write(b[:n])
+			_, _ = io.Copy(in, out)
+		})
 		d := doctor(t, "--server", "http://"+one.Addr().String(), "--only", "control")
 		d.want("fail", "control", "holds bytes back")
 	})

@@ -205,15 +205,7 @@ func TestDoctorBadRelays(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go func() { _ = c.(*tls.Conn).Handshake(); c.Close() }()
-		}
-	}()
+	serveEach(l, func(in net.Conn) { _ = in.(*tls.Conn).Handshake() })
 	other.doctor("--only", "relay").want("fail", "relay/900a/127.0.0.2", "another certificate")
 
 	startServer(t, "--derp-enabled=false").doctor("--only", "relay,stun").want("fail", "relay", "no relay", "derp.enabled")

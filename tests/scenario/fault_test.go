@@ -15,7 +15,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -63,16 +62,7 @@ const (
 	sqliteFull     = 13
 )
 
-var faultLibrary = sync.OnceValues(func() (string, error) {
-	path, err := filepath.Abs("../../build/fault.so")
-	if err != nil {
-		return "", err
-	}
-	if out, err := exec.Command("make", "-s", "-C", "../..", "BUILD=build", "fault").CombinedOutput(); err != nil {
-		return "", fmt.Errorf("make fault: %v\n%s", err, out)
-	}
-	return path, nil
-})
+var faultLibrary = madeOnce("fault", "build/fault.so")
 
 var lastSteadyPort atomic.Int32
 

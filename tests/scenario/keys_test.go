@@ -179,15 +179,7 @@ func TestRotationAndLogout(t *testing.T) {
 		}
 	}
 	id, addr := n.selfNode().ID, n.selfNode().Addresses[0]
-	old := n.node.Public()
-	n.node = key.NewNode()
-	res, err := n.registerWith(ctxFor(t, 10*time.Second), tailcfg.RegisterRequest{
-		NodeKey: n.node.Public(), OldNodeKey: old, Hostinfo: n.hostinfo,
-		Auth: &tailcfg.RegisterResponseAuth{AuthKey: k},
-	})
-	if err != nil || res.Error != "" {
-		t.Fatalf("rotation: %v %+v", err, res)
-	}
+	n.rotate(t, k)
 	eventually(t, 3*time.Second, "a new node key reaches the peers", func() bool {
 		p := watcher.peerNamed("rotating")
 		return p != nil && p.Key == n.node.Public()
@@ -210,7 +202,7 @@ func TestRotationAndLogout(t *testing.T) {
 		t.Fatal("another machine streams the node's map")
 	}
 
-	res, err = n.registerWith(ctxFor(t, 10*time.Second), tailcfg.RegisterRequest{
+	res, err := n.registerWith(ctxFor(t, 10*time.Second), tailcfg.RegisterRequest{
 		NodeKey: n.node.Public(), Hostinfo: n.hostinfo, Expiry: time.Unix(123, 0),
 	})
 	if err != nil || res.Error != "" {

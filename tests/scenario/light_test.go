@@ -18,6 +18,7 @@ import (
 	"sort"
 	"strings"
 	"sync"
+	"testing"
 	"time"
 
 	"github.com/klauspost/compress/zstd"
@@ -246,6 +247,20 @@ func (n *lightNode) register(ctx context.Context, authKey string) error {
 		return fmt.Errorf("not joined: %+v", res)
 	}
 	return nil
+}
+
+// rotate registers with a new node key in place of the one that it has.
+func (n *lightNode) rotate(t *testing.T, authKey string) {
+	t.Helper()
+	old := n.node.Public()
+	n.node = key.NewNode()
+	res, err := n.registerWith(ctxFor(t, 10*time.Second), tailcfg.RegisterRequest{
+		NodeKey: n.node.Public(), OldNodeKey: old, Hostinfo: n.hostinfo,
+		Auth: &tailcfg.RegisterResponseAuth{AuthKey: authKey},
+	})
+	if err != nil || res.Error != "" {
+		t.Fatalf("rotation: %v %+v", err, res)
+	}
 }
 
 func (n *lightNode) mapRequest() *tailcfg.MapRequest {

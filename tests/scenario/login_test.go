@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"tailscale.com/tailcfg"
-	"tailscale.com/types/key"
 )
 
 type loginInfo struct {
@@ -473,15 +472,7 @@ func TestExpirySwitch(t *testing.T) {
 	s.cli("nodes", "expiry", "steady", "off")
 	eventually(t, 3*time.Second, "the key never expires", func() bool { return n.selfNode().KeyExpiry.IsZero() })
 	// A login does not bring expiry back.
-	old := n.node.Public()
-	n.node = key.NewNode()
-	res, err := n.registerWith(ctxFor(t, 10*time.Second), tailcfg.RegisterRequest{
-		NodeKey: n.node.Public(), OldNodeKey: old, Hostinfo: n.hostinfo,
-		Auth: &tailcfg.RegisterResponseAuth{AuthKey: k},
-	})
-	if err != nil || res.Error != "" {
-		t.Fatalf("%v %+v", err, res)
-	}
+	n.rotate(t, k)
 	if err := n.stream(ctxFor(t, 10*time.Second)); err != nil {
 		t.Fatal(err)
 	}

@@ -44,7 +44,7 @@ func joinOver(t *testing.T, s *server, key string, n int, secure string) []*ligh
 	t.Helper()
 	nodes := make([]*lightNode, n)
 	for i := range nodes {
-		nodes[i] = newLightNode(s, "light")
+		nodes[i] = newLightNode(s, fmt.Sprintf("light-%03d", i))
 		nodes[i].secure = secure
 		t.Cleanup(nodes[i].close)
 	}

@@ -4,7 +4,6 @@ package scenario
 
 import (
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -106,36 +105,21 @@ func TestTakeover(t *testing.T) {
 // Under systemd: the old process says who is the service, the new one that it is ready; nobody else may take over.
 func TestRestartUnderSystemd(t *testing.T) {
 	s := newRestartServer(t)
-	path := filepath.Join(t.TempDir(), "notify")
-	l, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	next := func() string {
-		t.Helper()
-		b := make([]byte, 1024)
-		_ = l.SetReadDeadline(time.Now().Add(10 * time.Second))
-		n, err := l.Read(b)
-		if err != nil {
-			t.Fatalf("systemd was told nothing: %v", err)
-		}
-		return string(b[:n])
-	}
+	path, next := notifications(t)
 	s.prefix = []string{"env", "NOTIFY_SOCKET=" + path}
 	s.start()
-	wantWords(t, next(), "READY=1")
+	wantWords(t, next(10*time.Second), "READY=1")
 	s.prefix = nil
 	wantWords(t, s.takeoverFails("NOTIFY_SOCKET="+path), "service manager", "fairlead restart")
 	r := s.restart()
-	wantWords(t, next(), fmt.Sprintf("MAINPID=%d", r.PID))
-	wantWords(t, next(), "READY=1")
+	wantWords(t, next(10*time.Second), fmt.Sprintf("MAINPID=%d", r.PID))
+	wantWords(t, next(10*time.Second), "READY=1")
 	stopped := make(chan struct{})
 	go func() {
 		s.stop()
 		close(stopped)
 	}()
-	wantWords(t, next(), "STOPPING=1")
+	wantWords(t, next(10*time.Second), "STOPPING=1")
 	<-stopped
 }
 

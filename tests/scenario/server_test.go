@@ -206,7 +206,12 @@ func (s *server) start() {
 }
 
 // stop ends the server with SIGTERM and says how long that took.
-func (s *server) stop() time.Duration {
+func (s *server) stop() time.Duration { return s.end(syscall.SIGTERM, 15*time.Second) }
+
+// interrupt is ^C.
+func (s *server) interrupt() time.Duration { return s.end(syscall.SIGINT, 20*time.Second) }
+
+func (s *server) end(sig syscall.Signal, within time.Duration) time.Duration {
 	s.mu.Lock()
 	cmd, done := s.cmd, s.done
 	s.cmd = nil
@@ -215,14 +220,14 @@ func (s *server) stop() time.Duration {
 		return 0
 	}
 	begin := time.Now()
-	_ = cmd.Process.Signal(syscall.SIGTERM)
+	_ = cmd.Process.Signal(sig)
 	select {
 	case <-done:
 		if s.err != nil {
 			s.t.Errorf("the server did not end cleanly: %v", s.err)
 		}
-	case <-time.After(15 * time.Second):
-		s.t.Errorf("the server did not end within 15 s of SIGTERM")
+	case <-time.After(within):
+		s.t.Errorf("the server did not end within %v of %v", within, sig)
 		_ = cmd.Process.Kill()
 		<-done
 	}
@@ -345,4 +350,55 @@ func eventually(t testing.TB, within time.Duration, what string, ok func() bool)
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
+}
+
+// serveEach serves every connection until the listener is closed; serve's end is the connection's.
+func serveEach(l net.Listener, serve func(in net.Conn)) {
+	go func() {
+		for {
+			in, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer in.Close()
+				serve(in)
+			}()
+		}
+	}()
+}
+
+// notifications is a socket as systemd gives to a service: its address, and what comes next.
+func notifications(t *testing.T) (path string, next func(within time.Duration) string) {
+	t.Helper()
+	path = filepath.Join(t.TempDir(), "notify")
+	l, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	return path, func(within time.Duration) string {
+		t.Helper()
+		b := make([]byte, 1024)
+		_ = l.SetReadDeadline(time.Now().Add(within))
+		n, err := l.Read(b)
+		if err != nil {
+			t.Fatalf("systemd was told nothing: %v", err)
+		}
+		return string(b[:n])
+	}
+}
+
+// madeOnce makes a target of the Makefile when it is first asked for; its path.
+func madeOnce(target, file string) func() (string, error) {
+	return sync.OnceValues(func() (string, error) {
+		path, err := filepath.Abs("../../" + file)
+		if err != nil {
+			return "", err
+		}
+		if out, err := exec.Command("make", "-s", "-C", "../..", "BUILD=build", target).CombinedOutput(); err != nil {
+			return "", fmt.Errorf("make %s: %v\n%s", target, err, out)
+		}
+		return path, nil
+	})
 }

@@ -3,7 +3,6 @@
 package scenario
 
 import (
-	"net"
 	"os"
 	"os/exec"
 	"os/user"
@@ -64,22 +63,7 @@ func TestUnit(t *testing.T) {
 
 func TestNotify(t *testing.T) {
 	s := newServer(t)
-	path := filepath.Join(t.TempDir(), "notify")
-	l, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	next := func(within time.Duration) string {
-		t.Helper()
-		b := make([]byte, 1024)
-		_ = l.SetReadDeadline(time.Now().Add(within))
-		n, err := l.Read(b)
-		if err != nil {
-			t.Fatalf("systemd was told nothing: %v", err)
-		}
-		return string(b[:n])
-	}
+	path, next := notifications(t)
 	s.prefix = []string{"env", "NOTIFY_SOCKET=" + path}
 	s.start()
 	wantWords(t, next(5*time.Second), "READY=1")

@@ -348,28 +348,6 @@ func within(ctx context.Context, fn func() error) error {
 	}
 }
 
-// interrupt is ^C.
-func (s *server) interrupt() time.Duration {
-	s.t.Helper()
-	s.mu.Lock()
-	cmd, done := s.cmd, s.done
-	s.cmd = nil
-	s.mu.Unlock()
-	begin := time.Now()
-	_ = cmd.Process.Signal(syscall.SIGINT)
-	select {
-	case <-done:
-		if s.err != nil {
-			s.t.Errorf("the server did not end cleanly: %v", s.err)
-		}
-	case <-time.After(20 * time.Second):
-		_ = cmd.Process.Kill()
-		<-done
-		s.t.Fatal("the server did not end within 20 s of SIGINT")
-	}
-	return time.Since(begin)
-}
-
 func TestHelp(t *testing.T) {
 	bin := serverBinary(t)
 	help := func(args ...string) string {

@@ -22,24 +22,7 @@ const many = 200
 
 func joinMany(t *testing.T, s *server, key string, n int) []*lightNode {
 	t.Helper()
-	nodes := make([]*lightNode, n)
-	for i := range nodes {
-		nodes[i] = newLightNode(s, fmt.Sprintf("light-%03d", i))
-	}
-	t.Cleanup(func() {
-		for _, n := range nodes {
-			n.close()
-		}
-	})
-	err := parallel(n, 50, func(i int) error {
-		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
-		defer cancel()
-		return nodes[i].join(ctx, key)
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return nodes
+	return joinOver(t, s, key, n, "")
 }
 
 func seesAll(n *lightNode, count int) bool {

@@ -7,6 +7,7 @@ package scenario
 import (
 	"fmt"
 	"io"
+	"net"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -74,18 +75,7 @@ func newTunnelPair(t testing.TB, s *server, name string, region int) *tunnelPair
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { l.Close() })
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer c.Close()
-				_, _ = io.Copy(io.Discard, c)
-			}()
-		}
-	}()
+	serveEach(l, func(in net.Conn) { _, _ = io.Copy(io.Discard, in) })
 	eventually(t, 30*time.Second, name+" relays", func() bool {
 		res, err := p.from.ping(p.addr, tailcfg.PingDisco, 2*time.Second)
 		return err == nil && res.Err == "" && res.DERPRegionID == region

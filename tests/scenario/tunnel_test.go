@@ -103,30 +103,21 @@ func tunnel(t *testing.T, d dialFunc) string {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { l.Close() })
-	go func() {
-		for {
-			in, err := l.Accept()
-			if err != nil {
-				return
+	serveEach(l, func(in net.Conn) {
+		out, err := d()
+		if err != nil {
+			if t.Context().Err() == nil {
+				t.Logf("tunnel: %v", err)
 			}
-			go func() {
-				defer in.Close()
-				out, err := d()
-				if err != nil {
-					if t.Context().Err() == nil {
-						t.Logf("tunnel: %v", err)
-					}
-					return
-				}
-				defer out.Close()
-				go func() {
-					_, _ = io.Copy(out, in)
-					out.Close()
-				}()
-				_, _ = io.Copy(in, out)
-			}()
+			return
 		}
-	}()
+		defer out.Close()
+		go func() {
+			_, _ = io.Copy(out, in)
+			out.Close()
+		}()
+		_, _ = io.Copy(in, out)
+	})
 	return l.Addr().String()
 }
 
