@@ -1,6 +1,6 @@
 // K3s clusters: which ranges belong to which, what claims them twice, and the lines that start one.
 import { signal } from '@preact/signals'
-import { useEffect, useRef, useState } from 'preact/hooks'
+import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks'
 import { messageOf } from '../api'
 import { cidrs, cidrsComplaint, clusterNameComplaint, conflictSentence, type Cluster, type ClusterLines } from '../lib/clusters'
 import { plural } from '../lib/format'
@@ -38,7 +38,7 @@ function Made({ made, title }: { made: MadeCluster; title: string }) {
 	const [saved, setSaved] = useState(false)
 	const [asks, setAsks] = useState(false)
 	const heading = useRef<HTMLHeadingElement>(null)
-	useEffect(() => heading.current?.focus(), [])
+	useLayoutEffect(() => heading.current?.focus(), [])
 	const done = () => { if (saved) close(); else setAsks(true) }
 	return (
 		<Dialog title={title} onClose={done} wide headingRef={heading}>

@@ -1,6 +1,6 @@
 // The dialog that makes an auth key and shows it once; from the pages of keys and machines.
 import { signal } from '@preact/signals'
-import { useEffect, useMemo, useRef, useState } from 'preact/hooks'
+import { useEffect, useLayoutEffect, useMemo, useRef, useState } from 'preact/hooks'
 import { messageOf } from '../api'
 import { date, plural } from '../lib/format'
 import { k3sLine, tailscaleLine } from '../lib/joinline'
@@ -148,7 +148,7 @@ function Shown({ made, secret, onClose }: { made: Key; secret: string; onClose: 
 	const heading = useRef<HTMLHeadingElement>(null)
 	const before = useRef(new Set(joined.peek()))
 	const server = session.value!.serverUrl
-	useEffect(() => heading.current?.focus(), [])
+	useLayoutEffect(() => heading.current?.focus(), [])
 	const first = joined.value.filter(id => !before.current.has(id)).map(id => machines.data.find(id)).find(m => m?.keyId === made.id)
 	machines.version.value
 	const close = () => { if (saved) onClose(); else setAsks(true) }

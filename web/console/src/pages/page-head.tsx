@@ -1,6 +1,6 @@
 // Heading of a page: takes the focus on navigation and names the window.
 import type { ComponentChildren } from 'preact'
-import { useEffect, useRef } from 'preact/hooks'
+import { useEffect, useLayoutEffect, useRef } from 'preact/hooks'
 import { visits } from '../router'
 
 export function PageHead({ title, documentTitle, actions, children, before }: {
@@ -14,7 +14,7 @@ export function PageHead({ title, documentTitle, actions, children, before }: {
 	const name = documentTitle ?? String(title)
 	useEffect(() => { document.title = `${name} · Fairlead` }, [name])
 	// Not on the first visit: there the reader begins at the top, with the link that skips the navigation.
-	useEffect(() => { if (visits.value > 0) heading.current?.focus({ preventScroll: true }) }, [visits.value])
+	useLayoutEffect(() => { if (visits.value > 0) heading.current?.focus({ preventScroll: true }) }, [visits.value])
 	return (
 		<div class="page-head">
 			<div class="page-title">

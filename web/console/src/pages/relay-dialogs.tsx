@@ -1,7 +1,7 @@
 // What changes regions and relays.
 import { signal } from '@preact/signals'
 import type { ComponentChildren } from 'preact'
-import { useEffect, useRef, useState } from 'preact/hooks'
+import { useLayoutEffect, useRef, useState } from 'preact/hooks'
 import { messageOf } from '../api'
 import {
 	atHome, codeComplaint, emptyNode, homeLoss, hostText, nodeComplaints, regionIdComplaint, regionNameComplaint, regionOrder, relayNameComplaint,
@@ -61,7 +61,7 @@ function useForm(check: () => Complaints, save: () => Promise<void>) {
 	const [error, setError] = useState('')
 	const [working, setWorking] = useState(false)
 	const form = useRef<HTMLFormElement>(null)
-	useEffect(() => form.current?.querySelector<HTMLInputElement>('[aria-invalid]')?.focus(), [tries])
+	useLayoutEffect(() => form.current?.querySelector<HTMLInputElement>('[aria-invalid]')?.focus(), [tries])
 	return {
 		form, error, working,
 		complaints: tries ? check() : {},
@@ -267,7 +267,7 @@ function MadeRelay({ name, line }: { name: string; line: string }) {
 	const [saved, setSaved] = useState(false)
 	const [asks, setAsks] = useState(false)
 	const heading = useRef<HTMLHeadingElement>(null)
-	useEffect(() => heading.current?.focus(), [])
+	useLayoutEffect(() => heading.current?.focus(), [])
 	relays.version.value
 	const relay = relays.data.items.get(name)
 	const hasCome = relay?.connected === true
