@@ -128,7 +128,7 @@ type registrations struct {
 	mu           sync.Mutex
 	serial       int
 	acknowledged []*lightNode
-	worst, best  int // registrations per second of a round
+	rates        []float64 // registrations per second, of each round
 }
 
 func newRegistrations(t *testing.T, s *server) *registrations {
@@ -184,11 +184,7 @@ func (r *registrations) round(least int) {
 	eventually(r.s.t, 20*time.Second, "a storm", func() bool { return r.count()-before >= least })
 	time.Sleep(time.Duration(rand.IntN(200)) * time.Millisecond)
 	r.s.kill()
-	rate := int(float64(r.count()-before) / time.Since(begin).Seconds())
-	if r.worst == 0 || rate < r.worst {
-		r.worst = rate
-	}
-	r.best = max(r.best, rate)
+	r.rates = append(r.rates, float64(r.count()-before)/time.Since(begin).Seconds())
 	close(stop)
 	wg.Wait()
 }
@@ -196,8 +192,8 @@ func (r *registrations) round(least int) {
 // check finds every one that was acknowledged, and no address twice; some come back as themselves, without a key.
 func (r *registrations) check(t *testing.T, rounds int) {
 	t.Helper()
-	t.Logf("%d registrations were acknowledged in %d storms, at %d to %d per second", len(r.acknowledged), rounds, r.worst,
-		r.best)
+	t.Logf("%d registrations were acknowledged in %d storms, at %.0f to %.0f per second, median %.0f", len(r.acknowledged),
+		rounds, median(r.rates, 0), median(r.rates, 1), median(r.rates, 0.5))
 	var list struct{ Nodes []faultNode }
 	r.s.cliJSON(&list, "nodes", "list")
 	owner, there := map[string]string{}, map[string]bool{}
