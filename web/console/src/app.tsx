@@ -4,10 +4,8 @@ import type { ComponentChildren } from 'preact'
 import { clock, count } from './lib/format'
 import { live, retryLive } from './live'
 import { path, navigate } from './router'
-import {
-	dropProblem, dropToast, loginCount, logins, machines, newerServer, pendingCount, problem, problems, resume, roleName, routesCount, session, sessionEnded, signOut, sshChecks, sshCount, startError,
-	toasts, type Toast,
-} from './state'
+import { dropProblem, dropToast, problem, problems, toasts, type Toast } from './notices'
+import { loginCount, logins, machines, newerServer, pendingCount, resume, roleName, routesCount, session, sessionEnded, signOut, sshChecks, sshCount, startError } from './state'
 import { messageOf } from './api'
 import { Banner, said, Shape } from './ui/basics'
 import { isPhone } from './ui/list'

@@ -2,15 +2,18 @@
 import { computed, signal } from '@preact/signals'
 import { API, API_V2, ApiError, get, messageOf, onSignedOut, request } from './api'
 import { plural } from './lib/format'
-import { clustersOf, linesOf, type ClusterLines, type Clusters } from './lib/clusters'
+import { clustersOf, madeOf, type Clusters, type MadeCluster, type NewCluster } from './lib/clusters'
 import { quotaOf, quotasOf, type Quota } from './lib/quotas'
-import { Collection, keyOf, loginOf, machineOf, settingsOf, sshOf, time } from './lib/merge'
+import { keyOf, loginOf, machineOf, settingsOf, sshOf, time } from './lib/merge'
 import type { Key, Login, Machine, Settings, SSHCheck } from './lib/model'
 import { isAmiss, noticeOf, type PolicyNotice, type PolicyStatus } from './lib/policy'
 import { regionOf, relayOf, type NodeDraft, nodeJson, type Region, type Relay } from './lib/relays'
 import type { ServerEvent } from './lib/sse'
 import { path } from './router'
 import { live, retryLive, startLive, stopLive, tellSignedIn } from './live'
+import { LiveList } from './live-list'
+import { problem, toast } from './notices'
+import { fetchStatus, type ServerStatus } from './questions'
 
 type Json = Record<string, unknown>
 
@@ -128,89 +131,6 @@ export const whyNot = (right: Right) => {
 }
 
 // --- lists -----------------------------------------------------------------------------------------
-
-const RENDER_MS = 250 // at most four times a second
-
-export class LiveList<T extends { id: string; deletedBy?: string }> {
-	readonly data = new Collection<T>()
-	readonly version = signal(0)
-	readonly error = signal('')
-	readonly loading = signal(false)
-	readonly own = new Set<string>() // made by this page
-	private timer: ReturnType<typeof setTimeout> | undefined
-	private last = 0
-	private wanted = false
-
-	constructor(readonly noun: string, private readonly url: string, private readonly member: string, private readonly of: (j: Json) => T) {}
-
-	// Draws soon: what comes within a quarter of a second is drawn together, and in one frame.
-	changed(at_once = false) {
-		if (at_once) {
-			this.draw()
-			return
-		}
-		if (this.timer !== undefined) return
-		this.timer = setTimeout(() => requestAnimationFrame(() => this.draw()), Math.max(0, this.last + RENDER_MS - Date.now()))
-	}
-
-	private draw() {
-		clearTimeout(this.timer)
-		this.timer = undefined
-		this.last = Date.now()
-		this.version.value++
-	}
-
-	// Makes sure that the list is there, or on its way.
-	want() {
-		this.wanted = true
-		// After a failure only when asked to, or when the server is back.
-		if (!this.data.loaded && !this.loading.value && !this.error.value) void this.fetch()
-	}
-
-	async fetch() {
-		if (this.loading.peek()) return
-		this.loading.value = true
-		this.data.expect()
-		try {
-			const answer = await get<Record<string, Json[]>>(this.url)
-			this.data.replace((answer[this.member] ?? []).map(this.of))
-			this.error.value = ''
-		} catch (e) {
-			this.data.giveUp()
-			this.error.value = messageOf(e)
-		}
-		this.loading.value = false
-		this.changed(true)
-	}
-
-	refetch() {
-		if (this.wanted) void this.fetch()
-	}
-
-	take(id: string, j: Json | null, by: string) {
-		this.data.apply({ id, item: j ? this.of(j) : null, by })
-		this.changed()
-	}
-
-	forget(id: string) {
-		this.data.forget(id)
-		this.changed(true)
-	}
-
-	put(j: Json) {
-		const item = this.of(j)
-		if (!this.data.items.has(item.id)) this.own.add(item.id)
-		if (item.id) this.data.apply({ id: item.id, item, by: '' })
-		this.changed(true)
-	}
-
-	clear() {
-		this.data.items = new Map()
-		this.data.gone = new Map()
-		this.data.loaded = false
-		this.changed(true)
-	}
-}
 
 export const machines = new LiveList<Machine>('machines', `${API}/nodes`, 'nodes', machineOf)
 export const keys = new LiveList<Key>('keys', `${API}/keys`, 'keys', keyOf)
@@ -342,19 +262,6 @@ export async function unsetQuota(subject: string) {
 	await fetchQuotas()
 }
 
-export interface NewCluster {
-	name: string
-	podCIDRs?: string[]
-	serviceCIDRs?: string[]
-	lanPrefixes?: string[]
-	dualStack: boolean
-}
-export interface MadeCluster {
-	name: string
-	key: string // '': not shown
-	lines: ClusterLines
-}
-const madeOf = (j: Json): MadeCluster => ({ name: String(j.name), key: typeof j.key === 'string' ? j.key : '', lines: linesOf(j.lines) })
 const cluster = (name: string) => `${API}/clusters/${encodeURIComponent(name)}`
 
 // The one answer that has the secret, as that of a new key.
@@ -407,7 +314,7 @@ export async function loadStatus() {
 	statusAt = Date.now()
 	const asked = ++statusAsked
 	try {
-		const answer = await get<ServerStatus>(`${API}/status`)
+		const answer = await fetchStatus()
 		if (asked !== statusAsked) return
 		status.value = answer
 		await loadPolicy(answer.policy, asked)
@@ -658,63 +565,7 @@ export async function createKey(spec: NewKey): Promise<{ key: Key; secret: strin
 	return { key: keyOf(answer), secret: String(answer.key) }
 }
 
-export interface User {
-	name: string
-	displayName: string
-	role: string
-}
-export const fetchUsers = async () => (await get<{ users: User[] }>(`${API}/users`)).users
-
-export interface AuditRecord {
-	id: string
-	at: string
-	actor: string
-	what: string
-	object: string
-	before: Json | null
-	after: Json | null
-}
-export const fetchAudit = async (limit: number, object = '') =>
-	(await get<{ records: AuditRecord[] }>(`${API}/audit?limit=${limit}${object ? `&object=${encodeURIComponent(object)}` : ''}`)).records
-
-export interface ServerStatus {
-	version: string
-	serverUrl: string
-	baseDomain: string
-	dataDir: string
-	certificate?: { source: string; expires?: string | null }
-	uptimeSeconds: number
-	users: number
-	nodes: number
-	nodesOnline: number
-	keys: number
-	keysActive: number
-	metrics: Record<string, number>
-	clusterConflicts?: { text: string }[]
-	policy?: PolicyStatus
-}
-export const fetchStatus = () => get<ServerStatus>(`${API}/status`)
-
-// --- bulk, toasts, errors --------------------------------------------------------------------------
-
-export interface Toast {
-	id: number
-	text: string
-	undo?: () => void
-}
-export const toasts = signal<Toast[]>([])
-export const problems = signal<{ id: number; text: string }[]>([])
-let serial = 0
-
-export function toast(text: string, undo?: () => void): number {
-	const id = ++serial
-	toasts.value = [...toasts.value.slice(-2), { id, text, undo }]
-	return id
-}
-export const dropToast = (id: number) => { toasts.value = toasts.value.filter(t => t.id !== id) }
-// Errors stay until they are read.
-export const problem = (text: string) => { problems.value = [...problems.value, { id: ++serial, text }] }
-export const dropProblem = (id: number) => { problems.value = problems.value.filter(p => p.id !== id) }
+// --- bulk ------------------------------------------------------------------------------------------
 
 // One change for many, four at a time; says what became of it. Returns the ids that failed.
 export async function forAll(ids: string[], done: string, fn: (id: string) => Promise<void>): Promise<string[]> {
@@ -735,34 +586,3 @@ export async function forAll(ids: string[], done: string, fn: (id: string) => Pr
 	if (failed.length > 5) problem(`${plural(failed.length - 5, 'more machine')} not ${done}.`)
 	return failed.map(f => f.id)
 }
-
-/*
- * A change that takes something away waits for ten seconds in which it can be undone. Leaving the page carries it out.
- * Returns what undoes it; over is called when it is undone, or done.
- */
-export const UNDO_MS = 10_000
-const pending = new Set<(options?: RequestInit) => void>()
-
-export function later(text: string, undone: string, fn: (options?: RequestInit) => Promise<void>, over = () => {}) {
-	let timer: ReturnType<typeof setTimeout>
-	const end = () => {
-		clearTimeout(timer)
-		pending.delete(run)
-		dropToast(id)
-	}
-	const run = (options?: RequestInit) => {
-		end()
-		fn(options).catch(e => problem(messageOf(e))).finally(over)
-	}
-	const undo = () => {
-		end()
-		over()
-		toast(undone)
-	}
-	const id = toast(text, undo)
-	pending.add(run)
-	timer = setTimeout(run, UNDO_MS)
-	return undo
-}
-
-window.addEventListener('pagehide', () => [...pending].forEach(run => run({ keepalive: true })))

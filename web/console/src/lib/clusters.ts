@@ -88,3 +88,17 @@ export function cidrsComplaint(line: string, most: number): string {
 	if (bad !== undefined) return `"${bad}" is no range. Write it as 10.42.0.0/16.`
 	return parts.length > most ? `At most ${most} are possible.` : ''
 }
+
+export interface NewCluster {
+	name: string
+	podCIDRs?: string[]
+	serviceCIDRs?: string[]
+	lanPrefixes?: string[]
+	dualStack: boolean
+}
+export interface MadeCluster {
+	name: string
+	key: string // '': not shown
+	lines: ClusterLines
+}
+export const madeOf = (j: Json): MadeCluster => ({ name: String(j.name), key: typeof j.key === 'string' ? j.key : '', lines: linesOf(j.lines) })

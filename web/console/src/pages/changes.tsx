@@ -3,7 +3,8 @@ import { useEffect, useState } from 'preact/hooks'
 import { messageOf } from '../api'
 import { differences, sentence } from '../lib/audit'
 import { time } from '../lib/merge'
-import { fetchAudit, machines, type AuditRecord } from '../state'
+import { fetchAudit, type AuditRecord } from '../questions'
+import { machines } from '../state'
 import { Time } from '../ui/basics'
 
 const nameNow = (object: string) => (object.startsWith('node ') ? machines.data.find(object.slice(5))?.name : undefined)

@@ -1,12 +1,14 @@
 // K3s clusters: which ranges belong to which, what claims them twice, and the lines that start one.
 import { signal } from '@preact/signals'
-import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks'
+import { useEffect, useRef, useState } from 'preact/hooks'
 import { messageOf } from '../api'
-import { cidrs, cidrsComplaint, clusterNameComplaint, conflictSentence, type Cluster, type ClusterLines } from '../lib/clusters'
+import { cidrs, cidrsComplaint, clusterNameComplaint, conflictSentence, type Cluster, type ClusterLines, type MadeCluster } from '../lib/clusters'
 import { plural } from '../lib/format'
-import { clusterKey, clusterLines, clusters, clustersError, createCluster, deleteCluster, fetchClusters, toast, watchClusters, whyNot, type MadeCluster } from '../state'
+import { toast } from '../notices'
+import { clusterKey, clusterLines, clusters, clustersError, createCluster, deleteCluster, fetchClusters, watchClusters, whyNot } from '../state'
 import { Act, Banner, Fact, Field, Line, Shape, Skeleton, Tags, Time } from '../ui/basics'
 import { Confirm, Dialog } from '../ui/dialog'
+import { SecretDialog } from '../ui/secret-dialog'
 import { PageHead } from './page-head'
 
 type Asked = { kind: 'create' } | { kind: 'start' | 'delete'; cluster: Cluster }
@@ -35,26 +37,12 @@ function Lines({ lines }: { lines: ClusterLines }) {
 
 // Lines with a key that is shown once.
 function Made({ made, title }: { made: MadeCluster; title: string }) {
-	const [saved, setSaved] = useState(false)
-	const [asks, setAsks] = useState(false)
-	const heading = useRef<HTMLHeadingElement>(null)
-	useLayoutEffect(() => heading.current?.focus(), [])
-	const done = () => { if (saved) close(); else setAsks(true) }
 	return (
-		<Dialog title={title} onClose={done} wide headingRef={heading}>
+		<SecretDialog title={title} onClose={close}>
 			<p>Its auth key is in these lines. It is shown only now, and good for any number of the cluster's machines.</p>
 			<Line title="Key" text={made.key} button="Copy key" />
 			<Lines lines={made.lines} />
-			{asks && !saved && <Banner tone="warn" alert>Have you saved the key? Nobody can show it again.</Banner>}
-			<div class="dialog-actions">
-				<label class="check">
-					<input type="checkbox" checked={saved} onChange={e => setSaved(e.currentTarget.checked)} /><span>I have saved the key</span>
-				</label>
-				<span class="spring" />
-				{asks && !saved && <button type="button" class="button" onClick={close}>Close without saving</button>}
-				<button type="button" class="button primary" onClick={done}>Done</button>
-			</div>
-		</Dialog>
+		</SecretDialog>
 	)
 }
 

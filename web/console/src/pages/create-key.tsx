@@ -1,15 +1,17 @@
 // The dialog that makes an auth key and shows it once; from the pages of keys and machines.
 import { signal } from '@preact/signals'
-import { useEffect, useLayoutEffect, useMemo, useRef, useState } from 'preact/hooks'
+import { useEffect, useMemo, useRef, useState } from 'preact/hooks'
 import { messageOf } from '../api'
 import { date, plural } from '../lib/format'
 import { k3sLine, tailscaleLine } from '../lib/joinline'
 import { keyMeaning, machineStatus, type Key } from '../lib/model'
 import { vocabulary } from '../lib/search'
-import { createKey, fetchUsers, joined, machines, now, serverNow, session, settings, wantSettings, type User } from '../state'
+import { fetchUsers, type User } from '../questions'
+import { createKey, joined, machines, now, serverNow, session, settings, wantSettings } from '../state'
 import { Banner, Field, Line, StatusWord } from '../ui/basics'
 import { TagInput } from '../ui/combobox'
 import { Dialog } from '../ui/dialog'
+import { SecretDialog } from '../ui/secret-dialog'
 
 const open = signal(false)
 export const openCreateKey = () => { open.value = true }
@@ -143,17 +145,12 @@ function Form({ onClose, onMade }: { onClose: () => void; onMade: (made: { key: 
 }
 
 function Shown({ made, secret, onClose }: { made: Key; secret: string; onClose: () => void }) {
-	const [saved, setSaved] = useState(false)
-	const [asks, setAsks] = useState(false)
-	const heading = useRef<HTMLHeadingElement>(null)
 	const before = useRef(new Set(joined.peek()))
 	const server = session.value!.serverUrl
-	useLayoutEffect(() => heading.current?.focus(), [])
 	const first = joined.value.filter(id => !before.current.has(id)).map(id => machines.data.find(id)).find(m => m?.keyId === made.id)
 	machines.version.value
-	const close = () => { if (saved) onClose(); else setAsks(true) }
 	return (
-		<Dialog title="Key created" onClose={close} wide headingRef={heading}>
+		<SecretDialog title="Key created" onClose={onClose}>
 			<p>It is shown only now: the server keeps no copy that could be read again.</p>
 			<Line title="Key" text={secret} button="Copy key" />
 			<Line title="Join a machine" text={`sudo ${tailscaleLine(server, secret)}`} />
@@ -163,15 +160,6 @@ function Shown({ made, secret, onClose }: { made: Key; secret: string; onClose: 
 					? <>Joined: <a href={`/machines/${first.id}`} onClick={onClose}>{first.name}</a> <code>{first.addresses[0]}</code> <StatusWord status={machineStatus(first, now.value)} /></>
 					: <span class="muted">Machines that join with this key appear here.</span>}
 			</div>
-			{asks && !saved && <Banner tone="warn" alert>Have you saved the key? Nobody can show it again.</Banner>}
-			<div class="dialog-actions">
-				<label class="check">
-					<input type="checkbox" checked={saved} onChange={e => setSaved(e.currentTarget.checked)} /><span>I have saved the key</span>
-				</label>
-				<span class="spring" />
-				{asks && !saved && <button type="button" class="button" onClick={onClose}>Close without saving</button>}
-				<button type="button" class="button primary" onClick={close}>Done</button>
-			</div>
-		</Dialog>
+		</SecretDialog>
 	)
 }

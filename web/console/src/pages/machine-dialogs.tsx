@@ -7,9 +7,8 @@ import { plural } from '../lib/format'
 import { nameComplaint } from '../lib/joinline'
 import type { Machine } from '../lib/model'
 import { vocabulary } from '../lib/search'
-import {
-	approveMachine, deleteMachine, expireMachine, forAll, later, machines, problem, renameMachine, tagMachine, toast, whyNot,
-} from '../state'
+import { later, problem, toast } from '../notices'
+import { approveMachine, deleteMachine, expireMachine, forAll, machines, renameMachine, tagMachine, whyNot } from '../state'
 import { Banner, Field } from '../ui/basics'
 import { TagInput } from '../ui/combobox'
 import { Confirm, Dialog } from '../ui/dialog'

@@ -2,7 +2,8 @@
 import { useEffect, useId, useRef, useState } from 'preact/hooks'
 import { messageOf } from '../api'
 import { howMany, rateComplaint, rateText, subjectComplaint, whose, type Quota } from '../lib/quotas'
-import { machines, problem, quotas, quotasError, setQuota, toast, unsetQuota, watchQuotas, whyNot } from '../state'
+import { problem, toast } from '../notices'
+import { machines, quotas, quotasError, setQuota, unsetQuota, watchQuotas, whyNot } from '../state'
 import { Banner } from '../ui/basics'
 
 // What one may begin to type; more than these the server knows.

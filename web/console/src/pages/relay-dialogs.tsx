@@ -7,7 +7,8 @@ import {
 	atHome, codeComplaint, emptyNode, homeLoss, hostText, nodeComplaints, regionIdComplaint, regionNameComplaint, regionOrder, relayNameComplaint,
 	relayState, type NodeDraft, type Region, type RegionNode, type Relay,
 } from '../lib/relays'
-import { addNode, changeRegion, createRegion, createRelay, deleteRegion, deleteRelay, machines, regions, relays, removeNode, toast } from '../state'
+import { toast } from '../notices'
+import { addNode, changeRegion, createRegion, createRelay, deleteRegion, deleteRelay, machines, regions, relays, removeNode } from '../state'
 import { Banner, Field, Line, StatusWord } from '../ui/basics'
 import { Confirm, Dialog } from '../ui/dialog'
 

@@ -3,7 +3,8 @@ import { signal } from '@preact/signals'
 import { messageOf } from '../api'
 import type { Machine, Status } from '../lib/model'
 import { routeRows, waitingRoutes, type RouteRow } from '../lib/routes'
-import { later, problem, setRoutes, toast, whyNot } from '../state'
+import { later, problem, toast } from '../notices'
+import { setRoutes, whyNot } from '../state'
 import { Act, StatusWord } from '../ui/basics'
 
 const working = signal<ReadonlySet<string>>(new Set())
