@@ -131,6 +131,8 @@ type tunnelPair struct {
 	pingsBeside []float64 // ms
 	seconds     float64   // of streaming
 	clientCPU   float64   // seconds of both clients and the load, in one process
+	relay       *server   // nil: somebody else's
+	relayCPU    float64   // seconds of it
 }
 
 func ownCPU(t testing.TB) float64 {
@@ -214,14 +216,22 @@ func (p *tunnelPair) run(t testing.TB) {
 		p.ping(end)
 		close(ended)
 	}()
-	begin, cpu := time.Now(), ownCPU(t)
+	begin, cpu, relayCPU := time.Now(), ownCPU(t), p.cpuOfRelay()
 	n := send(tunnelTime)
 	took := time.Since(begin).Seconds()
 	p.mbit = append(p.mbit, float64(n)*8/1e6/took)
 	p.seconds += took
 	p.clientCPU += ownCPU(t) - cpu
+	p.relayCPU += p.cpuOfRelay() - relayCPU
 	close(end)
 	<-ended
+}
+
+func (p *tunnelPair) cpuOfRelay() float64 {
+	if p.relay == nil {
+		return 0
+	}
+	return p.relay.metric("process_cpu_seconds_total")
 }
 
 func median(v []float64, q float64) float64 {
@@ -244,6 +254,7 @@ func BenchmarkTunnel(t *testing.B) {
 	relayOnly(t)
 	own := startServer(t)
 	pairs := []*tunnelPair{newTunnelPair(t, own, "fairlead", 900)}
+	pairs[0].relay = own
 	for _, stock := range []struct {
 		name, env string
 		start     func(testing.TB, string) []string
@@ -268,6 +279,9 @@ func BenchmarkTunnel(t *testing.B) {
 		fmt.Printf("%s tunnel: pings beside it p50 %.1f ms, p99 %.1f ms\n", p.name, median(p.pingsBeside, 0.5),
 			median(p.pingsBeside, 0.99))
 		fmt.Printf("%s tunnel: clients used %.2f of %d cores\n", p.name, p.clientCPU/p.seconds, runtime.NumCPU())
+		if p.relay != nil {
+			fmt.Printf("%s tunnel: the relay used %.2f\n", p.name, p.relayCPU/p.seconds)
+		}
 	}
 	fmt.Printf("fairlead tunnel: dropped by the relay %.0f of %.0f packets\n", own.relayDrops(),
 		own.metric("derp_packets_received"))
