@@ -3,10 +3,10 @@
 
 #include <sodium.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/machine.h"
 #include "base/metrics.h"
 #include "base/obj.h"
 #include "relay/derp_conn.h"
@@ -16,7 +16,7 @@
 #include "relay/stun.h"
 
 #define RELAY_MAGIC 0x4e1a7000u
-/* limits.relay_memory_bytes where it is 0: so much, or this part of the machine's memory. */
+/* limits.relay_memory_bytes where it is 0: so much, or this part of the machine's or the container's memory. */
 #define MEMORY_MAX_BYTES	(256u << 20)
 #define MEMORY_PART		4
 #define MEMORY_MIN_BYTES	(1u << 20)
@@ -33,16 +33,15 @@ struct relay {
 static size_t
 memory_cap(const struct config *cfg)
 {
-	long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
 	size_t part;
 
 	if (cfg->limits.relay_memory_bytes != 0)
 		return cfg->limits.relay_memory_bytes > MEMORY_MIN_BYTES ? cfg->limits.relay_memory_bytes :
 		    MEMORY_MIN_BYTES;
-	if (pages <= 0 || page <= 0)
+	part = machine_memory_bytes("") / MEMORY_PART;
+	if (part == 0 || part > MEMORY_MAX_BYTES)
 		return MEMORY_MAX_BYTES;
-	part = (size_t)pages * (size_t)page / MEMORY_PART;
-	return part < MEMORY_MAX_BYTES ? part : MEMORY_MAX_BYTES;
+	return part > MEMORY_MIN_BYTES ? part : MEMORY_MIN_BYTES;
 }
 
 enum err
