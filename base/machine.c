@@ -30,7 +30,7 @@ read_line(const char *path, char *line, size_t size)
 	return is_read;
 }
 
-/* "max", and v1's largest number, which is no limit but rounded down to pages, are no less than what there is. */
+/* "max" is no number; nor is v1's "no limit", the largest one rounded down to pages, for it is too long. */
 static void
 lower_to_file(size_t *bytes, const char *root, const char *dir, const char *group, const char *name)
 {

@@ -16,6 +16,7 @@
 #include "base/obj.h"
 
 #define MIB (1u << 20)
+#define V1 "sys/fs/cgroup/memory/"
 
 static char root[64];
 
@@ -80,16 +81,16 @@ test_limits(void **state)
 		{ "0::/system.slice/fairlead.service\n", "sys/fs/cgroup/system.slice/memory.max", "33554432\n",
 		  32 * MIB },
 		/* v1: the host's path is shown, the container's group is the mount */
-		{ "11:cpu,cpuacct:/docker/abc\n4:memory:/docker/abc\n", "sys/fs/cgroup/memory/memory.limit_in_bytes",
+		{ "11:cpu,cpuacct:/docker/abc\n4:memory:/docker/abc\n", V1 "memory.limit_in_bytes",
 		  "16777216\n", 16 * MIB },
-		{ "4:memory:/a/b\n0::/\n", "sys/fs/cgroup/memory/a/b/memory.limit_in_bytes", "16777216\n", 16 * MIB },
-		{ "4:hugetlb,memory:/a\n", "sys/fs/cgroup/memory/a/memory.limit_in_bytes", "16777216", 16 * MIB },
+		{ "4:memory:/a/b\n0::/\n", V1 "a/b/memory.limit_in_bytes", "16777216\n", 16 * MIB },
+		{ "4:hugetlb,memory:/a\n", V1 "a/memory.limit_in_bytes", "16777216", 16 * MIB },
 		/* no limit */
 		{ "0::/\n", "sys/fs/cgroup/memory.max", "max\n", 0 },
 		{ "0::/\n", "sys/fs/cgroup/memory.max", "", 0 },
 		{ "0::/\n", "sys/fs/cgroup/memory.max", "-1\n", 0 },
-		{ "4:memory:/\n", "sys/fs/cgroup/memory/memory.limit_in_bytes", "9223372036854771712\n", 0 },
-		{ "4:memoryless:/\n", "sys/fs/cgroup/memory/memory.limit_in_bytes", "16777216\n", 0 },
+		{ "4:memory:/\n", V1 "memory.limit_in_bytes", "9223372036854771712\n", 0 },
+		{ "4:memoryless:/\n", V1 "memory.limit_in_bytes", "16777216\n", 0 },
 		/* not what the kernel writes */
 		{ "0::/../../..\n", "sys/fs/cgroup/memory.max", "16777216\n", 0 },
 		{ "nonsense\n::\n0:\n", "sys/fs/cgroup/memory.max", "16777216\n", 0 },
