@@ -25,6 +25,7 @@
 #   BENCH_TIMES=3           nodes, realistic, clusters and idle so many times; then the best of each figure
 #   BENCH_SERVER=FILE       another binary of fairlead
 #   BENCH_DERPER=FILE       stock derper: the relay runs are repeated with it, in turns
+#   BENCH_HEADSCALE=FILE    for tunnel: also with the relay inside Headscale
 #
 # Behind nodes and realistic: what the CPU of an event grows by from one number of nodes to the next.
 # With the defaults it takes about five minutes.
