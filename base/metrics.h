@@ -6,6 +6,20 @@
 
 #include "base/buf.h"
 
+/* For each reason two rows: disco, and all others behind it. */
+#define METRICS_DROPS(X, id, name, help) \
+	METRICS_DROPS_OF(X, id##_UNKNOWN, name, "unknown_dest", help) \
+	METRICS_DROPS_OF(X, id##_FWD, name, "unknown_dest_on_fwd", help) \
+	METRICS_DROPS_OF(X, id##_GONE, name, "gone_disconnected", help) \
+	METRICS_DROPS_OF(X, id##_HEAD, name, "queue_head", help) \
+	METRICS_DROPS_OF(X, id##_TAIL, name, "queue_tail", help) \
+	METRICS_DROPS_OF(X, id##_DUP, name, "dup_client", help) \
+	METRICS_DROPS_OF(X, id##_HOP, name, "worker_busy", help) \
+	METRICS_DROPS_OF(X, id##_MEMORY, name, "memory", help)
+#define METRICS_DROPS_OF(X, id, name, reason, help) \
+	X(id##_DISCO, name "{reason=\"" reason "\",kind=\"disco\"}", "counter", help) \
+	X(id##_OTHER, name "{reason=\"" reason "\",kind=\"other\"}", "counter", help)
+
 /* X(id, prometheus name with labels, "counter" | "gauge" | "histogram", help). derp_* names are
  * derper's. Rows of a histogram stand together: buckets, each counting what is in no smaller one; its
  * sum, in thousandths; its count, which nobody sets. */
@@ -65,20 +79,8 @@
 	X(DERP_PKT_OUT, "derp_packets_sent", "counter", "packets sent") \
 	X(DERP_BYTES_IN, "derp_bytes_received", "counter", "packet bytes received") \
 	X(DERP_BYTES_OUT, "derp_bytes_sent", "counter", "packet bytes sent") \
-	X(DERP_DROP_UNKNOWN, "derp_packets_dropped{reason=\"unknown_dest\"}", "counter", \
-	    "packets dropped") \
-	X(DERP_DROP_GONE, "derp_packets_dropped{reason=\"gone_disconnected\"}", "counter", \
-	    "packets dropped") \
-	X(DERP_DROP_HEAD, "derp_packets_dropped{reason=\"queue_head\"}", "counter", \
-	    "packets dropped") \
-	X(DERP_DROP_TAIL, "derp_packets_dropped{reason=\"queue_tail\"}", "counter", \
-	    "packets dropped") \
-	X(DERP_DROP_DUP, "derp_packets_dropped{reason=\"dup_client\"}", "counter", \
-	    "packets dropped") \
-	X(DERP_DROP_HOP, "derp_packets_dropped{reason=\"worker_busy\"}", "counter", \
-	    "packets dropped") \
-	X(DERP_DROP_MEMORY, "derp_packets_dropped{reason=\"memory\"}", "counter", \
-	    "packets dropped") \
+	METRICS_DROPS(X, DERP_DROP, "derp_packets_dropped", "packets dropped") \
+	METRICS_DROPS(X, DERP_DROP_BYTES, "derp_bytes_dropped", "bytes of packets dropped") \
 	X(DERP_MEMORY, "fairlead_derp_memory_bytes", "gauge", \
 	    "held for relay clients: queues, unfinished frames") \
 	X(DERP_MEMORY_CAP, "fairlead_derp_memory_limit_bytes", "gauge", "most of it") \
@@ -104,8 +106,6 @@
 	X(DERP_MOVES_OUT, "derp_home_moves_out", "counter", "clients that took another home") \
 	X(DERP_PKT_DISCO, "derp_packets_received_kind{kind=\"disco\"}", "counter", "packets received") \
 	X(DERP_PKT_OTHER, "derp_packets_received_kind{kind=\"other\"}", "counter", "packets received") \
-	X(DERP_DROP_FWD, "derp_packets_dropped{reason=\"unknown_dest_on_fwd\"}", "counter", \
-	    "packets dropped") \
 	X(DERP_FWD_IN, "derp_packets_forwarded_in", "counter", "packets from other relays") \
 	X(DERP_FWD_OUT, "derp_packets_forwarded_out", "counter", "packets to other relays") \
 	X(DERP_WATCHERS, "derp_watchers", "gauge", "mesh peers that watch who is connected") \

@@ -417,7 +417,7 @@ derp_conn_put(struct derp_conn *c, const struct derp_worker_run *run)
 
 	if (derp_conn_is_cut_off(c, run)) {
 		derp_queue_expire(&c->queue, &c->dw->pool, worker_now_ms(c->dw->w));
-		c->dw->pool.counts.dropped_memory += run->n_packets;
+		derp_worker_run_drop(run, &c->dw->pool.counts.dropped_memory);
 		derp_tally_out(&c->tally, &before, c->dw);
 		return;
 	}

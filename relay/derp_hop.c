@@ -16,7 +16,7 @@
 struct derp_hop {
 	struct mbox_msg msg;		/* first */
 	uint32_t magic;
-	unsigned n_packets;
+	struct derp_drops held;		/* what would be lost with it */
 	struct derp_worker *to;		/* borrowed; lives as long as its mailbox */
 	struct buf b;			/* struct entry, frames, struct entry, … */
 };
@@ -72,7 +72,9 @@ derp_hop_post_to(struct derp_worker *dw, unsigned worker)
 	dw->hops[worker] = NULL;
 	atomic_fetch_add_explicit(&h->to->hop_bytes, h->b.len, memory_order_relaxed);
 	if (mbox_post(h->to->w->mbox, &h->msg) != ERR_OK) {
-		dw->counts.dropped_hop += h->n_packets;
+		for (unsigned lane = 0; lane < DERP_LANE_COUNT; lane++)
+			derp_drops_add(&dw->counts.dropped_hop, lane, h->held.packets[lane],
+			    h->held.bytes[lane]);
 		derp_hop_on_discard(&h->msg);
 	}
 }
@@ -119,14 +121,14 @@ derp_hop_put(struct derp_worker *dw, const struct derp_worker_run *run)
 
 	derp_worker_touch(dw);
 	if (atomic_load_explicit(&to->hop_bytes, memory_order_relaxed) > HOP_BYTES_MAX) {
-		dw->counts.dropped_hop += run->n_packets;
+		derp_worker_run_drop(run, &dw->counts.dropped_hop);
 		return;
 	}
 	if (h == NULL)
 		h = dw->hops[run->to.worker] = derp_hop_new(to);
 	buf_append(&h->b, &e, sizeof e);
 	buf_append(&h->b, run->frames, run->n);
-	h->n_packets += run->n_packets;
+	derp_worker_run_drop(run, &h->held);
 	if (h->b.len >= HOP_POST_BYTES)
 		derp_hop_post_to(dw, run->to.worker);
 }

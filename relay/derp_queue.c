@@ -178,7 +178,7 @@ fifo_may_drop(const struct derp_fifo *f)
 
 /* Drops the oldest frame; false: there is none that may be dropped. */
 static bool
-fifo_drop_frame(struct derp_fifo *f, struct derp_queue_pool *pool)
+fifo_drop_frame(struct derp_fifo *f, struct derp_queue_pool *pool, enum derp_lane lane)
 {
 	struct derp_chunk *c = f->head;
 	const uint8_t *frame;
@@ -189,7 +189,7 @@ fifo_drop_frame(struct derp_fifo *f, struct derp_queue_pool *pool)
 	frame = c->bytes + c->start;
 	n = frame_len(frame, c->end - c->start);
 	if (is_packet(frame, n)) {
-		pool->counts.dropped_head++;
+		derp_drops_add(&pool->counts.dropped_head, lane, 1, packet_len(n));
 		c->n_packets--;
 		c->packet_bytes -= packet_len(n);
 	}
@@ -243,19 +243,19 @@ fifo_put(struct derp_fifo *f, struct derp_queue_pool *pool, const uint8_t *frame
 }
 
 static void
-fifo_expire(struct derp_fifo *f, struct derp_queue_pool *pool, int64_t now_ms)
+fifo_expire(struct derp_fifo *f, struct derp_queue_pool *pool, enum derp_lane lane, int64_t now_ms)
 {
 	while (fifo_may_drop(f) && now_ms - f->head->born_ms > pool->limits.wait_ms) {
-		pool->counts.dropped_head += f->head->n_packets;
+		derp_drops_add(&pool->counts.dropped_head, lane, f->head->n_packets, f->head->packet_bytes);
 		fifo_pop(f, pool);
 	}
 }
 
 static void
-fifo_clear(struct derp_fifo *f, struct derp_queue_pool *pool)
+fifo_clear(struct derp_fifo *f, struct derp_queue_pool *pool, enum derp_lane lane)
 {
 	while (f->head != NULL) {
-		pool->counts.dropped_gone += f->head->n_packets;
+		derp_drops_add(&pool->counts.dropped_gone, lane, f->head->n_packets, f->head->packet_bytes);
 		fifo_pop(f, pool);
 	}
 }
@@ -364,12 +364,12 @@ data_drop_frame(struct derp_queue *q, struct derp_queue_pool *pool)
 	uint32_t n_before;
 
 	if (q->_flows == NULL || (q->_flows->n_busy == 1 && fifo_may_drop(&q->_data)))
-		return fifo_drop_frame(&q->_data, pool);
+		return fifo_drop_frame(&q->_data, pool, DERP_LANE_DATA);
 	longest = flows_longest(q->_flows);
 	if (longest == FLOWS)
-		return fifo_drop_frame(&q->_data, pool);
+		return fifo_drop_frame(&q->_data, pool, DERP_LANE_DATA);
 	n_before = q->_flows->flow[longest].f.bytes;
-	(void)!fifo_drop_frame(&q->_flows->flow[longest].f, pool);
+	(void)!fifo_drop_frame(&q->_flows->flow[longest].f, pool, DERP_LANE_DATA);
 	flows_shrunk(q, longest, n_before);
 	return true;
 }
@@ -402,8 +402,14 @@ is_too_much(struct derp_queue_pool *pool, const struct derp_fifo *f, bool is_emp
 	if ((f != NULL && fifo_fits(f, pool, n, now_ms)) ||
 	    derp_memory_left(pool->memory) >= reserve + sizeof(struct derp_chunk) + DERP_QUEUE_CHUNK_BYTES)
 		return false;
-	pool->counts.dropped_memory++;
 	return true;
+}
+
+static void
+drop_unqueued(struct derp_drops *why, enum derp_lane lane, const uint8_t *frame, size_t n)
+{
+	if (is_packet(frame, n))
+		derp_drops_add(why, lane, 1, packet_len(n));
 }
 
 static void
@@ -415,7 +421,7 @@ data_put(struct derp_queue *q, struct derp_queue_pool *pool, const uint8_t *fram
 
 	while ((waiting = data_bytes(q)) > 0 && waiting + n > data_limit(pool)) {
 		if (!data_drop_frame(q, pool)) {
-			pool->counts.dropped_tail += is_packet(frame, n);
+			drop_unqueued(&pool->counts.dropped_tail, DERP_LANE_DATA, frame, n);
 			return;
 		}
 	}
@@ -424,8 +430,8 @@ data_put(struct derp_queue *q, struct derp_queue_pool *pool, const uint8_t *fram
 	else if (q->_flows != NULL)
 		f = &q->_flows->flow[flows_find(q->_flows, frame, n)].f;
 	if (is_packet(frame, n) && is_too_much(pool, f, waiting == 0, n, now_ms))
-		return;
-	if (f == &q->_data)
+		drop_unqueued(&pool->counts.dropped_memory, DERP_LANE_DATA, frame, n);
+	else if (f == &q->_data)
 		fifo_put(&q->_data, pool, frame, n, now_ms);
 	else
 		flows_put(q, pool, frame, n, now_ms);
@@ -438,12 +444,14 @@ control_put(struct derp_queue *q, struct derp_queue_pool *pool, const uint8_t *f
 	struct derp_fifo *f = &q->_control;
 
 	while (f->bytes > 0 && f->bytes + n > pool->limits.bytes[DERP_LANE_CONTROL]) {
-		if (!fifo_drop_frame(f, pool)) {
-			pool->counts.dropped_tail += is_packet(frame, n);
+		if (!fifo_drop_frame(f, pool, DERP_LANE_CONTROL)) {
+			drop_unqueued(&pool->counts.dropped_tail, DERP_LANE_CONTROL, frame, n);
 			return;
 		}
 	}
-	if (!is_packet(frame, n) || !is_too_much(pool, f, f->bytes == 0, n, now_ms))
+	if (is_packet(frame, n) && is_too_much(pool, f, f->bytes == 0, n, now_ms))
+		drop_unqueued(&pool->counts.dropped_memory, DERP_LANE_CONTROL, frame, n);
+	else
 		fifo_put(f, pool, frame, n, now_ms);
 }
 
@@ -468,12 +476,12 @@ void
 derp_queue_expire(struct derp_queue *q, struct derp_queue_pool *pool, int64_t now_ms)
 {
 	pool->_now_ms = now_ms;
-	fifo_expire(&q->_control, pool, now_ms);
-	fifo_expire(&q->_data, pool, now_ms);
+	fifo_expire(&q->_control, pool, DERP_LANE_CONTROL, now_ms);
+	fifo_expire(&q->_data, pool, DERP_LANE_DATA, now_ms);
 	for (unsigned i = 0; i < FLOWS && q->_flows != NULL; i++) {
 		uint32_t n_before = q->_flows->flow[i].f.bytes;
 
-		fifo_expire(&q->_flows->flow[i].f, pool, now_ms);
+		fifo_expire(&q->_flows->flow[i].f, pool, DERP_LANE_DATA, now_ms);
 		flows_shrunk(q, i, n_before);
 	}
 }
@@ -571,10 +579,10 @@ derp_queue_take(struct derp_queue *q, struct derp_queue_pool *pool, size_t n)
 void
 derp_queue_clear(struct derp_queue *q, struct derp_queue_pool *pool)
 {
-	fifo_clear(&q->_control, pool);
-	fifo_clear(&q->_data, pool);
+	fifo_clear(&q->_control, pool, DERP_LANE_CONTROL);
+	fifo_clear(&q->_data, pool, DERP_LANE_DATA);
 	for (unsigned i = 0; i < FLOWS && q->_flows != NULL; i++)
-		fifo_clear(&q->_flows->flow[i].f, pool);
+		fifo_clear(&q->_flows->flow[i].f, pool, DERP_LANE_DATA);
 	free(q->_flows);
 	q->_flows = NULL;
 }

@@ -51,10 +51,29 @@ struct derp_queue_limits {
 	uint32_t wait_ms;
 };
 
+/* Packets that were dropped for one reason, and their bytes without header and keys, by lane: disco goes
+ * ahead with control. */
+struct derp_drops {
+	uint64_t packets[DERP_LANE_COUNT], bytes[DERP_LANE_COUNT];
+};
+
+static inline void
+derp_drops_add(struct derp_drops *d, enum derp_lane lane, uint64_t packets, uint64_t bytes)
+{
+	d->packets[lane] += packets;
+	d->bytes[lane] += bytes;
+}
+
+/* Packets of both lanes. */
+static inline uint64_t
+derp_drops_packets(const struct derp_drops *d)
+{
+	return d->packets[DERP_LANE_CONTROL] + d->packets[DERP_LANE_DATA];
+}
+
 /* Packets only: other frames are not counted. The owner reads and zeroes them. */
 struct derp_queue_counts {
-	uint64_t dropped_head, dropped_tail, dropped_gone;
-	uint64_t dropped_memory;
+	struct derp_drops dropped_head, dropped_tail, dropped_gone, dropped_memory;
 	uint64_t taken_packets, taken_bytes;	/* bytes without header and key */
 	int64_t memory_bytes;		/* more, or less, than before */
 };

@@ -153,6 +153,12 @@ turn_count_packet(struct derp_conn *c, const uint8_t *packet, size_t n)
 }
 
 static void
+drop(struct derp_drops *why, bool is_disco, size_t n)
+{
+	derp_drops_add(why, is_disco ? DERP_LANE_CONTROL : DERP_LANE_DATA, 1, n);
+}
+
+static void
 turn_send_packet(struct turn *t, uint8_t *frame, size_t n)
 {
 	struct derp_conn *c = t->c;
@@ -163,7 +169,7 @@ turn_send_packet(struct turn *t, uint8_t *frame, size_t n)
 	if (c->state == DERP_CONN_CLOSED)
 		return;
 	if (!t->is_dst_known) {
-		c->dw->counts.dropped_unknown++;
+		drop(&c->dw->counts.dropped_unknown, is_disco, n - DERP_FRAME_HDR_BYTES - KEY_BYTES);
 		turn_unknown_dst(t, is_disco);
 	} else if (t->is_dst_link) {
 		turn_forward(t, frame, n, is_disco);
@@ -186,7 +192,7 @@ turn_forwarded(struct turn *t, uint8_t *frame, size_t n)
 	if (c->state == DERP_CONN_CLOSED)
 		return;
 	if (!t->is_dst_known || t->is_dst_link) {
-		c->dw->counts.dropped_forward++;
+		drop(&c->dw->counts.dropped_forward, is_disco, n - DERP_FRAME_HDR_BYTES - 2 * KEY_BYTES);
 		turn_unknown_dst(t, is_disco);
 		return;
 	}

@@ -12,6 +12,12 @@ tally_at(struct relay_tally **t, const struct derp_worker *dw)
 	return *t;
 }
 
+static uint64_t
+dropped_since(const struct derp_drops *now, const struct derp_drops *before)
+{
+	return derp_drops_packets(now) - derp_drops_packets(before);
+}
+
 void
 derp_tally_in(struct relay_tally **t, const struct derp_worker_counts *before,
 	const struct derp_worker *dw)
@@ -24,8 +30,8 @@ derp_tally_in(struct relay_tally **t, const struct derp_worker_counts *before,
 	x = tally_at(t, dw);
 	x->packets_in += (uint64_t)(now->packets_in - before->packets_in);
 	x->bytes_in += (uint64_t)(now->bytes_in - before->bytes_in);
-	x->dropped_unknown += (uint64_t)(now->dropped_unknown - before->dropped_unknown +
-	    now->dropped_forward - before->dropped_forward);
+	x->dropped_unknown += dropped_since(&now->dropped_unknown, &before->dropped_unknown) +
+	    dropped_since(&now->dropped_forward, &before->dropped_forward);
 }
 
 void
@@ -33,9 +39,9 @@ derp_tally_out(struct relay_tally **t, const struct derp_queue_counts *before,
 	const struct derp_worker *dw)
 {
 	const struct derp_queue_counts *now = &dw->pool.counts;
-	uint64_t head = now->dropped_head - before->dropped_head;
-	uint64_t tail = now->dropped_tail - before->dropped_tail +
-	    now->dropped_memory - before->dropped_memory;
+	uint64_t head = dropped_since(&now->dropped_head, &before->dropped_head);
+	uint64_t tail = dropped_since(&now->dropped_tail, &before->dropped_tail) +
+	    dropped_since(&now->dropped_memory, &before->dropped_memory);
 	struct relay_tally *x;
 
 	if (now->taken_packets == before->taken_packets && (head | tail) == 0)

@@ -46,6 +46,36 @@ derp_worker_count_delays(struct derp_worker *dw)
 	*d = (struct derp_queue_delays){ 0 };
 }
 
+/* Disco has the row before the one of all others. */
+static void
+count_drops(enum metric packets, enum metric bytes, const struct derp_drops *d)
+{
+	static_assert(DERP_LANE_CONTROL == 0 && DERP_LANE_COUNT == 2, "disco, others");
+	for (unsigned lane = 0; lane < DERP_LANE_COUNT; lane++) {
+		count_out(packets + lane, (int64_t)d->packets[lane]);
+		count_out(bytes + lane, (int64_t)d->bytes[lane]);
+	}
+}
+
+static void
+derp_worker_count_drops(const struct derp_worker *dw)
+{
+	const struct derp_worker_counts *c = &dw->counts;
+	const struct derp_queue_counts *q = &dw->pool.counts;
+
+#define COUNT(reason, d) \
+	count_drops(METRIC_DERP_DROP_##reason##_DISCO, METRIC_DERP_DROP_BYTES_##reason##_DISCO, d)
+	COUNT(UNKNOWN, &c->dropped_unknown);
+	COUNT(FWD, &c->dropped_forward);
+	COUNT(GONE, &c->dropped_gone);
+	COUNT(GONE, &q->dropped_gone);
+	COUNT(HEAD, &q->dropped_head);
+	COUNT(TAIL, &q->dropped_tail);
+	COUNT(HOP, &c->dropped_hop);
+	COUNT(MEMORY, &q->dropped_memory);
+#undef COUNT
+}
+
 static void
 derp_worker_count(struct derp_worker *dw)
 {
@@ -58,16 +88,10 @@ derp_worker_count(struct derp_worker *dw)
 	count_out(METRIC_DERP_BYTES_IN, c->bytes_in);
 	count_out(METRIC_DERP_FWD_IN, c->forwarded_in);
 	count_out(METRIC_DERP_FWD_OUT, c->forwarded_out);
-	count_out(METRIC_DERP_DROP_FWD, c->dropped_forward);
 	count_out(METRIC_DERP_PKT_OUT, (int64_t)q->taken_packets);
 	count_out(METRIC_DERP_BYTES_OUT, (int64_t)q->taken_bytes);
-	count_out(METRIC_DERP_DROP_UNKNOWN, c->dropped_unknown);
-	count_out(METRIC_DERP_DROP_GONE, c->dropped_gone + (int64_t)q->dropped_gone);
-	count_out(METRIC_DERP_DROP_HEAD, (int64_t)q->dropped_head);
-	count_out(METRIC_DERP_DROP_TAIL, (int64_t)q->dropped_tail);
-	count_out(METRIC_DERP_DROP_MEMORY, (int64_t)q->dropped_memory);
 	count_out(METRIC_DERP_MEMORY, q->memory_bytes);
-	count_out(METRIC_DERP_DROP_HOP, c->dropped_hop);
+	derp_worker_count_drops(dw);
 	count_out(METRIC_DERP_PING, c->pings);
 	count_out(METRIC_DERP_PONG, c->pongs);
 	count_out(METRIC_DERP_GONE_DISC, c->gone_disconnected);
@@ -175,13 +199,20 @@ derp_worker_on_tick(evutil_socket_t fd, short what, void *arg)
 /* --- to a receiver ---------------------------------------------------------------------------- */
 
 void
+derp_worker_run_drop(const struct derp_worker_run *run, struct derp_drops *why)
+{
+	derp_drops_add(why, run->lane, run->n_packets,
+	    run->n - (size_t)run->n_packets * (DERP_FRAME_HDR_BYTES + KEY_BYTES));
+}
+
+void
 derp_worker_deliver(struct derp_worker *dw, const struct derp_worker_run *run)
 {
 	struct derp_conn *c = worker_find(dw->w, run->to);
 
 	derp_worker_touch(dw);
 	if (c == NULL) {
-		dw->counts.dropped_gone += run->n_packets;
+		derp_worker_run_drop(run, &dw->counts.dropped_gone);
 		return;
 	}
 	OBJ_CHECK(c, DERP_CONN_MAGIC);

@@ -52,8 +52,9 @@ struct derp_shared {
 
 /* What happened since the counters were last added to the metrics. */
 struct derp_worker_counts {
-	int64_t packets_in, disco_in, bytes_in, dropped_unknown, dropped_gone, dropped_hop;
-	int64_t forwarded_in, forwarded_out, dropped_forward;
+	int64_t packets_in, disco_in, bytes_in;
+	int64_t forwarded_in, forwarded_out;
+	struct derp_drops dropped_unknown, dropped_forward, dropped_gone, dropped_hop;
 	int64_t pings, pongs, gone_disconnected, gone_not_here, unknown_frames;
 };
 
@@ -102,6 +103,8 @@ struct derp_worker_run {
 	const uint8_t *frames;		/* whole frames, n bytes */
 	size_t n;
 };
+/* Counts all of its packets as dropped. */
+void derp_worker_run_drop(const struct derp_worker_run *run, struct derp_drops *why);
 void derp_worker_send(struct derp_worker *dw, const struct derp_worker_run *run);
 /* The same for a receiver on this worker only. */
 void derp_worker_deliver(struct derp_worker *dw, const struct derp_worker_run *run);

@@ -59,16 +59,18 @@ total_put(struct json_writer *w)
 		{ "packetsForwardedIn", METRIC_DERP_FWD_IN }, { "packetsForwardedOut", METRIC_DERP_FWD_OUT },
 		{ "homeMovesIn", METRIC_DERP_MOVES_IN }, { "homeMovesOut", METRIC_DERP_MOVES_OUT },
 	}, drops[] = {
-		{ "unknownDest", METRIC_DERP_DROP_UNKNOWN }, { "unknownDestOnForward", METRIC_DERP_DROP_FWD },
-		{ "goneDisconnected", METRIC_DERP_DROP_GONE }, { "queueHead", METRIC_DERP_DROP_HEAD },
-		{ "queueTail", METRIC_DERP_DROP_TAIL }, { "memory", METRIC_DERP_DROP_MEMORY },
-		{ "workerBusy", METRIC_DERP_DROP_HOP },
+		{ "unknownDest", METRIC_DERP_DROP_UNKNOWN_DISCO },
+		{ "unknownDestOnForward", METRIC_DERP_DROP_FWD_DISCO },
+		{ "goneDisconnected", METRIC_DERP_DROP_GONE_DISCO },
+		{ "queueHead", METRIC_DERP_DROP_HEAD_DISCO }, { "queueTail", METRIC_DERP_DROP_TAIL_DISCO },
+		{ "memory", METRIC_DERP_DROP_MEMORY_DISCO }, { "workerBusy", METRIC_DERP_DROP_HOP_DISCO },
 	};
 
 	json_w_obj_open(w, "total");
 	metrics_put_all(w, counts, COUNT_OF(counts));
 	json_w_obj_open(w, "dropped");
-	metrics_put_all(w, drops, COUNT_OF(drops));
+	for (size_t i = 0; i < COUNT_OF(drops); i++)	/* disco, and all others in the row behind it */
+		json_w_int(w, drops[i].name, metric_get(drops[i].metric) + metric_get(drops[i].metric + 1));
 	json_w_obj_close(w);
 	delays_put(w);
 	json_w_obj_close(w);

@@ -64,7 +64,8 @@ func TestMetrics(t *testing.T) {
 	for name, want := range map[string]float64{
 		"derp_accepts": 2, "derp_current_connections": 2, "derp_websocket_accepts": 2,
 		"derp_packets_received": 2, "derp_packets_sent": 1, "derp_bytes_sent": 1000,
-		`derp_packets_dropped{reason="unknown_dest"}`: 1,
+		`derp_packets_dropped{reason="unknown_dest",kind="other"}`: 1,
+		`derp_bytes_dropped{reason="unknown_dest",kind="other"}`:   6,
 	} {
 		eventually(t, 5*time.Second, fmt.Sprintf("%s = %v", name, want),
 			func() bool { return s.metric(name) == want })

@@ -245,7 +245,9 @@ func median(v []float64, q float64) float64 {
 // relayDrops are packets that the relay had to drop: queues, and the way between workers.
 func (s *server) relayDrops() (n float64) {
 	for _, reason := range []string{"queue_head", "queue_tail", "memory", "worker_busy"} {
-		n += s.metric(`derp_packets_dropped{reason="` + reason + `"}`)
+		for _, kind := range []string{"disco", "other"} {
+			n += s.metric(`derp_packets_dropped{reason="` + reason + `",kind="` + kind + `"}`)
+		}
 	}
 	return n
 }

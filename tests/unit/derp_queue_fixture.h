@@ -28,6 +28,16 @@ setup(void **state)
 	return 0;
 }
 
+/* Packets that were put and never taken. */
+static inline uint64_t
+dropped(const struct fixture *f)
+{
+	const struct derp_queue_counts *c = &f->pool.counts;
+
+	return derp_drops_packets(&c->dropped_head) + derp_drops_packets(&c->dropped_tail) +
+	    derp_drops_packets(&c->dropped_gone) + derp_drops_packets(&c->dropped_memory);
+}
+
 static inline int
 teardown(void **state)
 {

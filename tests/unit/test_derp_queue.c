@@ -106,7 +106,7 @@ test_frames_share_a_record(void **state)
 	for (uint32_t i = 0; i < 30; i++)
 		assert_int_equal(numbers[i], i);
 	assert_int_equal(f->pool.counts.taken_packets, 30);
-	assert_int_equal(f->pool.counts.dropped_head, 0);
+	assert_int_equal(derp_drops_packets(&f->pool.counts.dropped_head), 0);
 }
 
 static void
@@ -194,7 +194,9 @@ test_long_frame_is_not_cut(void **state)
 	assert_true(derp_queue_peek(&f->q, &p, &n));
 	assert_int_equal(n, 40000 - 16384);
 	derp_queue_expire(&f->q, &f->pool, 5000);	/* the control frame only */
-	assert_int_equal(f->pool.counts.dropped_head, 1);
+	assert_int_equal(derp_drops_packets(&f->pool.counts.dropped_head), 1);
+	assert_int_equal(f->pool.counts.dropped_head.packets[DERP_LANE_CONTROL], 1);
+	assert_int_equal(f->pool.counts.dropped_head.bytes[DERP_LANE_CONTROL], 100 - HEAD);
 	put(f, DERP_LANE_CONTROL, 3, 100, 5000);
 	derp_queue_take(&f->q, &f->pool, n);
 	assert_int_equal(f->pool.counts.taken_packets, 1);
@@ -213,7 +215,8 @@ test_bytes_drop_from_head(void **state)
 	for (uint32_t i = 0; i < 200; i++)
 		put(f, DERP_LANE_DATA, i, 1000, 0);
 	assert_int_equal(derp_queue_bytes(&f->q, DERP_LANE_DATA), 100000);
-	assert_int_equal(f->pool.counts.dropped_head, 100);
+	assert_int_equal(f->pool.counts.dropped_head.packets[DERP_LANE_DATA], 100);
+	assert_int_equal(f->pool.counts.dropped_head.bytes[DERP_LANE_DATA], 100 * (1000 - HEAD));
 	assert_true(f->pool.n_used <= 8);
 	put(f, DERP_LANE_DATA, 200, DERP_FRAME_MAX_BYTES, 0);
 	assert_true(derp_queue_bytes(&f->q, DERP_LANE_DATA) <= 100000);
@@ -222,8 +225,8 @@ test_bytes_drop_from_head(void **state)
 	assert_int_equal(numbers[0], 166);
 	assert_int_equal(numbers[33], 199);
 	assert_int_equal(numbers[34], 200);
-	assert_int_equal(f->pool.counts.dropped_head, 166);
-	assert_int_equal(f->pool.counts.dropped_tail, 0);
+	assert_int_equal(derp_drops_packets(&f->pool.counts.dropped_head), 166);
+	assert_int_equal(derp_drops_packets(&f->pool.counts.dropped_tail), 0);
 }
 
 static void
@@ -235,8 +238,8 @@ test_newest_goes_when_head_is_begun(void **state)
 	put(f, DERP_LANE_DATA, 1, DERP_FRAME_MAX_BYTES, 0);
 	derp_queue_take(&f->q, &f->pool, 100);
 	put(f, DERP_LANE_DATA, 2, 40000, 0);
-	assert_int_equal(f->pool.counts.dropped_tail, 1);
-	assert_int_equal(f->pool.counts.dropped_head, 0);
+	assert_int_equal(derp_drops_packets(&f->pool.counts.dropped_tail), 1);
+	assert_int_equal(derp_drops_packets(&f->pool.counts.dropped_head), 0);
 	derp_queue_take(&f->q, &f->pool, DERP_FRAME_MAX_BYTES - 100);
 	assert_int_equal(take_all(f, numbers, 8), 0);
 }
@@ -252,7 +255,7 @@ test_one_long_frame_fits_any_limit(void **state)
 	assert_int_equal(take_all(f, numbers, 8), 1);
 	put(f, DERP_LANE_DATA, 2, DERP_FRAME_MAX_BYTES, 0);
 	put(f, DERP_LANE_DATA, 3, 900, 0);
-	assert_int_equal(f->pool.counts.dropped_head, 1);
+	assert_int_equal(derp_drops_packets(&f->pool.counts.dropped_head), 1);
 	assert_int_equal(take_all(f, numbers, 8), 1);
 	assert_int_equal(numbers[0], 3);
 }
@@ -266,7 +269,7 @@ test_lanes_do_not_share_bounds(void **state)
 
 	for (uint32_t i = 0; i < 60; i++)
 		put(f, DERP_LANE_CONTROL, i, 100, 0);
-	assert_int_equal(f->pool.counts.dropped_head, 20);
+	assert_int_equal(derp_drops_packets(&f->pool.counts.dropped_head), 20);
 	for (uint32_t i = 0; i < 150; i++)
 		put(f, DERP_LANE_DATA, 1000 + i, 1000, 0);
 	assert_int_equal(take_all(f, numbers, 256), 140);
@@ -292,7 +295,7 @@ test_time_drops_from_head(void **state)
 	assert_int_equal(numbers[n - 1], 39);
 	for (unsigned i = 1; i < n; i++)
 		assert_int_equal(numbers[i], numbers[i - 1] + 1);
-	assert_int_equal(f->pool.counts.dropped_head, 40 - n);
+	assert_int_equal(derp_drops_packets(&f->pool.counts.dropped_head), 40 - n);
 	assert_int_equal(f->pool.counts.taken_packets, n);
 }
 
@@ -308,7 +311,7 @@ test_clear_counts_gone(void **state)
 	derp_frame_put_keepalive(small);
 	derp_queue_put(&f->q, &f->pool, DERP_LANE_CONTROL, small, sizeof small, 0);
 	derp_queue_clear(&f->q, &f->pool);
-	assert_int_equal(f->pool.counts.dropped_gone, 3);
+	assert_int_equal(derp_drops_packets(&f->pool.counts.dropped_gone), 3);
 	assert_int_equal(f->pool.n_used, 0);
 	assert_true(derp_queue_is_empty(&f->q));
 }
@@ -343,8 +346,7 @@ test_against_a_model(void **state)
 		}
 	}
 	derp_queue_clear(&f->q, &f->pool);
-	assert_int_equal(put_packets, f->pool.counts.taken_packets + f->pool.counts.dropped_head +
-	    f->pool.counts.dropped_tail + f->pool.counts.dropped_gone);
+	assert_int_equal(put_packets, f->pool.counts.taken_packets + dropped(f));
 }
 
 /* --- fairness --------------------------------------------------------------------------------- */
@@ -492,8 +494,7 @@ test_senders_stay_in_order(void **state)
 		}
 	}
 	derp_queue_clear(&f->q, &f->pool);
-	assert_int_equal(put_packets, f->pool.counts.taken_packets + f->pool.counts.dropped_head +
-	    f->pool.counts.dropped_tail + f->pool.counts.dropped_gone);
+	assert_int_equal(put_packets, f->pool.counts.taken_packets + dropped(f));
 }
 
 static void

@@ -56,11 +56,11 @@ test_exposition(void **state)
 	struct buf b = { 0 };
 
 	(void)state;
-	metric_set(METRIC_DERP_DROP_TAIL, 7);
+	metric_set(METRIC_DERP_DROP_TAIL_OTHER, 7);
 	metric_set(METRIC_DERP_ACCEPTS, INT64_MAX);
 	metrics_put(&b);
 	const char *text = buf_cstr(&b);
-	assert_non_null(strstr(text, "\nderp_packets_dropped{reason=\"queue_tail\"} 7\n"));
+	assert_non_null(strstr(text, "\nderp_packets_dropped{reason=\"queue_tail\",kind=\"other\"} 7\n"));
 	assert_non_null(strstr(text, "# HELP derp_accepts DERP connections accepted\n"
 	    "# TYPE derp_accepts counter\nderp_accepts 9223372036854775807\n"));
 	assert_int_equal(count_of(text, "# TYPE derp_packets_dropped counter\n"), 1);

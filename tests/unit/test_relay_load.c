@@ -164,7 +164,7 @@ static void
 test_slow_reader_harms_nobody(void **state)
 {
 	struct derp_worker *dw = net_worker(&net, net.n_workers - 1);
-	int64_t head = metric_get(METRIC_DERP_DROP_HEAD), in = metric_get(METRIC_DERP_PKT_IN),
+	int64_t head = metric_get(METRIC_DERP_DROP_HEAD_OTHER), in = metric_get(METRIC_DERP_PKT_IN),
 	    out = metric_get(METRIC_DERP_PKT_OUT);
 	uint32_t n_got = 0, last = 0;
 	uint8_t payload[2048];
@@ -191,7 +191,7 @@ test_slow_reader_harms_nobody(void **state)
 		n_got++;
 	} while (last != 50 * 120 - 1);
 	assert_in_range(n_got, 200, 600);
-	assert_int_equal(metric_get(METRIC_DERP_DROP_HEAD) - head, 6000 - n_got);
+	assert_int_equal(metric_get(METRIC_DERP_DROP_HEAD_OTHER) - head, 6000 - n_got);
 	assert_int_equal(metric_get(METRIC_DERP_PKT_IN) - in, 6050);
 	assert_int_equal(metric_get(METRIC_DERP_PKT_OUT) - out, 50 + n_got);
 	assert_int_equal(dw->pool.n_used, 0);
@@ -206,7 +206,7 @@ test_slow_reader_harms_nobody(void **state)
 static void
 test_waited_too_long_is_dropped(void **state)
 {
-	int64_t head = metric_get(METRIC_DERP_DROP_HEAD);
+	int64_t head = metric_get(METRIC_DERP_DROP_HEAD_OTHER);
 	uint8_t payload[2048];
 	uint32_t number, n_old = 0;
 	struct peer a, slow;
@@ -223,7 +223,7 @@ test_waited_too_long_is_dropped(void **state)
 		n_old += number < 1000;
 	} while (number != 1004);
 	assert_true(n_old > 0 && n_old < 120);			/* what the socket had */
-	assert_int_equal(metric_get(METRIC_DERP_DROP_HEAD) - head, 200 - n_old);
+	assert_int_equal(metric_get(METRIC_DERP_DROP_HEAD_OTHER) - head, 200 - n_old);
 	peer_close(&a);
 	peer_close(&slow);
 }
@@ -282,7 +282,7 @@ test_who_reads_nothing_is_closed(void **state)
 static void
 test_hop_is_bounded(void **state)
 {
-	int64_t dropped = metric_get(METRIC_DERP_DROP_HOP);
+	int64_t dropped = metric_get(METRIC_DERP_DROP_HOP_OTHER);
 	static uint8_t bytes[1037 * 60];
 	uint8_t packet[1000] = { 0 };
 	struct peer a, b;
@@ -304,7 +304,7 @@ test_hop_is_bounded(void **state)
 		}
 	}
 	assert_in_range(atomic_load(&net_worker(&net, 1)->hop_bytes), 8u << 20, 9u << 20);
-	assert_in_range(metric_get(METRIC_DERP_DROP_HOP) - dropped, 14000, 17000);
+	assert_in_range(metric_get(METRIC_DERP_DROP_HOP_OTHER) - dropped, 14000, 17000);
 	net_turn(&net);
 	assert_int_equal(atomic_load(&net_worker(&net, 1)->hop_bytes), 0);
 	peer_close(&a);

@@ -343,7 +343,10 @@ test_byte_by_byte(void **state)
 static void
 test_unknown_receiver(void **state)
 {
-	int64_t dropped = metric_get(METRIC_DERP_DROP_UNKNOWN);
+	int64_t data = metric_get(METRIC_DERP_DROP_UNKNOWN_OTHER);
+	int64_t discos = metric_get(METRIC_DERP_DROP_UNKNOWN_DISCO);
+	int64_t data_bytes = metric_get(METRIC_DERP_DROP_BYTES_UNKNOWN_OTHER);
+	int64_t disco_bytes = metric_get(METRIC_DERP_DROP_BYTES_UNKNOWN_DISCO);
 	struct node_key nobody = { { 7 } };
 	uint8_t disco[62];
 	struct peer a;
@@ -366,7 +369,10 @@ test_unknown_receiver(void **state)
 		peer_expect_gone(&a, &nobody, DERP_FRAME_GONE_NOT_HERE);
 		peer_expect_nothing(&a);
 	}
-	assert_int_equal(metric_get(METRIC_DERP_DROP_UNKNOWN) - dropped, 115);
+	assert_int_equal(metric_get(METRIC_DERP_DROP_UNKNOWN_OTHER) - data, 50);
+	assert_int_equal(metric_get(METRIC_DERP_DROP_BYTES_UNKNOWN_OTHER) - data_bytes, 50 * 4);
+	assert_int_equal(metric_get(METRIC_DERP_DROP_UNKNOWN_DISCO) - discos, 65);
+	assert_int_equal(metric_get(METRIC_DERP_DROP_BYTES_UNKNOWN_DISCO) - disco_bytes, 65 * sizeof disco);
 	peer_close(&a);
 }
 

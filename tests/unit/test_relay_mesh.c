@@ -146,14 +146,17 @@ test_forward_in(void **state)
 	forward_send(&mesh, &far.key, &dst.key, big, DERP_FRAME_PACKET_MAX_BYTES);
 	peer_expect_packet(&dst, &far.key, big, DERP_FRAME_PACKET_MAX_BYTES);
 	free(big);
-	int64_t dropped = metric_get(METRIC_DERP_DROP_FWD);
+	int64_t discos = metric_get(METRIC_DERP_DROP_FWD_DISCO), data = metric_get(METRIC_DERP_DROP_FWD_OTHER);
+	int64_t data_bytes = metric_get(METRIC_DERP_DROP_BYTES_FWD_OTHER);
 	for (unsigned i = 0; i < 5; i++)
 		forward_send(&mesh, &far.key, &nobody.key, disco, sizeof disco);
 	forward_send(&mesh, &far.key, &nobody.key, "no disco", 8);
 	for (unsigned i = 0; i < 3; i++)	/* limited as for clients */
 		peer_expect_gone(&mesh, &nobody.key, DERP_FRAME_GONE_NOT_HERE);
 	peer_expect_nothing(&mesh);
-	assert_int_equal(metric_get(METRIC_DERP_DROP_FWD) - dropped, 6);
+	assert_int_equal(metric_get(METRIC_DERP_DROP_FWD_DISCO) - discos, 5);
+	assert_int_equal(metric_get(METRIC_DERP_DROP_FWD_OTHER) - data, 1);
+	assert_int_equal(metric_get(METRIC_DERP_DROP_BYTES_FWD_OTHER) - data_bytes, 8);
 	peer_close(&mesh);
 	peer_close(&dst);
 }
