@@ -30,7 +30,10 @@ struct config {
 	struct config_list listen_stun;
 	char *listen_metrics;			/* "" = none */
 
-	struct { char *cert_file, *key_file; } tls;
+	struct {
+		char *cert_file, *key_file;
+		bool has_own_records;	/* false: OpenSSL does all; see io_tls_ctx_records */
+	} tls;
 	struct { char *hostname, *url, *email; } acme;	/* hostname "" = no certificate by ACME */
 	struct config_list trusted_proxies;	/* prefixes whose X-Forwarded-For and PROXY headers count */
 	bool proxy_protocol;			/* trusted proxies send PROXY v1 or v2 first */

@@ -1,6 +1,6 @@
 /*
  * Stream sockets of a worker: the socket, the staging buffer and what is kept beside it. TLS is in
- * base/io_tls, how the two meet in base/io_priv.h.
+ * base/io_tls and base/io_record, how the two meet in base/io_priv.h.
  */
 #include <errno.h>
 #include <event2/event.h>
@@ -14,7 +14,7 @@
 #include "base/io_priv.h"
 #include "base/obj.h"
 
-/* More than any record of ours adds: head 5, explicit nonce 8, tag 16, content type 1. */
+/* More than any record of ours adds: head 5, explicit nonce 8, tag 16, content type 1; a key update. */
 #define IO_RECORD_OVERHEAD	64u
 #define IO_USER_TIMEOUT_MS	15000
 #define IO_KEEP_IDLE_S		600
@@ -33,6 +33,8 @@ io_break(struct io *io)
 		s->owner = NULL;
 		s->len = 0;
 	}
+	if (s->feed.owner == io)
+		s->feed.owner = NULL;
 }
 
 /* One recv. A short answer means that the socket is empty, so the next read of this turn does not
@@ -116,7 +118,7 @@ io_stage_free(struct io_stage *s)
 {
 	if (s == NULL)
 		return;
-	ASSERT(s->owner == NULL);
+	ASSERT(s->owner == NULL && s->feed.owner == NULL);
 	free(s);
 }
 
@@ -223,14 +225,16 @@ bool
 io_is_tls(const struct io *io)
 {
 	OBJ_CHECK(io, IO_MAGIC);
-	return io->ssl != NULL;
+	return io_has_tls(io);
 }
 
 const char *
 io_version(const struct io *io)
 {
 	OBJ_CHECK(io, IO_MAGIC);
-	return io->ssl == NULL ? "plain" : SSL_get_version(io->ssl);
+	if (io->ssl == NULL)
+		return io->rec != NULL ? "TLSv1.3" : "plain";
+	return SSL_get_version(io->ssl);
 }
 
 short
@@ -295,7 +299,7 @@ io_bytes_out(const struct io *io)
 enum err
 io_read_raw(struct io *io, void *p, size_t cap, size_t *got)
 {
-	if (io->ssl != NULL)
+	if (io_has_tls(io))
 		return io_tls_read(io, p, cap, got);
 	return io->is_broken ? ERR_IO : io_recv(io, p, cap, got);
 }
@@ -319,7 +323,7 @@ void
 io_unread(struct io *io, const void *p, size_t n)
 {
 	OBJ_CHECK(io, IO_MAGIC);
-	ASSERT(io->ssl == NULL || io->is_open);
+	ASSERT(!io_has_tls(io) || io->is_open);
 	io_run_prepend(&io->front, p, n);
 }
 
@@ -329,9 +333,7 @@ io_has_more(const struct io *io)
 	OBJ_CHECK(io, IO_MAGIC);
 	if (io_run_len(&io->front) > 0 || io_ws_waiting(io) > 0)
 		return true;
-	if (io->ssl == NULL || io->is_broken || io->is_drained)
-		return false;
-	return io_run_len(&io->raw) > 0 || SSL_has_pending(io->ssl) == 1;
+	return io_has_tls(io) && !io->is_broken && io_tls_has_more(io);
 }
 
 /* --- writing ---------------------------------------------------------------------------------- */
@@ -347,7 +349,7 @@ io_write_room(const struct io *io)
 	    s->len >= IO_STAGE_BYTES)
 		return 0;
 	room = IO_STAGE_BYTES - s->len;
-	if (io->ssl != NULL)
+	if (io_has_tls(io))
 		overhead = (room / IO_RECORD_BYTES + 1) * IO_RECORD_OVERHEAD;
 	if (io->ws != NULL)
 		overhead += io_ws_overhead(room);
@@ -362,7 +364,7 @@ io_stage_put(struct io *io, const void *p, size_t n)
 {
 	struct io_stage *s = io->w->stage;
 
-	if (io->ssl != NULL)
+	if (io_has_tls(io))
 		return io_tls_seal(io, p, n);
 	ASSERT(n <= sizeof s->p - s->len);
 	memcpy(s->p + s->len, p, n);
@@ -378,7 +380,7 @@ io_write(struct io *io, const void *p, size_t n)
 	OBJ_CHECK(io, IO_MAGIC);
 	ASSERT(n <= IO_WRITE_MAX);
 	ASSERT(s->owner == NULL || s->owner == io);
-	ASSERT(io->ssl == NULL || io->is_open);
+	ASSERT(!io_has_tls(io) || io->is_open);
 	if (io->is_broken)
 		return ERR_IO;
 	if (n == 0)
@@ -444,6 +446,7 @@ io_free(struct io *io)
 	io_known(io);
 	io_break(io);
 	SSL_free(io->ssl);
+	tls_record_free(io->rec);
 	io_ws_free(io->ws);
 	io_run_clear(&io->front);
 	io_run_clear(&io->raw);

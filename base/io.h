@@ -4,7 +4,7 @@
  * with what was read and not parsed yet.
  *
  * Reading: TLS records are read ahead by the 64 KiB. After io_read fills, read again until
- * ERR_AGAIN: epoll does not see what OpenSSL holds. (io_has_more says whether another read can give
+ * ERR_AGAIN: epoll does not see what was read ahead. (io_has_more says whether another read can give
  * bytes without the socket; go on in the next turn with worker_again.) Events must be
  * level-triggered: a read that took all there was is followed by ERR_AGAIN in the same turn without
  * asking the socket.
@@ -72,7 +72,8 @@ short io_wants(const struct io *io);
 void io_tls_start(struct io *io, SSL *ssl);
 /* The same as TLS client; what of the server is checked, and its name, are set in ssl before. */
 void io_tls_start_client(struct io *io, SSL *ssl);
-/* The certificate of the other side, the caller's; NULL: none was shown. */
+/* The certificate of the other side, the caller's; NULL: none was shown. Before the first io_read or
+ * io_write: it is not kept longer. */
 struct x509_st *io_tls_peer_certificate(const struct io *io);
 /* Continues the handshake. ERR_OK: done (bytes may be pending); ERR_AGAIN: wait for io_wants;
  * ERR_CRYPTO: not TLS, or nothing in common; ERR_CLOSED, ERR_IO. */
@@ -81,6 +82,9 @@ enum err io_tls_handshake(struct io *io) MUST_USE;
  * settings that every SSL_CTX given to io_tls_start must have. */
 struct ssl_ctx_st;
 void io_tls_ctx_init(struct ssl_ctx_st *ctx);
+/* Whether records of TLS 1.3 are sealed and opened here (base/tls_record; at first they are), and the SSL
+ * freed after the handshake, or all is left to OpenSSL. TLS 1.2 always is. */
+void io_tls_ctx_records(struct ssl_ctx_st *ctx, bool are_own);
 
 /* From here on the stream is carried by WebSocket binary frames, under io_read and io_write (base/ws,
  * server side): the client's request was read and the 101 written, by plain io_write. Pings are answered

@@ -1,6 +1,10 @@
-/* TLS of a stream: the context's settings, the BIO between OpenSSL and base/io, the calls. */
+/*
+ * TLS of a stream: the context's settings, the BIO between OpenSSL and base/io, the handshake, and who
+ * does the records after it.
+ */
 #include <errno.h>
 #include <openssl/bio.h>
+#include <openssl/crypto.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <pthread.h>
@@ -8,11 +12,51 @@
 #include <sys/auxv.h>
 
 #include "base/io_priv.h"
+#include "base/key.h"
 #include "base/obj.h"
 
 #define IO_READ_AHEAD_BYTES	(64u << 10)
 
 /* --- the BIO ---------------------------------------------------------------------------------- */
+
+/* From the feed, so that not a byte behind the handshake gets into OpenSSL. */
+static enum err
+io_bio_read_feed(struct io *io, char *p, size_t cap, size_t *got)
+{
+	uint8_t *from;
+	size_t n = io_feed_peek(io, &from);
+
+	if (n == 0) {
+		enum err rc;
+
+		if (io->fed_bytes >= IO_TLS_FEED_BYTES)
+			return ERR_AGAIN;
+		if ((rc = io_feed_more(io, IO_READ_AHEAD_BYTES)) != ERR_OK)
+			return rc;
+		n = io_feed_peek(io, &from);
+		io->fed_bytes += (uint32_t)n;
+	}
+	*got = n < cap ? n : cap;
+	memcpy(p, from, *got);
+	io_feed_drop(io, *got);
+	return ERR_OK;
+}
+
+static enum err
+io_bio_read_socket(struct io *io, char *p, size_t cap, size_t *got)
+{
+	enum err rc;
+
+	*got = io_run_take(&io->raw, p, cap);
+	if (*got > 0)
+		return ERR_OK;
+	if (io->fed_bytes >= IO_TLS_FEED_BYTES)
+		return ERR_AGAIN;
+	rc = io_recv(io, p, cap, got);
+	if (rc == ERR_OK)
+		io->fed_bytes += (uint32_t)*got;
+	return rc;
+}
 
 static int
 io_bio_read(BIO *bio, char *p, int cap)
@@ -23,16 +67,9 @@ io_bio_read(BIO *bio, char *p, int cap)
 	BIO_clear_retry_flags(bio);
 	if (cap <= 0)
 		return 0;
-	got = io_run_take(&io->raw, p, (size_t)cap);
-	if (got > 0)
-		return (int)got;
-	if (io->fed_bytes >= IO_TLS_FEED_BYTES) {
-		BIO_set_retry_read(bio);
-		return -1;
-	}
-	switch (io_recv(io, p, (size_t)cap, &got)) {
+	switch (io->is_unsettled ? io_bio_read_feed(io, p, (size_t)cap, &got) :
+	    io_bio_read_socket(io, p, (size_t)cap, &got)) {
 	case ERR_OK:
-		io->fed_bytes += (uint32_t)got;
 		return (int)got;
 	case ERR_AGAIN:
 		BIO_set_retry_read(bio);
@@ -44,26 +81,31 @@ io_bio_read(BIO *bio, char *p, int cap)
 	}
 }
 
+bool
+io_tls_say(struct io *io, const void *p, size_t n)
+{
+	struct io_stage *s = io->w->stage;
+
+	if (io->is_broken)
+		return false;
+	if (s->owner == io) {
+		if (sizeof s->p - s->len < n)
+			return false;
+		memcpy(s->p + s->len, p, n);
+		s->len += n;
+		return true;
+	}
+	if (io_run_len(&io->out) + n > sizeof s->p + IO_TLS_SLACK_BYTES)
+		return false;
+	io_run_append(&io->out, p, n);
+	return true;
+}
+
 static int
 io_bio_write(BIO *bio, const char *p, int n)
 {
-	struct io *io = BIO_get_data(bio);
-	struct io_stage *s = io->w->stage;
-
 	BIO_clear_retry_flags(bio);
-	if (n <= 0 || io->is_broken)
-		return -1;
-	if (s->owner == io) {
-		if (sizeof s->p - s->len < (size_t)n)
-			return -1;
-		memcpy(s->p + s->len, p, (size_t)n);
-		s->len += (size_t)n;
-		return n;
-	}
-	if (io_run_len(&io->out) + (size_t)n > sizeof s->p + IO_TLS_SLACK_BYTES)
-		return -1;
-	io_run_append(&io->out, p, (size_t)n);
-	return n;
+	return n > 0 && io_tls_say(BIO_get_data(bio), p, (size_t)n) ? n : -1;
 }
 
 static long
@@ -110,6 +152,32 @@ cpu_has_aes(void)
 #endif
 }
 
+/* OpenSSL tells the secrets of a connection in no other way: lines of "LABEL client_random secret". */
+static void
+on_key_log(const SSL *ssl, const char *line)
+{
+	static const char client[] = "CLIENT_TRAFFIC_SECRET_0 ", server[] = "SERVER_TRAFFIC_SECRET_0 ";
+	struct io *io = SSL_get_app_data(ssl);
+	bool is_clients = strncmp(line, client, sizeof client - 1) == 0;
+	const char *hex = strrchr(line, ' ');
+	uint8_t secret[TLS_RECORD_SECRET_MAX];
+	size_t n = hex != NULL ? strlen(hex + 1) : 0;
+
+	if (io == NULL || io->rec == NULL || n == 0 || n > 2 * sizeof secret ||
+	    (!is_clients && strncmp(line, server, sizeof server - 1) != 0))
+		return;
+	if (key_hex_parse(hex + 1, n, secret) == ERR_OK)
+		tls_record_secret_put(io->rec, is_clients == (SSL_is_server(ssl) == 1) ? TLS_RECORD_IN :
+		    TLS_RECORD_OUT, secret, n / 2);
+	OPENSSL_cleanse(secret, sizeof secret);
+}
+
+void
+io_tls_ctx_records(SSL_CTX *ctx, bool are_own)
+{
+	SSL_CTX_set_keylog_callback(ctx, are_own ? on_key_log : NULL);
+}
+
 void
 io_tls_ctx_init(SSL_CTX *ctx)
 {
@@ -131,16 +199,17 @@ io_tls_ctx_init(SSL_CTX *ctx)
 	SSL_CTX_clear_mode(ctx, SSL_MODE_ENABLE_PARTIAL_WRITE);
 	SSL_CTX_set_read_ahead(ctx, 1);
 	SSL_CTX_set_default_read_buffer_len(ctx, IO_READ_AHEAD_BYTES);
+	io_tls_ctx_records(ctx, true);
 }
 
 /* Puts our BIO under ssl, which io owns from here on. */
 static void
-io_tls_attach(struct io *io, SSL *ssl)
+io_tls_attach(struct io *io, SSL *ssl, bool is_client)
 {
 	BIO *bio;
 
 	OBJ_CHECK(io, IO_MAGIC);
-	ASSERT(io->ssl == NULL && ssl != NULL);
+	ASSERT(!io_has_tls(io) && ssl != NULL);
 	ASSERT(io->out.p == NULL && io->w->stage->owner != io);
 	ASSERT(pthread_once(&io_bio_once, io_bio_setup) == 0);
 	bio = BIO_new(io_bio_method);
@@ -151,19 +220,50 @@ io_tls_attach(struct io *io, SSL *ssl)
 	io->ssl = ssl;
 	io->raw = io->front;
 	io->front = (struct io_run){ .p = NULL };
+	io->is_unsettled = SSL_CTX_get_keylog_callback(SSL_get_SSL_CTX(ssl)) == on_key_log;
+	if (!io->is_unsettled)
+		return;
+	io->rec = tls_record_new(is_client);
+	SSL_set_app_data(ssl, io);
+	SSL_set_read_ahead(ssl, 0);
+	SSL_set_default_read_buffer_len(ssl, 0);
+}
+
+/* The handshake is done and nothing behind it was read or written: from here on the records are ours, or
+ * OpenSSL's for good. */
+static void
+io_tls_settle(struct io *io)
+{
+	const SSL_CIPHER *cipher = SSL_get_current_cipher(io->ssl);
+
+	ASSERT(io->is_open);
+	io->is_unsettled = false;
+	/* Tickets would be records of the server's that nobody counts. */
+	if (SSL_version(io->ssl) == TLS1_3_VERSION && cipher != NULL &&
+	    (SSL_is_server(io->ssl) == 0 || SSL_get_num_tickets(io->ssl) == 0) &&
+	    tls_record_start(io->rec, SSL_CIPHER_get_protocol_id(cipher)) == ERR_OK) {
+		SSL_free(io->ssl);
+		io->ssl = NULL;
+		return;
+	}
+	tls_record_free(io->rec);
+	io->rec = NULL;
+	io_feed_leave(io);
+	SSL_set_read_ahead(io->ssl, 1);
+	SSL_set_default_read_buffer_len(io->ssl, IO_READ_AHEAD_BYTES);
 }
 
 void
 io_tls_start(struct io *io, SSL *ssl)
 {
-	io_tls_attach(io, ssl);
+	io_tls_attach(io, ssl, false);
 	SSL_set_accept_state(ssl);
 }
 
 void
 io_tls_start_client(struct io *io, SSL *ssl)
 {
-	io_tls_attach(io, ssl);
+	io_tls_attach(io, ssl, true);
 	SSL_set_connect_state(ssl);
 }
 
@@ -236,6 +336,10 @@ io_tls_read(struct io *io, void *p, size_t cap, size_t *got)
 	ASSERT(io->is_open);
 	if (io->is_broken)
 		return ERR_IO;
+	if (io->is_unsettled)
+		io_tls_settle(io);
+	if (io->ssl == NULL)
+		return io_record_read(io, p, cap, got);
 	ERR_clear_error();
 	io->fed_bytes = 0;
 	ok = SSL_read_ex(io->ssl, p, cap, got);
@@ -256,6 +360,10 @@ io_tls_seal(struct io *io, const void *p, size_t n)
 	size_t sealed;
 	int ok;
 
+	if (io->is_unsettled)
+		io_tls_settle(io);
+	if (io->ssl == NULL)
+		return io_record_seal(io, p, n);
 	ERR_clear_error();
 	ok = SSL_write_ex(io->ssl, p, n, &sealed);
 	ERR_clear_error();
@@ -265,9 +373,23 @@ io_tls_seal(struct io *io, const void *p, size_t n)
 	return ERR_IO;
 }
 
+bool
+io_tls_has_more(const struct io *io)
+{
+	if (io->ssl == NULL)
+		return io_record_has_more(io);
+	if (io->is_unsettled && io_record_has_more(io))
+		return true;
+	return !io->is_drained && (io_run_len(&io->raw) > 0 || SSL_has_pending(io->ssl) == 1);
+}
+
 void
 io_tls_goodbye(struct io *io)
 {
+	if (io->ssl == NULL) {
+		io_record_goodbye(io);
+		return;
+	}
 	ERR_clear_error();
 	(void)SSL_shutdown(io->ssl);
 	ERR_clear_error();

@@ -31,7 +31,7 @@ void
 io_ws_start(struct io *io)
 {
 	OBJ_CHECK(io, IO_MAGIC);
-	ASSERT(io->ws == NULL && (io->ssl == NULL || io->is_open));
+	ASSERT(io->ws == NULL && (!io_has_tls(io) || io->is_open));
 	io->ws = obj_alloc(sizeof *io->ws);
 	io->ws->raw = io->front;
 	io->front = (struct io_run){ .p = NULL };
@@ -57,6 +57,13 @@ size_t
 io_ws_waiting(const struct io *io)
 {
 	return io->ws == NULL ? 0 : io_run_len(&io->ws->raw);
+}
+
+void
+io_ws_unread(struct io *io, const void *p, size_t n)
+{
+	ASSERT(io_run_len(&io->ws->raw) == 0);
+	io_run_append(&io->ws->raw, p, n);
 }
 
 size_t
@@ -93,7 +100,7 @@ put_control(struct io *io, enum ws_opcode opcode, const uint8_t *p, size_t n)
 {
 	uint8_t frame[WS_OUT_HDR_MAX_BYTES + WS_CONTROL_MAX_BYTES];
 	struct io_stage *s = io->w->stage;
-	size_t n_frame = ws_hdr_put(frame, opcode, n), sealed;
+	size_t n_frame = ws_hdr_put(frame, opcode, n);
 
 	if (io->is_broken || io_run_len(&io->out) > PENDING_MAX_BYTES)
 		return;
@@ -104,10 +111,11 @@ put_control(struct io *io, enum ws_opcode opcode, const uint8_t *p, size_t n)
 			io_break(io);
 		return;
 	}
-	if (io->ssl == NULL)
+	static_assert(sizeof frame <= IO_SMALL_BYTES, "a small frame");
+	if (!io_has_tls(io))
 		io_run_append(&io->out, frame, n_frame);
-	else if (SSL_write_ex(io->ssl, frame, n_frame, &sealed) != 1)
-		io_break(io);
+	else if (io_tls_seal(io, frame, n_frame) != ERR_OK)
+		return;
 	(void)io_send_out(io);		/* a failure shows in the next call */
 }
 

@@ -55,6 +55,7 @@ mesh_tls_make(struct derp_shared *shared)
 	shared->mesh_tls = SSL_CTX_new(TLS_client_method());
 	ASSERT(shared->mesh_tls != NULL);
 	io_tls_ctx_init(shared->mesh_tls);
+	io_tls_ctx_records(shared->mesh_tls, shared->cfg->tls.has_own_records);
 	if (SSL_CTX_set_default_verify_paths(shared->mesh_tls) != 1)
 		log_warn(LOG_RELAY, "no certificate authorities are known: links need sha256-raw pins");
 }

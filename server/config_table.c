@@ -244,6 +244,9 @@ const struct config_setting config_settings[] = {
 	  .help = "certificate chain (PEM); empty: a self-signed certificate is made" },
 	{ "", "tls_key_path", CONFIG_TEXT, AT(tls.key_file), .dflt = "", .arg = "FILE",
 	  .help = "its private key (PEM)" },
+	{ "", "tls_own_records", CONFIG_BOOL, AT(tls.has_own_records), .dflt = "true",
+	  .help = "records of TLS 1.3 are sealed and opened by this server; false: by OpenSSL, at more CPU "
+	  "and memory" },
 	{ "", "tls_letsencrypt_hostname", CONFIG_TEXT, AT(acme.hostname), .dflt = "",
 	  .is_valid = is_public_name_or_none, .want = "a domain name in lower case with a dot",
 	  .arg = "NAME", .help = "get and renew a certificate for this name by ACME (HTTP-01 on port 80)" },

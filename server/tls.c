@@ -40,6 +40,7 @@ struct tls {
 	bool is_self_signed;
 	bool is_preferred;		/* files may be missing: the self-signed one stands in */
 	bool has_meta;
+	bool has_own_records;
 	uint8_t meta_key[32];
 	char *data_dir, *host;		/* owned */
 	char *cert_file, *key_file;	/* owned; NULL: none */
@@ -83,13 +84,14 @@ on_passphrase(char *out, int n, int is_writing, void *arg)
 }
 
 static enum err
-ctx_new(SSL_CTX **out, struct err_text *why)
+ctx_new(const struct tls *t, SSL_CTX **out, struct err_text *why)
 {
 	SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
 
 	if (ctx == NULL)
 		return err_say(why, ERR_NOMEM, "TLS cannot start: %s", tls_self_reason());
 	io_tls_ctx_init(ctx);
+	io_tls_ctx_records(ctx, t->has_own_records);
 	SSL_CTX_set_mode(ctx, SSL_MODE_NO_AUTO_CHAIN);	/* nothing is looked up per handshake */
 	SSL_CTX_set_default_passwd_cb(ctx, on_passphrase);
 	SSL_CTX_set_alpn_select_cb(ctx, on_alpn, NULL);
@@ -251,7 +253,7 @@ load_files(struct tls *t, struct err_text *why)
 {
 	SSL_CTX *ctx = NULL;
 	struct stamp now = stamp_take(t);
-	enum err rc = ctx_new(&ctx, why);
+	enum err rc = ctx_new(t, &ctx, why);
 
 	t->tried = t->seen = now;
 	if (rc == ERR_OK)
@@ -271,7 +273,7 @@ static enum err
 load_self(struct tls *t, struct err_text *why)
 {
 	SSL_CTX *ctx = NULL;
-	enum err rc = ctx_new(&ctx, why);
+	enum err rc = ctx_new(t, &ctx, why);
 
 	if (rc == ERR_OK)
 		rc = tls_self_load_or_make(ctx, t->data_dir, t->host, why);
@@ -385,6 +387,7 @@ tls_new(const struct config *cfg, const char *host, struct tls **out, struct err
 	ASSERT(pthread_mutex_init(&t->lock, NULL) == 0);
 	t->data_dir = obj_strdup(cfg->data_dir);
 	t->host = obj_strdup(host);
+	t->has_own_records = cfg->tls.has_own_records;
 	if (is_given(cfg->tls.cert_file))
 		t->cert_file = obj_strdup(cfg->tls.cert_file);
 	if (is_given(cfg->tls.key_file))
