@@ -18,6 +18,8 @@
 #include "relay/derp_tally.h"
 
 #define READ_TURN_BYTES		(64u << 10)
+/* With less room left the turn ends: a read would cost as much as a full one. */
+#define READ_LEAST_BYTES	4096u
 /* Longer packets that look like disco go the way of data: the lane ahead is for short ones. */
 #define DISCO_LANE_MAX_BYTES	2048u
 /* "Not here" answers of one connection: 3 at once, then one a second (derper's numbers). */
@@ -371,15 +373,17 @@ turn_read(struct turn *t)
 {
 	struct derp_conn *c = t->c;
 	size_t end, got;
-	enum err rc = ERR_OK;
+	enum err rc;
 
 	t->n = c->carry.len;
 	end = t->n + (c->quotas == NULL ? READ_TURN_BYTES :
 	    quota_set_turn_bytes(c->quotas, READ_TURN_BYTES));
 	if (end > WORKER_SCRATCH_BYTES)
 		end = WORKER_SCRATCH_BYTES;
-	while (t->n < end && (rc = io_read(c->io, t->p + t->n, end - t->n, &got)) == ERR_OK)
-		t->n += got;
+	do {
+		if ((rc = io_read(c->io, t->p + t->n, end - t->n, &got)) == ERR_OK)
+			t->n += got;
+	} while (rc == ERR_OK && t->n + READ_LEAST_BYTES <= end);
 	return rc;
 }
 
