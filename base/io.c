@@ -119,6 +119,7 @@ io_stage_free(struct io_stage *s)
 	if (s == NULL)
 		return;
 	ASSERT(s->owner == NULL && s->feed.owner == NULL);
+	tls_record_engine_free(s->engine);
 	free(s);
 }
 

@@ -43,6 +43,7 @@ struct io_feed {
 struct io_stage {
 	struct io *owner;	/* borrowed; NULL: empty */
 	size_t len;
+	struct tls_record_engine *engine;	/* owned; NULL: none was needed yet */
 	struct io_feed feed;
 	uint8_t p[IO_STAGE_BYTES + IO_TLS_SLACK_BYTES];
 };

@@ -223,7 +223,9 @@ io_tls_attach(struct io *io, SSL *ssl, bool is_client)
 	io->is_unsettled = SSL_CTX_get_keylog_callback(SSL_get_SSL_CTX(ssl)) == on_key_log;
 	if (!io->is_unsettled)
 		return;
-	io->rec = tls_record_new(is_client);
+	if (io->w->stage->engine == NULL)
+		io->w->stage->engine = tls_record_engine_new();
+	io->rec = tls_record_new(io->w->stage->engine, is_client);
 	SSL_set_app_data(ssl, io);
 	SSL_set_read_ahead(ssl, 0);
 	SSL_set_default_read_buffer_len(ssl, 0);

@@ -1,4 +1,4 @@
-/* TLS 1.3 records: keys from secrets, sealing, opening, what a peer may say besides data. */
+/* TLS 1.3 records: keys from secrets, ciphers, sealing, opening, what a peer may say besides data. */
 #include "base/tls_record.h"
 
 #include <openssl/core_names.h>
@@ -13,10 +13,14 @@
 #include "base/wire.h"
 
 #define TLS_RECORD_MAGIC	0x715ec04du
+#define KEY_MAX_BYTES		32u
 #define IV_BYTES		12u
 #define TAG_BYTES		16u
 #define MESSAGE_HEAD_BYTES	4u
 #define UPDATE_BYTES		5u
+/* A power of two: keys are numbered, and neighbours do not meet. More than what a relay of some ten pairs
+ * uses all the time; where there are more, packets come in longer runs for each. */
+#define SLOTS			64u
 /* Longest message that we listen to the end of: a ticket. */
 #define MESSAGE_MAX_BYTES	(64u << 10)
 
@@ -31,9 +35,22 @@ struct suite {
 	EVP_CIPHER *cipher;		/* fetched once; NULL: OpenSSL has it not */
 };
 
+/* A cipher that is ready to seal or open with a key. */
+struct slot {
+	EVP_CIPHER_CTX *ctx;		/* owned; NULL: never used */
+	const struct suite *suite;	/* what ctx was made for */
+	uint64_t id;			/* of the key; 0: none */
+};
+
+struct tls_record_engine {
+	uint64_t last_id;
+	struct slot slots[SLOTS];
+};
+
 struct half {
-	EVP_CIPHER_CTX *ctx;		/* owned */
+	uint64_t id;			/* of the key, in its engine; 0: none */
 	uint64_t seq;			/* of the next record */
+	uint8_t key[KEY_MAX_BYTES];
 	uint8_t iv[IV_BYTES];
 	uint8_t n_secret;		/* 0: none was given */
 	uint8_t secret[TLS_RECORD_SECRET_MAX];
@@ -42,6 +59,7 @@ struct half {
 struct tls_record {
 	uint32_t magic;
 	enum err over;			/* ERR_OK: nothing has ended it */
+	struct tls_record_engine *engine;	/* borrowed */
 	const struct suite *suite;	/* NULL before the start */
 	struct half half[2];		/* by enum tls_record_way */
 	uint64_t key_max;
@@ -72,6 +90,53 @@ suites_fetch(void)
 	ERR_clear_error();
 }
 
+struct tls_record_engine *
+tls_record_engine_new(void)
+{
+	return obj_alloc(sizeof(struct tls_record_engine));
+}
+
+void
+tls_record_engine_free(struct tls_record_engine *e)
+{
+	if (e == NULL)
+		return;
+	for (size_t i = 0; i < SLOTS; i++)
+		EVP_CIPHER_CTX_free(e->slots[i].ctx);
+	free(e);
+}
+
+/* The cipher with the key of the half, for one record. */
+static EVP_CIPHER_CTX *
+ready(struct tls_record *r, enum tls_record_way way, const uint8_t nonce[IV_BYTES], const OSSL_PARAM *params)
+{
+	const struct half *h = &r->half[way];
+	struct slot *s = &r->engine->slots[h->id % SLOTS];
+	bool is_there = s->id == h->id;
+
+	if (s->ctx == NULL)
+		s->ctx = EVP_CIPHER_CTX_new();
+	ASSERT(s->ctx != NULL);
+	ASSERT(EVP_CipherInit_ex2(s->ctx, s->suite == r->suite ? NULL : r->suite->cipher,
+	    is_there ? NULL : h->key, nonce, way == TLS_RECORD_OUT, params) == 1);
+	s->suite = r->suite;
+	s->id = h->id;
+	return s->ctx;
+}
+
+/* Wipes what a cipher made of the key. */
+static void
+forget(struct tls_record *r, enum tls_record_way way)
+{
+	struct half *h = &r->half[way];
+	struct slot *s = &r->engine->slots[h->id % SLOTS];
+
+	if (h->id == 0 || s->id != h->id)
+		return;
+	EVP_CIPHER_CTX_free(s->ctx);
+	*s = (struct slot){ .ctx = NULL };
+}
+
 /* HKDF-Expand-Label with an empty context; never more than one block of the hash. */
 static void
 expand(const struct tls_record *r, const struct half *h, const char *label, uint8_t *out, size_t n)
@@ -96,13 +161,12 @@ static void
 rekey(struct tls_record *r, enum tls_record_way way)
 {
 	struct half *h = &r->half[way];
-	uint8_t key[32];
 
-	expand(r, h, "key", key, r->suite->n_key);
+	forget(r, way);
+	expand(r, h, "key", h->key, r->suite->n_key);
 	expand(r, h, "iv", h->iv, IV_BYTES);
 	h->seq = 0;
-	ASSERT(EVP_CipherInit_ex(h->ctx, r->suite->cipher, NULL, key, NULL, way == TLS_RECORD_OUT) == 1);
-	OPENSSL_cleanse(key, sizeof key);
+	h->id = ++r->engine->last_id;
 }
 
 static void
@@ -120,11 +184,12 @@ next_secret(struct tls_record *r, enum tls_record_way way)
 /* --- birth and death -------------------------------------------------------------------------- */
 
 struct tls_record *
-tls_record_new(bool is_client)
+tls_record_new(struct tls_record_engine *engine, bool is_client)
 {
 	struct tls_record *r = obj_alloc(sizeof *r);
 
 	r->magic = TLS_RECORD_MAGIC;
+	r->engine = engine;
 	r->is_client = is_client;
 	r->key_max = TLS_RECORD_KEY_MAX;
 	r->fault = -1;
@@ -137,8 +202,8 @@ tls_record_free(struct tls_record *r)
 	if (r == NULL)
 		return;
 	OBJ_CHECK(r, TLS_RECORD_MAGIC);
-	EVP_CIPHER_CTX_free(r->half[TLS_RECORD_IN].ctx);
-	EVP_CIPHER_CTX_free(r->half[TLS_RECORD_OUT].ctx);
+	forget(r, TLS_RECORD_IN);
+	forget(r, TLS_RECORD_OUT);
 	OPENSSL_cleanse(r, sizeof *r);
 	free(r);
 }
@@ -167,10 +232,6 @@ tls_record_start(struct tls_record *r, uint16_t suite)
 	    r->half[1].n_secret != s->n_secret)
 		return ERR_UNSUPPORTED;
 	r->suite = s;
-	for (size_t i = 0; i < COUNT_OF(r->half); i++) {
-		r->half[i].ctx = EVP_CIPHER_CTX_new();
-		ASSERT(r->half[i].ctx != NULL);
-	}
 	rekey(r, TLS_RECORD_IN);
 	rekey(r, TLS_RECORD_OUT);
 	return ERR_OK;
@@ -199,8 +260,8 @@ next_nonce(struct half *h, uint8_t nonce[IV_BYTES])
 static size_t
 put(struct tls_record *r, uint8_t type, const uint8_t *p, size_t n, uint8_t *out)
 {
-	struct half *h = &r->half[TLS_RECORD_OUT];
 	uint8_t nonce[IV_BYTES], *body = out + TLS_RECORD_HEAD_BYTES;
+	EVP_CIPHER_CTX *ctx;
 	OSSL_PARAM tag[] = {
 		OSSL_PARAM_octet_string(OSSL_CIPHER_PARAM_AEAD_TAG, body + n + 1, TAG_BYTES), OSSL_PARAM_END,
 	};
@@ -209,13 +270,13 @@ put(struct tls_record *r, uint8_t type, const uint8_t *p, size_t n, uint8_t *out
 	out[0] = CONTENT_DATA;
 	wire_put_u16be(out + 1, 0x0303);
 	wire_put_u16be(out + 3, (uint16_t)(n + 1 + TAG_BYTES));
-	next_nonce(h, nonce);
-	bool is_done = EVP_EncryptInit_ex2(h->ctx, NULL, NULL, nonce, NULL) == 1 &&
-	    EVP_EncryptUpdate(h->ctx, NULL, &got, out, (int)TLS_RECORD_HEAD_BYTES) == 1 &&
-	    EVP_EncryptUpdate(h->ctx, body, &got, p, (int)n) == 1 &&
-	    EVP_EncryptUpdate(h->ctx, body + n, &got, &type, 1) == 1 &&
-	    EVP_EncryptFinal_ex(h->ctx, body + n + 1, &got) == 1 &&
-	    EVP_CIPHER_CTX_get_params(h->ctx, tag) == 1;
+	next_nonce(&r->half[TLS_RECORD_OUT], nonce);
+	ctx = ready(r, TLS_RECORD_OUT, nonce, NULL);
+	bool is_done = EVP_EncryptUpdate(ctx, NULL, &got, out, (int)TLS_RECORD_HEAD_BYTES) == 1 &&
+	    EVP_EncryptUpdate(ctx, body, &got, p, (int)n) == 1 &&
+	    EVP_EncryptUpdate(ctx, body + n, &got, &type, 1) == 1 &&
+	    EVP_EncryptFinal_ex(ctx, body + n + 1, &got) == 1 &&
+	    EVP_CIPHER_CTX_get_params(ctx, tag) == 1;
 	ASSERT(is_done);
 	return n + TLS_RECORD_EXTRA_BYTES;
 }
@@ -356,19 +417,20 @@ tls_record_parse(const uint8_t *p, size_t n, size_t *n_record)
 }
 
 static bool
-decrypt(struct half *h, const uint8_t *head, uint8_t *body, size_t n, uint8_t *out)
+decrypt(struct tls_record *r, const uint8_t *head, uint8_t *body, size_t n, uint8_t *out)
 {
 	uint8_t nonce[IV_BYTES];
 	OSSL_PARAM tag[] = {
 		OSSL_PARAM_octet_string(OSSL_CIPHER_PARAM_AEAD_TAG, body + n, TAG_BYTES), OSSL_PARAM_END,
 	};
+	EVP_CIPHER_CTX *ctx;
 	int got;
 
-	next_nonce(h, nonce);
-	return EVP_DecryptInit_ex2(h->ctx, NULL, NULL, nonce, tag) == 1 &&
-	    EVP_DecryptUpdate(h->ctx, NULL, &got, head, (int)TLS_RECORD_HEAD_BYTES) == 1 &&
-	    (n == 0 || EVP_DecryptUpdate(h->ctx, out, &got, body, (int)n) == 1) &&
-	    EVP_DecryptFinal_ex(h->ctx, out + n, &got) == 1;
+	next_nonce(&r->half[TLS_RECORD_IN], nonce);
+	ctx = ready(r, TLS_RECORD_IN, nonce, tag);
+	return EVP_DecryptUpdate(ctx, NULL, &got, head, (int)TLS_RECORD_HEAD_BYTES) == 1 &&
+	    (n == 0 || EVP_DecryptUpdate(ctx, out, &got, body, (int)n) == 1) &&
+	    EVP_DecryptFinal_ex(ctx, out + n, &got) == 1;
 }
 
 /* What was opened is authentic: content, type, zeros. */
@@ -420,7 +482,7 @@ tls_record_open(struct tls_record *r, const struct tls_record_bytes *record,
 	if (n < TAG_BYTES)
 		return fault(r, TLS_RECORD_BAD_MAC);
 	n -= TAG_BYTES;
-	if (!decrypt(&r->half[TLS_RECORD_IN], record->p, body, n, out)) {
+	if (!decrypt(r, record->p, body, n, out)) {
 		ERR_clear_error();
 		OPENSSL_cleanse(out, n);
 		return fault(r, TLS_RECORD_BAD_MAC);

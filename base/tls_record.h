@@ -1,7 +1,10 @@
 /*
  * TLS 1.3 records of one connection whose handshake OpenSSL has done (RFC 8446, sections 4.6.3, 5, 6,
- * 7.2 and 7.3): sealed and opened without a copy, in some 2.5 KiB. Pure: no socket, no clock. Not a
- * handshake, not TLS 1.2, no early data, no authentication behind the handshake.
+ * 7.2 and 7.3): sealed and opened without a copy. Pure: no socket, no clock. Not a handshake, not TLS
+ * 1.2, no early data, no authentication behind the handshake.
+ *
+ * A connection owns its keys, some 300 bytes. What a cipher makes of a key (a kilobyte) is kept for the
+ * keys that a thread used last, and made again for others, which costs as much as 300 bytes of data.
  *
  * On the wire, numbers big-endian:
  *
@@ -50,8 +53,12 @@ struct tls_record_bytes {
 	size_t n;
 };
 
-/* No keys yet. is_client: tickets may come, and are not kept. Never NULL. */
-struct tls_record *tls_record_new(bool is_client) MUST_USE;
+/* The ciphers of one thread. Never NULL. */
+struct tls_record_engine *tls_record_engine_new(void) MUST_USE;
+void tls_record_engine_free(struct tls_record_engine *e);	/* behind its connections; NULL is fine */
+
+/* No keys yet. is_client: tickets may come, and are not kept. The engine is borrowed. Never NULL. */
+struct tls_record *tls_record_new(struct tls_record_engine *engine, bool is_client) MUST_USE;
 /* Wipes keys and secrets. NULL is fine. */
 void tls_record_free(struct tls_record *r);
 

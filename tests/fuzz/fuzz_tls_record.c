@@ -44,7 +44,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (size < 1 || size > 200000)
 		return 0;
-	struct tls_record *r = tls_record_new((data[0] & 1) != 0);
+	struct tls_record_engine *engine = tls_record_engine_new();
+	struct tls_record *r = tls_record_new(engine, (data[0] & 1) != 0);
 	tls_record_secret_put(r, TLS_RECORD_IN, forge.secret, sizeof forge.secret);
 	tls_record_secret_put(r, TLS_RECORD_OUT, forge.secret, sizeof forge.secret);
 	ASSERT(tls_record_start(r, 0x1301) == ERR_OK);
@@ -70,5 +71,6 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		at += 2 + n;
 	}
 	tls_record_free(r);
+	tls_record_engine_free(engine);
 	return 0;
 }

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include <openssl/err.h>
+#include <stdio.h>
 
 #include "base/key.h"
 #include "base/tls_record.h"
@@ -18,6 +19,8 @@ static const struct { const char *name; uint16_t id; } ciphers[] = {
 	{ "TLS_AES_128_GCM_SHA256", 0x1301 }, { "TLS_AES_256_GCM_SHA384", 0x1302 },
 	{ "TLS_CHACHA20_POLY1305_SHA256", 0x1303 },
 };
+
+static struct tls_record_engine *engine;
 
 /* --- an OpenSSL peer -------------------------------------------------------------------------- */
 
@@ -72,7 +75,7 @@ rig_open(struct rig *g, size_t cipher, bool is_client, unsigned tickets)
 	assert_int_equal(SSL_CTX_set_ciphersuites(ctx, ciphers[cipher].name), 1);
 	SSL_CTX_set_keylog_callback(ctx, on_line);
 	*g = (struct rig){ .peer = SSL_new(peer_ctx), .in = BIO_new(BIO_s_mem()),
-		.out = BIO_new(BIO_s_mem()), .r = tls_record_new(is_client) };
+		.out = BIO_new(BIO_s_mem()), .r = tls_record_new(engine, is_client) };
 	ssl = SSL_new(ctx);
 	SSL_set_app_data(ssl, g->r);
 	SSL_set_bio(ssl, a, b);
@@ -404,7 +407,7 @@ test_suites_and_secrets_must_fit(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < COUNT_OF(cases); i++) {
-		struct tls_record *r = tls_record_new(false);
+		struct tls_record *r = tls_record_new(engine, false);
 
 		if (cases[i].n_in > 0)
 			tls_record_secret_put(r, TLS_RECORD_IN, secret, cases[i].n_in);
@@ -427,7 +430,7 @@ test_rfc8448(void **state)
 	    "2b62974e1f5a6292a2977014bd1e3deae63aeebb21694915e4"
 	    "1703030013c9872760655666b74d7ff1153efd6db6d0b0e3";
 	uint8_t secret[32], want[96], plain[50], got[128], room[96];
-	struct tls_record *client = tls_record_new(true), *server = tls_record_new(false);
+	struct tls_record *client = tls_record_new(engine, true), *server = tls_record_new(engine, false);
 	struct tls_record_bytes data;
 	size_t n;
 
@@ -456,6 +459,66 @@ test_rfc8448(void **state)
 	tls_record_free(server);
 }
 
+/* More connections than ciphers are kept ready, of every suite, in turns. */
+static void
+test_many_share_an_engine(void **state)
+{
+	static struct tls_record *from[50], *to[50];
+	uint8_t sealed[2][64 + TLS_RECORD_SEAL_EXTRA_BYTES], room[128];
+	struct tls_record_bytes data;
+	char text[64];
+
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(from); i++) {
+		size_t n = i % 3 == 1 ? 48 : 32;
+		uint8_t secret[48] = { (uint8_t)i, 1 };
+
+		from[i] = tls_record_new(engine, true);
+		to[i] = tls_record_new(engine, false);
+		for (unsigned k = 0; k < 2; k++) {
+			struct tls_record *r = k == 0 ? from[i] : to[i];
+
+			tls_record_secret_put(r, TLS_RECORD_IN, secret, n);
+			tls_record_secret_put(r, TLS_RECORD_OUT, secret, n);
+			assert_int_equal(tls_record_start(r, ciphers[i % 3].id), ERR_OK);
+		}
+	}
+	for (size_t round = 0; round < 10 * COUNT_OF(from); round++) {
+		size_t i = round * 7 % COUNT_OF(from);
+
+		/* Two at once: the second time its cipher is ready. */
+		for (unsigned k = 0; k < 2; k++) {
+			struct tls_record_bytes record = { .p = sealed[k] };
+
+			snprintf(text, sizeof text, "%zu.%u", round, k);
+			record.n = tls_record_seal(from[i], (uint8_t *)text, strlen(text), sealed[k]);
+			assert_int_equal(tls_record_open(to[i], &record,
+			    &(struct tls_record_bytes){ room, sizeof room }, &data), ERR_OK);
+			assert_int_equal(data.n, strlen(text));
+			assert_memory_equal(data.p, text, data.n);
+		}
+	}
+	for (size_t i = 0; i < COUNT_OF(from); i++) {
+		tls_record_free(from[i]);
+		tls_record_free(to[i]);
+	}
+}
+
+static int
+setup(void **state)
+{
+	engine = tls_record_engine_new();
+	return setup_contexts(state);
+}
+
+static int
+teardown(void **state)
+{
+	tls_record_engine_free(engine);
+	tls_record_engine_free(NULL);
+	return teardown_contexts(state);
+}
+
 int
 main(void)
 {
@@ -471,7 +534,8 @@ main(void)
 		cmocka_unit_test(test_ends),
 		cmocka_unit_test(test_tampering),
 		cmocka_unit_test(test_order),
+		cmocka_unit_test(test_many_share_an_engine),
 	};
 
-	return cmocka_run_group_tests(tests, setup_contexts, teardown_contexts);
+	return cmocka_run_group_tests(tests, setup, teardown);
 }

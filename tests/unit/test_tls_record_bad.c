@@ -9,10 +9,12 @@
 #include "base/tls_record.h"
 #include "tests/unit/tls_forge.h"
 
+static struct tls_record_engine *engine;
+
 static struct tls_record *
 forged_peer(struct tls_forge *f, bool is_client)
 {
-	struct tls_record *r = tls_record_new(is_client);
+	struct tls_record *r = tls_record_new(engine, is_client);
 
 	*f = (struct tls_forge){ .secret = "it is no secret at all, you see" };
 	tls_record_secret_put(r, TLS_RECORD_IN, f->secret, sizeof f->secret);
@@ -218,6 +220,22 @@ test_useless_records(void **state)
 	}
 }
 
+static int
+setup(void **state)
+{
+	(void)state;
+	engine = tls_record_engine_new();
+	return 0;
+}
+
+static int
+teardown(void **state)
+{
+	(void)state;
+	tls_record_engine_free(engine);
+	return 0;
+}
+
 int
 main(void)
 {
@@ -229,5 +247,5 @@ main(void)
 		cmocka_unit_test(test_useless_records),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, setup, teardown);
 }
